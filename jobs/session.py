@@ -1,0 +1,49 @@
+"""The Spark session of a job: what spark-submit set is kept, the rest comes from the settings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyspark.sql import SparkSession
+
+from settings import Settings
+
+
+@contextmanager
+def spark_session(name: str, settings: Settings) -> Iterator[SparkSession]:
+    """A session for one job, stopped at the end."""
+    spark = start_session(name, settings)
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def start_session(name: str, settings: Settings) -> SparkSession:
+    """A session; under spark-submit the master and memory are what spark-submit said."""
+    # Executors must run this interpreter, or pyarrow and elephas are missing there.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(f"larder {name}")
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # not under spark-submit
+        builder = builder.master(settings.spark.master)
+        builder = builder.config("spark.driver.memory", settings.spark.driver_memory)
+        builder = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
+    for option, value in _options(settings).items():
+        builder = builder.config(option, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+def _options(settings: Settings) -> dict[str, str]:
+    return {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(settings.spark.shuffle_partitions),
+        # A bad value becomes null and is quarantined with its reason, instead of failing the job.
+        "spark.sql.ansi.enabled": "false",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        **settings.spark.options,
+    }

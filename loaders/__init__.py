@@ -1,0 +1,1 @@
+"""The record codec, and the publisher of releases in Redis."""

@@ -1,0 +1,193 @@
+"""Lists of ordinals as bytes and back. The contract, byte by byte, is docs/redis_format.md.
+
+Encoding works on whole columns at once and has no Python loop over rows; decoding takes one record.
+Standard library and numpy only.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Bytes = npt.NDArray[np.uint8]
+Offsets = npt.NDArray[np.int64]
+
+MAX_ITEMS = 1 << 13
+DICTIONARY_CHUNK = 4096
+SCORE_STEPS = 255
+VARINT_LIMITS = (1 << 7, 1 << 14, 1 << 21, 1 << 28)
+HALF = struct.Struct("<e")
+
+
+class CorruptRecordError(ValueError):
+    """The bytes are not a record of this format."""
+
+
+def varint_lengths(values: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Bytes that each value takes as an unsigned LEB128 varint (1 to 5 for values below 2^35)."""
+    return 1 + np.searchsorted(VARINT_LIMITS, values, side="right")
+
+
+def encode_varints(values: npt.NDArray[np.integer]) -> tuple[Bytes, Offsets]:
+    """All values as LEB128 varints, one after the other.
+
+    Args: values, shape (n,), 0 <= value < 2^32. Returns the bytes, and offsets of shape (n + 1,).
+    """
+    lengths = varint_lengths(values)
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    out = np.zeros(offsets[-1], np.uint8)
+    rest = values.astype(np.uint64)
+    for byte in range(int(lengths.max(initial=0))):
+        here = lengths > byte
+        more = (lengths > byte + 1)[here].astype(np.uint8) << 7
+        out[offsets[:-1][here] + byte] = (rest[here] & 0x7F).astype(np.uint8) | more
+        rest >>= 7
+    return out, offsets
+
+
+def encode_lists(
+    offsets: npt.NDArray[np.integer],
+    ordinals: npt.NDArray[np.integer],
+    scores: npt.NDArray[np.floating] | None = None,
+) -> tuple[Bytes, Offsets]:
+    """Packs n lists.
+
+    Args:
+        offsets: shape (n + 1,); list i is ordinals[offsets[i]:offsets[i + 1]], as in an Arrow list array.
+        ordinals: shape (m,), 0 <= ordinal < 2^32, best first.
+        scores: shape (m,), not negative, highest first in each list; None publishes no scores.
+    Returns:
+        The records one after the other, and their offsets of shape (n + 1,).
+    Raises:
+        ValueError where a list is longer than MAX_ITEMS or a score is negative or not finite.
+    """
+    counts = np.diff(offsets)
+    if counts.max(initial=0) > MAX_ITEMS:
+        raise ValueError(f"a list has {counts.max()} items; the format holds {MAX_ITEMS}")
+    heads, head_offsets = encode_varints(counts * 2 + (scores is not None))
+    items, item_offsets = encode_varints(ordinals[offsets[0] : offsets[-1]])
+    item_starts = item_offsets[offsets - offsets[0]]
+    parts = [(heads, head_offsets), (items, item_starts)]
+    if scores is not None:
+        parts.append(_encode_scores(offsets, counts, scores))
+    return interleave(parts)
+
+
+def _encode_scores(
+    offsets: npt.NDArray[np.integer], counts: npt.NDArray[np.integer], scores: npt.NDArray[np.floating]
+) -> tuple[Bytes, Offsets]:
+    """Two bytes of float16 for a list's first score, then a byte an item: its share of the first, in 255ths."""
+    used = scores[offsets[0] : offsets[-1]].astype(np.float64)
+    if len(used) and not (np.isfinite(used).all() and used.min() >= 0):
+        raise ValueError("scores must be finite and not negative")
+    filled = counts > 0
+    starts = (offsets[:-1] - offsets[0])[filled]
+    tops = np.zeros(len(counts), np.float64)
+    tops[filled] = used[starts]
+    halves = np.minimum(tops, np.finfo(np.float16).max).astype("<f2")
+    share = used / np.repeat(np.where(tops > 0, tops, 1.0), counts)
+    steps = np.clip(np.rint(share * SCORE_STEPS), 0, SCORE_STEPS).astype(np.uint8)
+    half_offsets = np.concatenate(([0], np.cumsum(np.where(filled, HALF.size, 0))))
+    half_bytes = halves[filled].view(np.uint8)
+    return interleave([(half_bytes, half_offsets), (steps, offsets - offsets[0])])
+
+
+def interleave(parts: Sequence[tuple[Bytes, Offsets]]) -> tuple[Bytes, Offsets]:
+    """Record i of the result is record i of each part, one after the other. Each part: bytes and (n + 1,) offsets."""
+    lengths = [np.diff(offsets) for _, offsets in parts]
+    ends = np.concatenate(([0], np.cumsum(np.sum(lengths, axis=0)))).astype(np.int64)
+    out = np.empty(ends[-1], np.uint8)
+    starts = ends[:-1].copy()
+    for (data, offsets), length in zip(parts, lengths, strict=True):
+        shift = np.repeat(starts - offsets[:-1], length)
+        out[np.arange(offsets[0], offsets[-1]) + shift] = data[offsets[0] : offsets[-1]]
+        starts += length
+    return out, ends
+
+
+def decode_list(record: bytes) -> tuple[list[int], list[float] | None]:
+    """The ordinals of one record, and its scores where it has some. Raises CorruptRecordError."""
+    try:
+        head, at = _varint(record, 0)
+        count = head >> 1
+        ordinals = []
+        for _ in range(count):
+            byte = record[at]
+            at += 1
+            if byte >= 0x80:
+                byte, at = _varint(record, at - 1)
+            ordinals.append(byte)
+        if not head & 1 or not count:
+            scores: list[float] | None = [] if head & 1 else None
+        else:
+            step = HALF.unpack_from(record, at)[0] / SCORE_STEPS
+            at += HALF.size
+            scores = [value * step for value in record[at : at + count]]
+            at += count
+    except (IndexError, struct.error):
+        raise CorruptRecordError(f"record of {len(record)} bytes ends too early") from None
+    if at != len(record):
+        raise CorruptRecordError(f"record of {len(record)} bytes, of which {at} are its list")
+    return ordinals, scores
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            return value, at
+        shift += 7
+        if shift > 28:
+            raise CorruptRecordError("a varint of more than five bytes")
+
+
+def field_width(buckets: int) -> int:
+    """Bytes of a record's field: what of a 64-bit key its bucket does not say already."""
+    return (((1 << 64) - 1) // buckets).bit_length() + 7 >> 3
+
+
+def bucket_and_field(key: int, buckets: int) -> tuple[int, bytes]:
+    """Where the record of an unsigned 64-bit key lies: bucket key mod buckets, field key div buckets (big-endian)."""
+    quotient, bucket = divmod(key, buckets)
+    return bucket, quotient.to_bytes(field_width(buckets), "big")
+
+
+def buckets_and_fields(
+    keys: npt.NDArray[np.uint64], buckets: int
+) -> tuple[npt.NDArray[np.int64], Bytes]:
+    """`bucket_and_field` for many keys: buckets of shape (n,), fields of shape (n, field_width)."""
+    quotients, remainders = np.divmod(keys, np.uint64(buckets))
+    fields = quotients.astype(">u8").view(np.uint8).reshape(-1, 8)
+    return remainders.astype(np.int64), fields[:, 8 - field_width(buckets) :]
+
+
+def encode_dictionary(ids: Sequence[str]) -> list[bytes]:
+    """Product ids by ordinal, in chunks of DICTIONARY_CHUNK: of each a varint of its UTF-8 length, then the bytes."""
+    chunks = []
+    for start in range(0, len(ids), DICTIONARY_CHUNK):
+        texts = [text.encode() for text in ids[start : start + DICTIONARY_CHUNK]]
+        lengths, offsets = encode_varints(np.array([len(text) for text in texts], np.int64))
+        heads = lengths.tobytes()
+        chunks.append(b"".join(heads[offsets[i] : offsets[i + 1]] + text for i, text in enumerate(texts)))
+    return chunks
+
+
+def decode_dictionary(chunk: bytes) -> list[str]:
+    """The ids of one chunk. Raises CorruptRecordError."""
+    ids, at = [], 0
+    try:
+        while at < len(chunk):
+            length, at = _varint(chunk, at)
+            if at + length > len(chunk):
+                raise CorruptRecordError("a product id runs past the end of its chunk")
+            ids.append(chunk[at : at + length].decode())
+            at += length
+    except (IndexError, UnicodeDecodeError) as error:
+        raise CorruptRecordError(f"not a dictionary chunk: {error}") from None
+    return ids

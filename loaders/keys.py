@@ -1,0 +1,53 @@
+"""Names of Redis keys, and how ids become 64-bit keys. The contract is docs/redis_format.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import xxhash
+
+SEED = 42
+FORMAT = 1
+CONTEXT_SEPARATOR = "\x1f"
+
+COOKIES, PRODUCTS, CONTEXTS = "c", "p", "g"
+KINDS = (COOKIES, PRODUCTS, CONTEXTS)
+
+
+def key64(text: str) -> int:
+    """XXH64 of the UTF-8 bytes, seed 42, as an unsigned 64-bit integer (Spark's xxhash64 is the same, signed)."""
+    return xxhash.xxh64_intdigest(text.encode("utf-8", "surrogatepass"), SEED)
+
+
+def context_key64(location: str, device: str) -> int:
+    """Key of a location-device list; an empty string stands for any."""
+    return key64(f"{location}{CONTEXT_SEPARATOR}{device}")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of one namespace."""
+
+    namespace: str
+
+    @property
+    def live(self) -> bytes:
+        """Hash: `release` is live, `previous` was before it. The pointer; one HSET flips it."""
+        return f"{self.namespace}:live".encode()
+
+    @property
+    def releases(self) -> bytes:
+        """Hash: release -> JSON of what is known of it."""
+        return f"{self.namespace}:releases".encode()
+
+    def meta(self, release: str) -> bytes:
+        """String: JSON that a reader needs to read this release."""
+        return f"{self.namespace}:{release}:meta".encode()
+
+    def bucket(self, release: str, kind: str, bucket: int) -> bytes:
+        """Hash of records: field -> packed list."""
+        return f"{self.namespace}:{release}:{kind}:{bucket:x}".encode()
+
+    def dictionary(self, release: str, chunk: int) -> bytes:
+        """String: one chunk of product ids by ordinal."""
+        return f"{self.namespace}:{release}:d:{chunk:x}".encode()

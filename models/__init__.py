@@ -1,0 +1,1 @@
+"""Pure transformations: DataFrame to DataFrame, array to array. Nothing here reads or writes."""

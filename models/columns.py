@@ -1,0 +1,59 @@
+"""Every column named once."""
+
+# The event contract.
+EVENT_ID = "event_id"
+TS = "ts"
+COOKIE_ID = "cookie_id"
+SESSION_ID = "session_id"
+LOCATION = "location"
+DEVICE = "device"
+PRODUCT_ID = "product_id"
+EVENT_TYPE = "event_type"
+QUANTITY = "quantity"
+PRICE = "price"
+REQUEST_ID = "request_id"
+
+# The catalogue.
+TITLE = "title"
+CATEGORY = "category"
+BRAND = "brand"
+IN_STOCK = "in_stock"
+IMAGE = "image"
+
+# Inside: a cookie is its XXH64 (seed 42, UTF-8) as a signed 64-bit integer.
+COOKIE_KEY = "cookie_key"
+HOUR = "hour"  # hours since 1970-01-01T00 UTC of the partition in which an event arrived
+IMPRESSIONS = "impressions"
+VIEWS = "views"
+ADD_TO_CARTS = "add_to_carts"
+PURCHASES = "purchases"
+LAST_TS = "last_ts"
+DUPLICATES = "duplicates"
+
+# Roll-up.
+STRENGTH = "strength"  # forward-decayed count, fixed point, relative to a landmark (models/decay.py)
+LAST_HOUR = "last_hour"
+LAST_PURCHASE_HOUR = "last_purchase_hour"
+
+# Models and lists.
+FACTORS = "factors"
+EMBEDDING = "embedding"
+PIXELS = "pixels"
+HELD_OUT = "held_out"
+ITEMS = "items"
+SCORES = "scores"
+ORDINAL = "ordinal"
+CONTEXT_KEY = "context_key"
+
+# Quarantine.
+REASON = "reason"
+SOURCE = "source"
+RAW = "raw"
+
+EVENT_TYPES = ("impression", "view", "add_to_cart", "purchase")
+COUNT_OF_TYPE = {
+    "impression": IMPRESSIONS,
+    "view": VIEWS,
+    "add_to_cart": ADD_TO_CARTS,
+    "purchase": PURCHASES,
+}

@@ -1,0 +1,70 @@
+"""Reads settings from a file and the environment, or says exactly what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from settings.sections import Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE_VARIABLE = "LARDER_SETTINGS"
+DEFAULT_FILE = "larder.toml"
+# Settings that name a place; a relative one is relative to the file that names it.
+PLACES = {"storage": ("events", "tables", "catalogue", "images"), "redis": ("directory",)}
+
+
+class SettingsError(ValueError):
+    """A setting is missing, unknown or out of range; the message names it and the file."""
+
+
+def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
+    """Settings from `path`, else from $LARDER_SETTINGS, else from ./larder.toml where there is one, else defaults.
+
+    Environment variables (`LARDER_REDIS__URL`) win over the file. Raises SettingsError.
+    """
+    named = path or os.environ.get(FILE_VARIABLE)
+    file = Path(named) if named else Path(DEFAULT_FILE)
+    if named and not file.is_file():
+        raise SettingsError(f"no settings file at {file}; name one with --settings or {FILE_VARIABLE}")
+    from_file = _read(file) if file.is_file() else {}
+    folder = file.resolve().parent if file.is_file() else Path.cwd()
+    try:
+        settings = Settings(**from_file)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, file if from_file else None)) from None
+    return _with_absolute_places(settings, folder)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}") from None
+
+
+def _explain(error: ValidationError, file: Path | None) -> str:
+    where = f"{file} and LARDER_* variables" if file else "LARDER_* variables"
+    lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+    return f"settings do not fit, in {where}:\n" + "\n".join(lines)
+
+
+def _with_absolute_places(settings: Settings, folder: Path) -> Settings:
+    updates: dict[str, Any] = {}
+    for section_name, names in PLACES.items():
+        section = getattr(settings, section_name)
+        places = {
+            name: str(folder / value)
+            for name in names
+            if (value := getattr(section, name)) and "://" not in value and not Path(value).is_absolute()
+        }
+        updates[section_name] = section.model_copy(update=places)
+    return settings.model_copy(update=updates)

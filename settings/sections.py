@@ -1,0 +1,175 @@
+"""Every setting, its type, default and unit, one class a section of `larder.toml`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+
+class Section(BaseModel):
+    """A table of `larder.toml`; an unknown name in it is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Storage(Section):
+    """Where data lies. Local paths, `s3a://` and `hdfs://` URIs; a relative path is relative to the settings file."""
+
+    events: str = Field("data/events", description="folder of dt=YYYY-MM-DD/hr=HH/ partitions")
+    tables: str = Field("data/tables", description="where Larder keeps its own tables")
+    catalogue: str = Field("data/catalogue.parquet", description="Parquet file or folder of products")
+    images: str = Field("", description="prefix for relative image URIs of the catalogue; empty: the catalogue's folder")
+
+
+class Events(Section):
+    """How raw events are read and which are believed."""
+
+    format: Literal["parquet", "json"] = Field("parquet", description="json: one object a line, gzip and zstd too")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="event column of the contract -> column of your logs"
+    )
+    max_lateness_hours: int = Field(168, ge=0, description="an event older than its partition by more is quarantined")
+    rows_per_file: int = Field(5_000_000, ge=1, description="an hour with more input rows is split into several files")
+
+    @field_validator("columns")
+    @classmethod
+    def only_contract_columns(cls, columns: dict[str, str]) -> dict[str, str]:
+        known = {
+            "event_id", "ts", "cookie_id", "session_id", "location", "device",
+            "product_id", "event_type", "quantity", "price", "request_id",
+        }  # fmt: skip
+        unknown = sorted(set(columns) - known)
+        if unknown:
+            raise ValueError(f"not columns of the event contract: {unknown}; known: {sorted(known)}")
+        return columns
+
+
+class Weights(Section):
+    """How much one event of each type says about taste; 0 leaves the type out."""
+
+    impression: float = Field(0.0, ge=0)
+    view: float = Field(0.2, ge=0)
+    add_to_cart: float = Field(0.5, ge=0)
+    purchase: float = Field(1.0, ge=0)
+
+
+class RollUp(Section):
+    """Running, exponentially decayed counts."""
+
+    interactions_half_life_days: float = Field(120.0, gt=0)
+    contexts_half_life_days: float = Field(14.0, gt=0)
+    horizon_days: int = Field(365, gt=0, description="interactions not touched for longer fall out")
+
+
+class Als(Section):
+    """Implicit-feedback alternating least squares (Hu, Koren, Volinsky 2008)."""
+
+    rank: int = Field(64, ge=1)
+    iterations: int = Field(10, ge=1)
+    regularisation: float = Field(0.1, ge=0)
+    alpha: float = Field(1.0, gt=0)
+    seed: int = 42
+    blocks: int = Field(4, ge=1, description="user and item blocks: the parallelism of the training")
+
+
+class Vision(Section):
+    """The vision model and its data-parallel training."""
+
+    image_size: int = Field(48, ge=16, le=512, description="pixels a side")
+    max_pixels: int = Field(40_000_000, ge=1, description="a larger picture is quarantined, not decoded")
+    embedding: int = Field(64, ge=2, description="floats of an embedding")
+    epochs: int = Field(8, ge=1)
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(0.002, gt=0)
+    workers: int = Field(2, ge=1, description="Spark partitions trained in parallel")
+    held_out: float = Field(0.2, ge=0, lt=1, description="share of products kept from training, to measure on")
+    min_label_count: int = Field(5, ge=1, description="a category with fewer products is no label")
+    seed: int = 42
+
+
+class Lists(Section):
+    """What is precomputed."""
+
+    personal: int = Field(30, ge=1, le=120, description="items of a cookie's list")
+    similar: int = Field(30, ge=1, le=120, description="items of a product's list")
+    generic: int = Field(50, ge=1, le=120, description="items of a location-device list")
+    rebuy: Literal["allow", "mask"] = Field("allow", description="may a list hold what the cookie bought before?")
+    rebuy_weight: float = Field(
+        0.7, ge=0, le=1, description="share of what was bought before in the score, where allowed"
+    )
+    min_support: float = Field(5.0, ge=0, description="decayed count below which a product is not popular anywhere")
+    min_products: int = Field(10, ge=1, description="a location-device with fewer popular products uses its parent")
+
+
+class Evaluation(Section):
+    """How lists are measured."""
+
+    bootstrap: int = Field(200, ge=0, description="resamples of users for the confidence interval; 0: none")
+    seed: int = 42
+
+
+class Redis(Section):
+    """Where lists are published."""
+
+    url: str = Field("", description="redis://, rediss:// or unix:// URL; empty: an embedded server")
+    directory: str = Field("data/redis", description="where the embedded server keeps its data")
+    namespace: str = Field("larder", pattern=r"^[A-Za-z0-9_.-]{1,32}$", description="prefix of every key")
+    keep_releases: int = Field(3, ge=2, description="releases kept, the live one included")
+    bucket_size: int = Field(48, ge=1, le=100, description="records a hash holds on average")
+    scores: bool = Field(True, description="publish one byte of score an item")
+
+
+class Lookup(Section):
+    """The endpoint."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    workers: int = Field(1, ge=1)
+    n: int = Field(10, ge=1, le=100, description="items of an answer where the caller names no n")
+    max_n: int = Field(100, ge=1, le=1000)
+    max_batch: int = Field(1000, ge=1, description="questions in one batch call")
+    deadline_ms: int = Field(100, ge=1, le=500, description="after this a route is skipped; the SLA is 500")
+    pointer_seconds: float = Field(1.0, gt=0, description="how often the live release is looked up")
+
+
+class Spark(Section):
+    """Used where Larder starts Spark itself; spark-submit's own flags win otherwise."""
+
+    master: str = "local[2]"
+    driver_memory: str = "4g"
+    shuffle_partitions: int = Field(8, ge=1)
+    options: dict[str, str] = Field(default_factory=dict, description="any spark.* option")
+
+
+class Settings(BaseSettings):
+    """All settings. `LARDER_REDIS__URL=...` in the environment sets `url` of `[redis]`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LARDER_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over what the file (passed as arguments) says."""
+        return env_settings, init_settings
+
+    storage: Storage = Storage()
+    events: Events = Events()
+    weights: Weights = Weights()
+    roll_up: RollUp = RollUp()
+    als: Als = Als()
+    vision: Vision = Vision()
+    lists: Lists = Lists()
+    evaluation: Evaluation = Evaluation()
+    redis: Redis = Redis()
+    lookup: Lookup = Lookup()
+    spark: Spark = Spark()

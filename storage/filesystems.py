@@ -1,0 +1,85 @@
+"""One way to read and write small files anywhere: local paths, s3a:// and hdfs:// URIs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as fs
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or folder: `uri` as Spark reads it, and the means to reach it without Spark.
+
+    Small enough to pickle into Spark tasks: the file system is opened where it is used.
+    """
+
+    uri: str
+
+    def __truediv__(self, name: str) -> Place:
+        return Place(f"{self.uri.rstrip('/')}/{name}")
+
+    @property
+    def is_local(self) -> bool:
+        return "://" not in self.uri or self.uri.startswith("file://")
+
+    @property
+    def path(self) -> str:
+        """The path inside its file system."""
+        return self.open()[1]
+
+    def open(self) -> tuple[fs.FileSystem, str]:
+        """Its file system and the path in it. S3 takes the usual AWS_* variables, AWS_ENDPOINT_URL among them."""
+        scheme, separator, rest = self.uri.partition("://")
+        if not separator:
+            return fs.LocalFileSystem(), str(Path(self.uri).absolute())
+        if scheme == "file":
+            return fs.LocalFileSystem(), rest
+        if scheme in ("s3", "s3a", "s3n"):
+            return fs.S3FileSystem(endpoint_override=os.environ.get("AWS_ENDPOINT_URL")), rest
+        return fs.FileSystem.from_uri(self.uri)
+
+    def exists(self) -> bool:
+        system, path = self.open()
+        return system.get_file_info(path).type != fs.FileType.NotFound
+
+    def files(self) -> list[fs.FileInfo]:
+        """Itself if it is a file, else the files below it, by path; none if it is not there. Hidden ones (`_x`, `.x`) are left out."""
+        system, path = self.open()
+        if system.get_file_info(path).type == fs.FileType.File:
+            return [system.get_file_info(path)]
+        found = system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+        return sorted(
+            (f for f in found if f.type == fs.FileType.File and not f.base_name.startswith(("_", "."))),
+            key=lambda f: f.path,
+        )
+
+    def folders(self) -> list[str]:
+        """Names of the folders directly in it, sorted; none if it is not there."""
+        system, path = self.open()
+        found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return sorted(f.base_name for f in found if f.type == fs.FileType.Directory)
+
+    def read(self) -> bytes:
+        system, path = self.open()
+        with system.open_input_stream(path) as stream:
+            return stream.read()
+
+    def write(self, data: bytes | pa.Buffer) -> None:
+        """Writes the file whole or not at all: a reader never sees half of it."""
+        system, path = self.open()
+        if isinstance(system, fs.S3FileSystem):  # an object is seen only once it is complete
+            with system.open_output_stream(path) as stream:
+                stream.write(data)
+            return
+        folder, _, name = path.rpartition("/")
+        part = f"{folder}/.{name}.{os.getpid()}"
+        system.create_dir(folder, recursive=True)
+        with system.open_output_stream(part) as stream:
+            stream.write(data)
+        if not self.is_local and self.exists():
+            system.delete_file(path)  # HDFS does not rename onto a file
+        system.move(part, path)
