@@ -43,12 +43,12 @@ def write_frame(
     spread = F.pmod(F.xxhash64(key[0]), F.lit(files)).cast("int") if files > 1 else F.lit(0)
     placed = frame.select(F.lit(0).alias(PARTITION), spread.alias(FILE), *schema.fieldNames())
     placed = placed.repartition(files, PARTITION, FILE)
-    return write_partitions(tables, [planned], placed, schema, key)[0]
+    return write_partitions(tables, {0: planned}, placed, schema, key)[0]
 
 
 def write_partitions(
     tables: Tables,
-    planned: Sequence[Manifest],
+    planned: Mapping[int, Manifest],
     placed: DataFrame,
     schema: StructType,
     key: Sequence[str],
@@ -56,19 +56,19 @@ def write_partitions(
 ) -> list[Manifest]:
     """Writes many partitions at once; returns their manifests with files filled in. Not yet published.
 
-    `placed` has, beside the columns of `schema`, an index into `planned` (PARTITION) and a file number (FILE), and all
-    rows of one file in one Spark partition. `sums` names integer columns whose totals join each manifest's counts.
+    `placed` has, beside the columns of `schema`, a key of `planned` (PARTITION) and a file number (FILE), and all rows
+    of one file in one Spark partition. `sums` names integer columns whose totals join each manifest's counts.
     """
     columns = [PARTITION, FILE, *schema.fieldNames()]
     ordered = placed.select(*columns).sortWithinPartitions(PARTITION, FILE, *key)
-    places = [tables.run_place(manifest) for manifest in planned]
+    places = {number: tables.run_place(manifest) for number, manifest in planned.items()}
     write = _TaskWriter(places, list(sums))
     written: dict[int, list[tuple[DataFile, list[int]]]] = {}
     for row in ordered.mapInArrow(write, WRITTEN).collect():
         name = DataFile(_file_name(row.file), row.rows, row.bytes)
         written.setdefault(row.partition, []).append((name, list(row.sums)))
     return [
-        _with_files(manifest, written.get(index, []), list(sums)) for index, manifest in enumerate(planned)
+        _with_files(manifest, written.get(number, []), list(sums)) for number, manifest in planned.items()
     ]
 
 
@@ -88,7 +88,7 @@ def _file_name(number: int) -> str:
 class _TaskWriter:
     """Called in a Spark task with its Arrow batches; yields one row a file written."""
 
-    def __init__(self, places: Sequence[Place], sums: Sequence[str]) -> None:
+    def __init__(self, places: Mapping[int, Place], sums: Sequence[str]) -> None:
         self.places, self.sums = places, sums
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
