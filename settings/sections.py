@@ -130,6 +130,9 @@ class Lookup(Section):
     n: int = Field(10, ge=1, le=100, description="items of an answer where the caller names no n")
     max_n: int = Field(100, ge=1, le=1000)
     max_batch: int = Field(1000, ge=1, description="questions in one batch call")
+    max_products: int = Field(20, ge=1, le=1000, description="products of one basket")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="a larger batch body is refused unread")
+    generic_lists: int = Field(20_000, ge=1, description="generic lists that a worker keeps of a release")
     deadline_ms: int = Field(100, ge=1, le=500, description="after this a route is skipped; the SLA is 500")
     pointer_seconds: float = Field(1.0, gt=0, description="how often the live release is looked up")
 

@@ -1,0 +1,113 @@
+"""What `/metrics` tells, in Prometheus's text format; counted in plain dictionaries, formatted when asked."""
+
+from __future__ import annotations
+
+import json
+import os
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from lookup.routing import Outcome
+
+BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+# Name of a series with its labels, such as `larder_lookup_requests_total{endpoint="batch",status="200"}`.
+Series = dict[str, float]
+
+FAMILIES = {
+    "larder_lookup_requests_total": ("counter", "Requests by endpoint and HTTP status."),
+    "larder_lookup_request_seconds": ("histogram", "Seconds from a request's arrival to its answer."),
+    "larder_lookup_routes_total": ("counter", "What became of each route of each answer."),
+    "larder_lookup_release_loads_total": ("counter", "Releases that went live, and refused ones."),
+    "larder_lookup_redis_reconnects_total": ("counter", "Connections to Redis that were lost."),
+    "larder_lookup_redis_up": ("gauge", "1 while Redis replies within the deadline."),
+    "larder_lookup_release_age_seconds": ("gauge", "Seconds since the last event the release knows."),
+    "larder_lookup_release_info": ("gauge", "1 for the release that is served."),
+}
+
+
+class Metrics:
+    """Counters of one worker."""
+
+    def __init__(self) -> None:
+        self._requests: dict[tuple[str, int], int] = defaultdict(int)
+        self._outcomes: dict[Outcome, int] = defaultdict(int)
+        self._times: dict[str, list[int]] = defaultdict(lambda: [0] * (len(BOUNDS) + 1))
+        self._seconds: dict[str, float] = defaultdict(float)
+
+    def requested(self, endpoint: str, status: int, seconds: float) -> None:
+        """Counts one request."""
+        self._requests[endpoint, status] += 1
+        self._times[endpoint][bisect_left(BOUNDS, seconds)] += 1
+        self._seconds[endpoint] += seconds
+
+    def answered(self, outcomes: Iterable[Outcome]) -> None:
+        """Counts what became of the routes of one answer."""
+        counts = self._outcomes
+        for outcome in outcomes:
+            counts[outcome] += 1
+
+    def series(self) -> Series:
+        """All counters by name and labels."""
+        found: Series = {}
+        for (endpoint, status), count in self._requests.items():
+            found[f'larder_lookup_requests_total{{endpoint="{endpoint}",status="{status}"}}'] = count
+        for outcome, count in self._outcomes.items():
+            labels = ",".join(f'{name}="{value or "none"}"' for name, value in outcome._asdict().items())
+            found[f"larder_lookup_routes_total{{{labels}}}"] = count
+        for endpoint in self._times:
+            found.update(self._histogram(endpoint))
+        return found
+
+    def _histogram(self, endpoint: str) -> Series:
+        name, total, found = "larder_lookup_request_seconds", 0, {}
+        for bound, count in zip((*map(str, BOUNDS), "+Inf"), self._times[endpoint], strict=True):
+            total += count
+            found[f'{name}_bucket{{endpoint="{endpoint}",le="{bound}"}}'] = float(total)
+        found[f'{name}_sum{{endpoint="{endpoint}"}}'] = self._seconds[endpoint]
+        found[f'{name}_count{{endpoint="{endpoint}"}}'] = total
+        return found
+
+
+class SharedCounters:
+    """Counters of all workers of one server, whichever of them is asked: each leaves its own in a file."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+        self._own = f"{os.getpid()}.json"
+
+    def publish(self, own: Series) -> None:
+        """Leaves this worker's counters for the others."""
+        unfinished = self._folder / f"{self._own}.part"
+        unfinished.write_text(json.dumps(own))
+        unfinished.replace(self._folder / self._own)
+
+    def totals(self, own: Series) -> Series:
+        """This worker's counters plus what the others, also those that ended, left last."""
+        sums = dict(own)
+        for file in self._folder.glob("*.json"):
+            if file.name != self._own:
+                for name, value in json.loads(file.read_text()).items():
+                    sums[name] = sums.get(name, 0) + value
+        return sums
+
+
+def render(series: Mapping[str, float]) -> bytes:
+    """Prometheus text format 0.0.4. Only series of FAMILIES are known."""
+    lines: dict[str, list[str]] = {family: [] for family in FAMILIES}
+    for name, value in series.items():
+        family = name.partition("{")[0]
+        if family not in lines:
+            family = family.rpartition("_")[0]
+        lines[family].append(f"{name} {value:.10g}")
+    text = []
+    for family, (kind, help_text) in FAMILIES.items():
+        if lines[family]:
+            text += [f"# HELP {family} {help_text}", f"# TYPE {family} {kind}", *lines[family]]
+    return ("\n".join(text) + "\n").encode()
+
+
+def label(text: str) -> str:
+    """A value as it must stand between a label's quotation marks."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

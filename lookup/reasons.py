@@ -1,0 +1,29 @@
+"""Why a route gave nothing, or not all it could: stable codes, part of the contract in docs/lookup.md."""
+
+from __future__ import annotations
+
+NO_PRODUCT = "no_product"
+NO_COOKIE = "no_cookie"
+UNKNOWN_PRODUCT = "unknown_product"
+UNKNOWN_COOKIE = "unknown_cookie"
+NO_GENERIC_LIST = "no_generic_list"
+NOT_NEEDED = "not_needed"
+NOTHING_NEW = "nothing_new"
+CORRUPT_RECORD = "corrupt_record"
+REDIS_DOWN = "redis_down"
+REDIS_TIMEOUT = "redis_timeout"
+REDIS_ERROR = "redis_error"
+
+MEANINGS = {
+    NO_PRODUCT: "the question names no product",
+    NO_COOKIE: "the question names no cookie",
+    UNKNOWN_PRODUCT: "the release has no list for the product (or for some products of the basket)",
+    UNKNOWN_COOKIE: "the release has no list for the cookie",
+    NO_GENERIC_LIST: "the release has no generic list at any level of the ladder",
+    NOT_NEEDED: "the routes before it filled the answer",
+    NOTHING_NEW: "its list holds nothing that is not in the answer or among the asked products already",
+    CORRUPT_RECORD: "its record is not one of the release's format",
+    REDIS_DOWN: "there is no connection to Redis",
+    REDIS_TIMEOUT: "Redis did not reply within the deadline",
+    REDIS_ERROR: "Redis replied with an error",
+}

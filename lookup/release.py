@@ -1,0 +1,168 @@
+"""A release as the endpoint holds it: how to ask for its records, its dictionary, its generic lists."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+import hiredis
+
+from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary
+from loaders.keys import CONTEXTS, FORMAT, KINDS, Keys, key64
+from lookup.generic import EVERYBODY, GenericLists
+from lookup.link import RedisLink
+from lookup.rendering import encode_text
+from lookup.wire import command
+
+BUCKETS_A_READ = 16
+
+
+class ReleaseError(ValueError):
+    """The release cannot be served; the message says why."""
+
+
+class ReadError(ConnectionError):
+    """Redis did not give what was asked for; the same read may work later."""
+
+
+class Meta(NamedTuple):
+    """What a reader has to know of a release (docs/redis_format.md)."""
+
+    release: str
+    as_of: datetime
+    buckets: dict[str, int]
+    generic_lists: int
+    products: int
+    chunk: int
+
+
+class Release:
+    """One release, immutable but for the generic lists learned while it is served.
+
+    `names` holds the product ids by ordinal as JSON strings, ready for an answer.
+    """
+
+    def __init__(self, meta: Meta, keys: Keys, names: list[bytes], generic: GenericLists) -> None:
+        self.name = meta.release
+        self.name_json = encode_text(meta.release)
+        self.as_of = meta.as_of.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+        self.as_of_seconds = int(meta.as_of.timestamp())
+        self.names = names
+        self.generic = generic
+        self._buckets = meta.buckets
+        self._prefixes = _prefixes(keys, meta.release)
+
+    def ask(self, kind: str, text: str) -> bytes:
+        """The command that reads the record of an id."""
+        return self.ask_key(kind, key64(text))
+
+    def ask_key(self, kind: str, key: int) -> bytes:
+        """The command that reads the record of a 64-bit key."""
+        bucket, field = bucket_and_field(key, self._buckets[kind])
+        name = b"%b%x" % (self._prefixes[kind], bucket)
+        return b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(field), field)
+
+
+def _prefixes(keys: Keys, release: str) -> dict[str, bytes]:
+    return {kind: keys.bucket(release, kind, 0)[:-1] for kind in KINDS}
+
+
+def read_meta(raw: bytes, release: str) -> Meta:
+    """Checks what Redis says of a release. Raises ReleaseError where it is of another format, or no sense."""
+    try:
+        meta = json.loads(raw)
+        if meta["format"] != FORMAT:
+            raise ReleaseError(
+                f"release {release} has format {meta['format']!r}; this endpoint reads {FORMAT}"
+            )
+        return Meta(
+            release=release,
+            as_of=_utc(meta["as_of"]),
+            buckets={kind: _whole(meta["buckets"][kind], 1) for kind in KINDS},
+            generic_lists=_whole(meta["records"][CONTEXTS], 0),
+            products=_whole(meta["products"], 0),
+            chunk=_whole(meta["chunk"], 1),
+        )
+    except ReleaseError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"the meta of release {release} does not fit: {error!r}") from None
+
+
+def _utc(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=timezone.utc)
+
+
+def _whole(value: Any, least: int) -> int:
+    if type(value) is not int or value < least:
+        raise ValueError(f"{value!r} is not a whole number of at least {least}")
+    return value
+
+
+async def load_release(link: RedisLink, keys: Keys, meta: Meta, bound: int) -> Release:
+    """Reads dictionary and generic lists of a release.
+
+    `bound`: a release with more generic lists has only that of everybody read ahead; the others are learned.
+    Raises ReleaseError, ReadError.
+    """
+    names = await _read_names(link, keys, meta)
+    complete = meta.generic_lists <= bound
+    records = await (_read_generic if complete else _read_everybody)(link, keys, meta)
+    generic = GenericLists(records, meta.products, complete, bound)
+    return Release(meta, keys, names, generic)
+
+
+async def read(link: RedisLink, commands: list[bytes]) -> list[Any]:
+    """The replies to several commands. Raises ReadError where there is none, or an error among them."""
+    sent = link.send(b"".join(commands), len(commands))
+    replies = sent if isinstance(sent, str) else await sent
+    if isinstance(replies, str):
+        raise ReadError(replies)
+    for reply in replies:
+        if isinstance(reply, hiredis.ReplyError):
+            raise ReadError(str(reply))
+    return replies
+
+
+async def _read_names(link: RedisLink, keys: Keys, meta: Meta) -> list[bytes]:
+    names: list[bytes] = []
+    for chunk in range(-(-meta.products // meta.chunk)):
+        [raw] = await read(link, [command(b"GET", keys.dictionary(meta.release, chunk))])
+        try:
+            names += map(encode_text, decode_dictionary(raw or b""))
+        except CorruptRecordError as error:
+            raise ReleaseError(f"dictionary chunk {chunk} of release {meta.release}: {error}") from None
+    if len(names) != meta.products:
+        raise ReleaseError(
+            f"the dictionary of release {meta.release} holds {len(names)} ids instead of {meta.products}"
+        )
+    return names
+
+
+async def _read_generic(link: RedisLink, keys: Keys, meta: Meta) -> dict[int, bytes]:
+    count = meta.buckets[CONTEXTS]
+    records: dict[int, bytes] = {}
+    for start in range(0, count, BUCKETS_A_READ):
+        buckets = range(start, min(start + BUCKETS_A_READ, count))
+        hashes = await read(
+            link, [command(b"HGETALL", keys.bucket(meta.release, CONTEXTS, bucket)) for bucket in buckets]
+        )
+        for bucket, flat in zip(buckets, hashes, strict=True):
+            records.update(_keyed(flat, bucket, count))
+        # Visitors come first: what waits meanwhile is answered between two reads.
+        await asyncio.sleep(0)
+    return records
+
+
+def _keyed(flat: list[bytes], bucket: int, buckets: int) -> Iterator[tuple[int, bytes]]:
+    for field, record in zip(flat[::2], flat[1::2], strict=True):
+        yield int.from_bytes(field, "big") * buckets + bucket, record
+
+
+async def _read_everybody(link: RedisLink, keys: Keys, meta: Meta) -> dict[int, bytes]:
+    bucket, field = bucket_and_field(EVERYBODY, meta.buckets[CONTEXTS])
+    [record] = await read(link, [command(b"HGET", keys.bucket(meta.release, CONTEXTS, bucket), field)])
+    return {} if record is None else {EVERYBODY: record}

@@ -1,0 +1,91 @@
+"""Runs the endpoint in the foreground."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from functools import partial
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+
+from lookup.address import AddressError, parse_address
+from lookup.app import create_app
+from settings import Settings
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {
+        "_granian": {"handlers": ["stderr"], "propagate": False},
+        "granian.access": {"handlers": ["stderr"], "propagate": False},
+        "larder": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+    },
+}
+
+
+class ServeError(RuntimeError):
+    """The endpoint cannot start; the message says what to change."""
+
+
+def serve(settings: Settings) -> None:
+    """Answers requests at lookup.host and lookup.port until SIGINT or SIGTERM; prints where it listens.
+
+    `settings.redis.url` must be set. Port 0 takes a free one. Raises ServeError, SystemExit(1) where workers
+    keep dying.
+    """
+    try:
+        parse_address(settings.redis.url)
+    except AddressError as error:
+        raise ServeError(str(error)) from None
+    host, port = free_address(settings.lookup.host, settings.lookup.port)
+    with ExitStack() as stack:
+        workers = settings.lookup.workers
+        folder = stack.enter_context(TemporaryDirectory(prefix="larder-lookup-")) if workers > 1 else ""
+        server = Server(
+            "lookup.app:create_app",
+            address=host,
+            port=port,
+            interface=Interfaces.RSGI,
+            workers=workers,
+            websockets=False,
+            respawn_failed_workers=True,
+            log_level=LogLevels.warning,
+            log_dictconfig=LOGGING,
+        )
+        shown = f"[{host}]" if ":" in host else host
+        server.on_startup(partial(print, f"larder lookup listens at http://{shown}:{port}", flush=True))
+        server.serve(target_loader=partial(_application, settings, folder), wrap_loader=False)
+
+
+def _application(settings: Settings, folder: str) -> Any:
+    """Runs in each worker, so that what talks to Redis is made after the fork."""
+    return create_app(settings, folder)
+
+
+def free_address(host: str, port: int) -> tuple[str, int]:
+    """The numeric address of `host`, and `port`, or a free one for 0. Raises ServeError where it is taken.
+
+    Workers share a port by SO_REUSEPORT, with which a second server would silently take half of the requests.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ServeError(f"lookup.host {host!r} is no address: {error}") from None
+    family, kind, protocol, _, address = found[0]
+    with socket.socket(family, kind, protocol) as probe:
+        # Connections of a server that just ended do not make the port taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise ServeError(
+                f"cannot listen at {host} port {port}: {error.strerror}; "
+                "stop what listens there, or set lookup.host and lookup.port"
+            ) from None
+        return str(address[0]), int(probe.getsockname()[1])

@@ -1,0 +1,141 @@
+"""One connection to Redis: everything asked in a turn of the event loop leaves in one write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, cast
+
+import hiredis
+
+from lookup.reasons import REDIS_DOWN, REDIS_TIMEOUT
+
+# A peer that has been silent for so long past a deadline is given up, and a new connection is tried.
+SILENCE_SECONDS = 1.0
+# Between a deadline and its enforcement, so that replies which wait in the socket are read first.
+GRACE_SECONDS = 0.001
+
+# What a question comes to: the replies in order of the commands, or the reason why there are none.
+Replies = list[Any] | str
+
+
+def command(*words: bytes) -> bytes:
+    """A Redis command as RESP bytes."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+class Pending:
+    """Commands whose replies are awaited together."""
+
+    __slots__ = ("deadline", "expired", "future", "left", "replies")
+
+    def __init__(self, count: int, future: asyncio.Future[Replies], deadline: float) -> None:
+        self.left = count
+        self.future = future
+        self.deadline = deadline
+        self.replies: list[Any] = []
+        self.expired = False
+
+    def resolve(self, result: Replies) -> None:
+        # The future may be cancelled already, with the request that waited on it.
+        if not self.future.done():
+            self.future.set_result(result)
+
+
+class Wire(asyncio.Protocol):
+    """A pipelined connection whose every wait ends by its deadline.
+
+    `deadline` (seconds) may be changed at any time for what is sent from then on. `lost` is done when the
+    connection is, with the reason.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.deadline = deadline
+        self.lost: asyncio.Future[str] = self.loop.create_future()
+        self.overdue = False
+        self._transport: asyncio.Transport | None = None
+        self._reader = hiredis.Reader()
+        self._out: list[bytes] = []
+        self._waiting: deque[Pending] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send(self, commands: bytes, count: int) -> asyncio.Future[Replies] | str:
+        """Sends `count` commands with this turn's write.
+
+        Returns a future of the replies, or at once the reason why there will be none. While a reply is
+        overdue nothing is sent: it would only queue behind the one that is late.
+        """
+        if self._transport is None:
+            return REDIS_DOWN
+        if self.overdue:
+            return REDIS_TIMEOUT
+        pending = Pending(count, self.loop.create_future(), self.loop.time() + self.deadline)
+        self._waiting.append(pending)
+        if not self._out:
+            self.loop.call_soon(self._flush)
+        self._out.append(commands)
+        if self._timer is None:
+            self._timer = self.loop.call_at(pending.deadline, self._on_deadline)
+        return pending.future
+
+    def close(self) -> None:
+        """Gives the connection up, and with it everything that waits."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        waiting, gets = self._waiting, self._reader.gets
+        try:
+            self._reader.feed(data)
+            while (reply := gets()) is not False:
+                pending = waiting[0]
+                pending.replies.append(reply)
+                pending.left -= 1
+                if not pending.left:
+                    waiting.popleft()
+                    pending.resolve(pending.replies)
+        except (hiredis.HiredisError, IndexError):
+            self.close()
+        if self.overdue:
+            self.overdue = bool(waiting) and waiting[0].expired
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._waiting:
+            self._waiting.popleft().resolve(REDIS_DOWN)
+        if not self.lost.done():
+            self.lost.set_result(str(error or "the connection was closed"))
+
+    def _flush(self) -> None:
+        if self._transport is not None:
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+
+    def _on_deadline(self) -> None:
+        self._timer = self.loop.call_later(GRACE_SECONDS, self._expire)
+
+    def _expire(self) -> None:
+        now = self.loop.time()
+        self._timer = None
+        upcoming: float | None = None
+        for pending in self._waiting:
+            if pending.deadline > now:
+                upcoming = pending.deadline
+                break
+            pending.expired = True
+            pending.resolve(REDIS_TIMEOUT)
+        head = self._waiting[0] if self._waiting else None
+        self.overdue = head is not None and head.expired
+        if head is not None and head.expired:
+            if now > head.deadline + SILENCE_SECONDS:
+                self.close()
+                return
+            upcoming = upcoming or head.deadline + SILENCE_SECONDS
+        if upcoming is not None:
+            self._timer = self.loop.call_at(upcoming, self._on_deadline)

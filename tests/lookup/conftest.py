@@ -1,0 +1,67 @@
+"""One Valkey and one endpoint for the tests that only ask, and makers for those that break something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from lookup_servers import Endpoint, RedisServer, publish, ranked
+
+SIMILAR = {
+    "p1": ranked("p2", "p3", "p1", "p4"),
+    "p5": ranked("p6", "p3", "p7"),
+    "käse 50%": ranked("brot&butter", "p2"),
+}
+PERSONAL = {"c1": ranked("p3", "p8", "p9"), "none": []}
+GENERIC = {
+    ("", ""): ranked("p10", "p11", "p12", "p2", "p3"),
+    ("zone1", ""): ranked("p13", "p10"),
+    ("", "phone"): ranked("p14", "p10"),
+    ("zone1", "till"): ranked("p15", "p10"),
+}
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Holds release r1 and is never changed."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    publish(server.client(), "r1", similar=SIMILAR, personal=PERSONAL, generic=GENERIC)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def endpoint(redis_server: RedisServer) -> Iterator[Endpoint]:
+    """Serves release r1."""
+    served = Endpoint(redis_server.url, max_batch=5, max_products=3, max_body_bytes=4096)
+    served.wait_ready("r1")
+    yield served
+    assert served.stop() == 0
+
+
+@pytest.fixture
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RedisServer]]:
+    """Makes empty servers that a test may break."""
+    made: list[RedisServer] = []
+
+    def make(*options: str) -> RedisServer:
+        made.append(RedisServer(tmp_path_factory.mktemp("redis"), *options))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.kill()
+
+
+@pytest.fixture
+def own_endpoint() -> Iterator[Callable[..., Endpoint]]:
+    """Makes endpoints for a test of its own."""
+    made: list[Endpoint] = []
+
+    def make(redis_url: str, **settings: object) -> Endpoint:
+        made.append(Endpoint(redis_url, **settings))
+        return made[-1]
+
+    yield make
+    for served in made:
+        served.stop()
