@@ -27,7 +27,7 @@ from models.schemas import EVENT, HOURLY_COUNTS, QUARANTINE
 from settings import Settings
 from storage import Manifest, Place, Tables
 from storage.events import UNREADABLE, EventHour, check_data, find_hours
-from storage.frames import FILE, PARTITION, write_partitions
+from storage.frames import PLACE, place, write_partitions
 from storage.tables import plan_run
 
 JOB = "aggregate_hours"
@@ -99,10 +99,10 @@ def _aggregate(
 ) -> list[Manifest]:
     raw = _read(spark, hours, settings)
     events = _placed(with_reason(raw, settings.events.max_lateness_hours), hours, settings.events.rows_per_file)
-    within = [PARTITION, FILE]
-    valid = filter_valid(with_cookie_key(events)).repartition(*within)
+    valid = filter_valid(with_cookie_key(events)).repartition(PLACE)
+    within = [PLACE, C.HOUR]
     marked = with_duplicates_marked(valid, within) if _has_event_ids(hours, settings) else with_no_duplicates(valid)
-    counts = as_hourly_counts(marked, within).withColumn(C.HOUR, F.col(PARTITION))
+    counts = as_hourly_counts(marked, within)
     key = [C.COOKIE_KEY, C.PRODUCT_ID, C.LOCATION, C.DEVICE]
     planned = {hour.hour: _plan(hour, settings) for hour in hours}
     counted = write_partitions(tables, planned, counts, HOURLY_COUNTS, key, SUMS)
@@ -141,12 +141,11 @@ def _read_alike(spark: SparkSession, uris: list[str], settings: Settings) -> Dat
 def _placed(events: DataFrame, hours: list[EventHour], rows_per_file: int) -> DataFrame:
     """Which hour's table and which file of it an event goes to; that follows from the hour's input alone."""
     files = {hour.hour: -(-hour.rows // rows_per_file) for hour in hours if hour.rows > rows_per_file}
-    placed = events.withColumn(PARTITION, F.col(C.HOUR))
     if not files:
-        return placed.withColumn(FILE, F.lit(0))
+        return events.withColumn(PLACE, place(F.col(C.HOUR), F.lit(0)))
     pairs = [F.lit(value) for item in files.items() for value in item]
     many = F.coalesce(F.create_map(*pairs)[F.col(C.HOUR)], F.lit(1))
-    return placed.withColumn(FILE, F.pmod(F.xxhash64(C.COOKIE_ID), many).cast("int"))
+    return events.withColumn(PLACE, place(F.col(C.HOUR), F.pmod(F.xxhash64(C.COOKIE_ID), many)))
 
 
 def _has_event_ids(hours: list[EventHour], settings: Settings) -> bool:
@@ -163,14 +162,12 @@ def _write_quarantine(
     planned: dict[int, Manifest],
 ) -> list[Manifest]:
     """Rejected rows, and unreadable files as a row each, with their reasons."""
-    rows = as_quarantine(events, SOURCE_FILE, [PARTITION, FILE])
-    broken = [
-        (file.uri, UNREADABLE, file.error, hour.hour, 0) for hour in hours for file in hour.broken
-    ]
+    rows = as_quarantine(events, SOURCE_FILE, [C.HOUR])
+    broken = [(file.uri, UNREADABLE, file.error, hour.hour) for hour in hours for file in hour.broken]
     if broken:
         rows = rows.unionByName(spark.createDataFrame(broken, rows.schema))
     runs = {hour: replace(manifest, table=QUARANTINED) for hour, manifest in planned.items()}
-    placed = rows.repartition(PARTITION, FILE)
+    placed = rows.withColumn(PLACE, place(F.col(C.HOUR), F.lit(0))).repartition(PLACE)
     return write_partitions(tables, runs, placed, QUARANTINE, QUARANTINE.fieldNames())
 
 

@@ -45,5 +45,7 @@ def _options(settings: Settings) -> dict[str, str]:
         # A bad value becomes null and is quarantined with its reason, instead of failing the job.
         "spark.sql.ansi.enabled": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.legacy.parquet.nanosAsLong": "true",  # what pandas writes; models/events.py knows
+        "spark.sql.files.openCostInBytes": "262144",  # many small files a task
         **settings.spark.options,
     }

@@ -42,8 +42,10 @@ PIXELS = "pixels"
 HELD_OUT = "held_out"
 ITEMS = "items"
 SCORES = "scores"
-ORDINAL = "ordinal"
-CONTEXT_KEY = "context_key"
+PRODUCT_NUMBER = "product_number"  # dense over all known products, in the order of their ids
+ORDINAL = "ordinal"  # dense over listed products, by falling frequency: a release's dictionary
+HISTORY_ITEMS = "history_items"  # product numbers that a cookie bought
+HISTORY_STRENGTHS = "history_strengths"  # their decayed counts
 
 # Quarantine.
 REASON = "reason"

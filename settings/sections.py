@@ -106,6 +106,10 @@ class Lists(Section):
 class Evaluation(Section):
     """How lists are measured."""
 
+    users: int = Field(20_000, ge=1, description="at most so many users are measured")
+    least_ratio_to_popularity: float = Field(
+        0.0, ge=0, description="the gate: NDCG@10 on new products, als over popularity; below it nothing is published"
+    )
     bootstrap: int = Field(200, ge=0, description="resamples of users for the confidence interval; 0: none")
     seed: int = 42
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -21,8 +21,13 @@ from storage.filesystems import Place
 from storage.tables import DataFile, Manifest, Tables
 
 ROW_GROUP_ROWS = 250_000
-PARTITION, FILE = "_partition", "_file"
+PLACE = "_place"  # which file of which partition a row goes to: see `place`
+MAX_FILES = 1 << 16
 WRITTEN = "partition int, file int, rows long, bytes long, sums array<long>"
+
+
+class FileWrittenTwiceError(RuntimeError):
+    """The rows of one file were spread over two tasks, so one overwrote what the other wrote."""
 
 
 def read_frame(
@@ -33,6 +38,12 @@ def read_frame(
     return spark.read.schema(schema).parquet(*uris) if uris else spark.createDataFrame([], schema)
 
 
+def place(partition: Column, file: Column) -> Column:
+    """PLACE of a partition's number and a file's number in it. One column, since a shuffle by a column that happens to
+    be constant is planned as if that column were not there, and a later aggregation would shuffle again."""
+    return partition.cast("long") * F.lit(MAX_FILES) + file.cast("long")
+
+
 def write_frame(
     tables: Tables, planned: Manifest, frame: DataFrame, schema: StructType, files: int, key: Sequence[str]
 ) -> Manifest:
@@ -40,9 +51,8 @@ def write_frame(
 
     `key` must name rows uniquely: the order of rows, and so every byte, then follows from the data alone.
     """
-    spread = F.pmod(F.xxhash64(key[0]), F.lit(files)).cast("int") if files > 1 else F.lit(0)
-    placed = frame.select(F.lit(0).alias(PARTITION), spread.alias(FILE), *schema.fieldNames())
-    placed = placed.repartition(files, PARTITION, FILE)
+    file = F.pmod(F.xxhash64(key[0]), F.lit(files))
+    placed = frame.withColumn(PLACE, place(F.lit(0), file)).repartition(files, PLACE)
     return write_partitions(tables, {0: planned}, placed, schema, key)[0]
 
 
@@ -56,17 +66,19 @@ def write_partitions(
 ) -> list[Manifest]:
     """Writes many partitions at once; returns their manifests with files filled in. Not yet published.
 
-    `placed` has, beside the columns of `schema`, a key of `planned` (PARTITION) and a file number (FILE), and all rows
-    of one file in one Spark partition. `sums` names integer columns whose totals join each manifest's counts.
+    `placed` has, beside the columns of `schema`, PLACE, made of a key of `planned` and a file number, and all rows of
+    one place in one Spark partition; raises FileWrittenTwiceError if they are not. `sums` names integer columns whose totals join each manifest's counts.
     """
-    columns = [PARTITION, FILE, *schema.fieldNames()]
-    ordered = placed.select(*columns).sortWithinPartitions(PARTITION, FILE, *key)
+    ordered = placed.select(PLACE, *schema.fieldNames()).sortWithinPartitions(PLACE, *key)
     places = {number: tables.run_place(manifest) for number, manifest in planned.items()}
     write = _TaskWriter(places, list(sums))
     written: dict[int, list[tuple[DataFile, list[int]]]] = {}
     for row in ordered.mapInArrow(write, WRITTEN).collect():
-        name = DataFile(_file_name(row.file), row.rows, row.bytes)
-        written.setdefault(row.partition, []).append((name, list(row.sums)))
+        file = DataFile(_file_name(row.file), row.rows, row.bytes)
+        of_partition = written.setdefault(row.partition, [])
+        if any(file.name == other.name for other, _ in of_partition):
+            raise FileWrittenTwiceError(f"{file.name} of {planned[row.partition].partition} came from two tasks")
+        of_partition.append((file, list(row.sums)))
     return [
         _with_files(manifest, written.get(number, []), list(sums)) for number, manifest in planned.items()
     ]
@@ -92,28 +104,30 @@ class _TaskWriter:
         self.places, self.sums = places, sums
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        current: tuple[int, int] | None = None
+        current: int | None = None
         open_file: _OpenFile | None = None
         for batch in batches:
-            for place, rows in _by_file(batch):
-                if place != current:
+            for place_, rows in _by_place(batch):
+                if place_ != current:
                     if open_file is not None:
                         yield open_file.close()
-                    current = place
-                    open_file = _OpenFile(*place, self.places[place[0]] / _file_name(place[1]), self.sums)
+                    current = place_
+                    open_file = self._open(*divmod(place_, MAX_FILES))
                 assert open_file is not None
                 open_file.add(rows)
         if open_file is not None:
             yield open_file.close()
 
+    def _open(self, partition: int, number: int) -> _OpenFile:
+        return _OpenFile(partition, number, self.places[partition] / _file_name(number), self.sums)
 
-def _by_file(batch: pa.RecordBatch) -> Iterator[tuple[tuple[int, int], pa.RecordBatch]]:
-    partition, file = batch.column(0).to_numpy(), batch.column(1).to_numpy()
-    rows = batch.select(batch.schema.names[2:])
-    starts = np.flatnonzero(np.r_[True, (np.diff(partition) != 0) | (np.diff(file) != 0)])
-    for start, end in zip(starts, np.r_[starts[1:], len(partition)], strict=True):
-        if end > start:
-            yield (int(partition[start]), int(file[start])), rows.slice(start, end - start)
+
+def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
+    places = batch.column(0).to_numpy()
+    rows = batch.select(batch.schema.names[1:])
+    starts = np.flatnonzero(np.r_[len(places) > 0, np.diff(places) != 0])
+    for start, end in zip(starts, np.r_[starts[1:], len(places)], strict=True):
+        yield int(places[start]), rows.slice(start, end - start)
 
 
 class _OpenFile:

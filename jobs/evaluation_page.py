@@ -1,0 +1,87 @@
+"""The evaluation as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import matplotlib
+from jinja2 import Environment
+
+matplotlib.use("svg")
+from matplotlib import pyplot
+
+FIGURES = ("ndcg@10", "recall@30", "hit@10", "coverage@30")
+TASKS = {
+    "new": "New products: only what the user had never bought counts",
+    "all": "All products: what is bought again counts too",
+}
+OURS = {"als", "personal (als and own)", "embedding"}
+TEMPLATE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Larder: evaluation as of {{ r.as_of }}</title>
+<style>
+ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+ table { border-collapse: collapse; width: 100% } td, th { padding: .3rem .6rem; text-align: right }
+ td:first-child, th:first-child { text-align: left } tr { border-bottom: 1px solid #ddd }
+ .ours { font-weight: 600 } small { color: #666 } svg { max-width: 100%; height: auto }
+</style>
+<h1>Evaluation as of {{ r.as_of }}</h1>
+<p>Models know what happened before {{ r.as_of }} UTC; they are asked for what was bought from then until {{ r.end }}.
+{{ "{:,}".format(r.test.users) }} users bought {{ "{:,}".format(r.test.pairs) }} distinct products each counted once per
+user, of {{ "{:,}".format(r.test.products) }} products known before. Brackets are 95% bootstrap intervals over users.</p>
+{% for task, title in tasks.items() %}
+<h2>{{ title }}</h2>
+{{ plots[task] }}
+<table><tr><th>method</th>{% for f in figures %}<th>{{ f }}</th>{% endfor %}<th>users</th></tr>
+{% for row in r.lists if row.task == task %}
+<tr{% if row.method in ours %} class="ours"{% endif %}><td>{{ row.method }}</td>
+{% for f in figures %}<td>{{ "%.4f"|format(row[f]) }}
+{% if row[f ~ " interval"] %}<small>[{{ "%.4f"|format(row[f ~ " interval"][0]) }}, {{ "%.4f"|format(row[f ~ " interval"][1]) }}]</small>{% endif %}
+</td>{% endfor %}<td>{{ "{:,}".format(row.users) }}</td></tr>
+{% endfor %}</table>
+{% endfor %}
+{% if r.embeddings %}
+<h2>Pictures: share of the ten nearest that have the same category path</h2>
+<p>Asked for products whose pictures training never saw.</p>
+{{ plots.embeddings }}
+<table><tr><th>by</th><th>share</th><th>at best</th><th>pictures</th></tr>
+{% for name, row in r.embeddings.items() %}
+<tr{% if name in ours %} class="ours"{% endif %}><td>{{ name }}</td><td>{{ "%.4f"|format(row.precision) }}
+<small>[{{ "%.4f"|format(row.low) }}, {{ "%.4f"|format(row.high) }}]</small></td>
+<td>{{ "%.4f"|format(row.ceiling) }}</td><td>{{ "{:,}".format(row.queries) }}</td></tr>
+{% endfor %}</table>
+{% endif %}
+</html>
+"""
+
+
+def page(results: dict[str, Any]) -> str:
+    """HTML of an evaluation's report.json; the same results give the same text."""
+    plots = {}
+    for task in TASKS:
+        rows = [row for row in results["lists"] if row["task"] == task]
+        bars = [(row["method"], row["ndcg@10"], row.get("ndcg@10 interval")) for row in rows]
+        plots[task] = _bars(bars, "NDCG@10")
+    if results["embeddings"]:
+        bars = [(name, row["precision"], [row["low"], row["high"]]) for name, row in results["embeddings"].items()]
+        plots["embeddings"] = _bars(bars, "share")
+    template = Environment(autoescape=False, trim_blocks=True).from_string(TEMPLATE)
+    return template.render(r=results, tasks=TASKS, figures=FIGURES, ours=OURS, plots=plots)
+
+
+def _bars(bars: list[tuple[str, float, list[float] | None]], label: str) -> str:
+    """A bar a method, as SVG without anything that changes from run to run."""
+    with pyplot.rc_context({"svg.hashsalt": "larder", "font.size": 10}):
+        figure, axes = pyplot.subplots(figsize=(8, 0.45 * len(bars) + 0.8))
+        names, values = [name for name, _, _ in bars], [value for _, value, _ in bars]
+        spread = [[v - i[0] if i else 0, i[1] - v if i else 0] for _, v, i in bars]
+        colours = ["#c2410c" if name in OURS else "#94a3b8" for name in names]
+        axes.barh(names, values, color=colours, xerr=list(zip(*spread, strict=True)), ecolor="#334155", capsize=3)
+        axes.invert_yaxis()
+        axes.set_xlabel(label)
+        axes.spines[["top", "right"]].set_visible(False)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+        pyplot.close(figure)
+    svg = out.getvalue()
+    return svg[svg.index("<svg") :]

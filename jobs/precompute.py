@@ -1,0 +1,205 @@
+"""Factors, embeddings and contexts to a release: lists per cookie, per product, per location and device.
+
+Lists first bear product numbers, dense over all known products; how often each number is listed then decides its
+ordinal in the release's dictionary.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
+from jobs.embed_products import EMBEDDINGS
+from jobs.ingest_images import PARTITION as CATALOGUE_PARTITION
+from jobs.report import StageReport, stage
+from jobs.roll_up import CONTEXTS, INTERACTIONS, decay_of
+from jobs.session import spark_session
+from jobs.train_als import ITEM_FACTORS, USER_FACTORS
+from models import columns as C
+from models import schemas
+from models.decay import Decay
+from models.dictionary import ordinals_by_frequency
+from models.histories import as_histories, with_history
+from models.lists import generic_lists, listed_counts, personal_lists, similar_lists, with_ordinals
+from models.popularity import SCORE
+from settings import Settings
+from settings.sections import Lists
+from storage import Manifest, Place, Tables
+from storage.frames import read_frame, write_frame
+from storage.tables import plan_run
+
+JOB = "precompute"
+RELEASE = "release"
+COOKIE_LISTS, PRODUCT_LISTS = "release_cookies", "release_products"
+CONTEXT_LISTS, DICTIONARY = "release_contexts", "release_dictionary"
+LISTS = {
+    COOKIE_LISTS: (schemas.RELEASE_COOKIES, [C.COOKIE_KEY]),
+    PRODUCT_LISTS: (schemas.RELEASE_PRODUCTS, [C.PRODUCT_ID]),
+    CONTEXT_LISTS: (schemas.RELEASE_CONTEXTS, [C.LOCATION, C.DEVICE]),
+}
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = job_parser(JOB, "Make the lists of a release: per cookie, per product, per location and device.")
+    add_as_of(parser)
+    return parse(parser, argv)
+
+
+def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
+    """Writes the release_* tables and, last, the manifest of `release` as of arguments.as_of."""
+    settings: Settings = arguments.settings
+    with stage(spark, JOB, as_text(arguments.as_of)) as report:
+        tables = Tables(settings.storage.tables)
+        sources = find_sources(tables, arguments.as_of)
+        planned = _plan(sources, arguments.as_of, settings)
+        if not tables.is_current(planned):
+            _make(spark, tables, sources, planned, arguments)
+        else:
+            report.details["up_to_date"] = True
+        release = tables.get(RELEASE, planned.partition, JOB)
+        report.rows_in = sum(source.rows for source in sources.values())
+        report.rows_out = sum(release.counts[table] for table in LISTS)
+        report.details |= dict(release.counts)
+    return report
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    with spark_session(JOB, arguments.settings) as spark:
+        run(spark, arguments)
+
+
+def find_sources(tables: Tables, as_of: int) -> dict[str, Manifest]:
+    """The manifests that a release is made from. Without embeddings it has no lists per product."""
+    partition, instant = as_of_partition(as_of), as_text(as_of)
+    made_by = {
+        INTERACTIONS: f"larder roll-up --end {instant}",
+        CONTEXTS: f"larder roll-up --end {instant}",
+        USER_FACTORS: f"larder train-als --as-of {instant}",
+        ITEM_FACTORS: f"larder train-als --as-of {instant}",
+    }
+    sources = {table: tables.get(table, partition, command) for table, command in made_by.items()}
+    embeddings = tables.find(EMBEDDINGS, CATALOGUE_PARTITION)
+    return sources if embeddings is None else {**sources, EMBEDDINGS: embeddings}
+
+
+def _plan(sources: dict[str, Manifest], as_of: int, settings: Settings) -> Manifest:
+    inputs = {table: manifest.reference for table, manifest in sources.items()}
+    catalogue = [f"{info.base_name}:{info.size}:{info.mtime_ns}" for info in Place(settings.storage.catalogue).files()]
+    parameters = {"lists": settings.lists.model_dump(), "catalogue": catalogue}
+    return plan_run(RELEASE, as_of_partition(as_of), inputs, parameters)
+
+
+def _make(
+    spark: SparkSession,
+    tables: Tables,
+    sources: dict[str, Manifest],
+    planned: Manifest,
+    arguments: argparse.Namespace,
+) -> None:
+    settings: Settings = arguments.settings
+    frames = {table: read_frame(spark, tables, [manifest], _schema_of(table)) for table, manifest in sources.items()}
+    ids = known_products(frames)
+    numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
+    allowed = _in_stock(spark, settings, ids)
+    lists = {
+        COOKIE_LISTS: _personal(frames, numbers, allowed, decay_of(sources[INTERACTIONS]), arguments),
+        PRODUCT_LISTS: _similar(frames, numbers, allowed, settings),
+        CONTEXT_LISTS: _generic(frames, numbers, allowed, decay_of(sources[CONTEXTS]), arguments),
+    }
+    lists = {table: frame.persist(StorageLevel.MEMORY_AND_DISK) for table, frame in lists.items()}
+    ordinals, dictionary = ordinals_by_frequency(listed_counts(list(lists.values()), len(ids)), ids)
+    written = [
+        _write(tables, planned, table, with_ordinals(frame, ordinals), settings) for table, frame in lists.items()
+    ]
+    entries = spark.createDataFrame(list(enumerate(dictionary)), schemas.RELEASE_DICTIONARY)
+    plan_dictionary = replace(planned, table=DICTIONARY)
+    written.append(write_frame(tables, plan_dictionary, entries, schemas.RELEASE_DICTIONARY, 1, [C.ORDINAL]))
+    counts = {manifest.table: manifest.rows for manifest in written}
+    for manifest in [*written, replace(planned, counts=counts)]:
+        tables.publish(manifest)
+    for frame in lists.values():
+        frame.unpersist()
+
+
+def _personal(
+    frames: dict[str, DataFrame],
+    numbers: DataFrame,
+    allowed: npt.NDArray[np.bool_],
+    decay: Decay,
+    arguments: argparse.Namespace,
+) -> DataFrame:
+    lists: Lists = arguments.settings.lists
+    strength = decay.value(F.col(C.STRENGTH), arguments.as_of)
+    users = with_history(frames[USER_FACTORS], as_histories(frames[INTERACTIONS], numbers, strength))
+    items = frames[ITEM_FACTORS].join(F.broadcast(numbers), C.PRODUCT_ID)
+    weight = lists.rebuy_weight if lists.rebuy == "allow" else None
+    return personal_lists(users, items, allowed, lists.personal, weight)
+
+
+def _similar(
+    frames: dict[str, DataFrame], numbers: DataFrame, allowed: npt.NDArray[np.bool_], settings: Settings
+) -> DataFrame:
+    if EMBEDDINGS not in frames:
+        return numbers.sparkSession.createDataFrame([], schemas.RELEASE_PRODUCTS)
+    embedded = frames[EMBEDDINGS].join(F.broadcast(numbers), C.PRODUCT_ID)
+    return similar_lists(embedded, allowed, settings.lists.similar)
+
+
+def _generic(
+    frames: dict[str, DataFrame],
+    numbers: DataFrame,
+    allowed: npt.NDArray[np.bool_],
+    decay: Decay,
+    arguments: argparse.Namespace,
+) -> DataFrame:
+    popularity = decay.value(F.col(C.STRENGTH), arguments.as_of)
+    numbered = frames[CONTEXTS].join(F.broadcast(numbers), C.PRODUCT_ID).withColumn(SCORE, popularity)
+    lists: Lists = arguments.settings.lists
+    return generic_lists(numbered, allowed, lists.generic, lists.min_support, lists.min_products)
+
+
+def _schema_of(table: str) -> StructType:
+    return {
+        INTERACTIONS: schemas.INTERACTIONS,
+        CONTEXTS: schemas.CONTEXTS,
+        USER_FACTORS: schemas.USER_FACTORS,
+        ITEM_FACTORS: schemas.ITEM_FACTORS,
+        EMBEDDINGS: schemas.EMBEDDINGS,
+    }[table]
+
+
+def known_products(frames: dict[str, DataFrame]) -> list[str]:
+    """All product ids in any source, sorted: their places are their numbers."""
+    named = [frame.select(C.PRODUCT_ID) for frame in frames.values() if C.PRODUCT_ID in frame.columns]
+    return sorted(row[0] for row in reduce(DataFrame.unionByName, named).distinct().collect())
+
+
+def _in_stock(spark: SparkSession, settings: Settings, ids: list[str]) -> npt.NDArray[np.bool_]:
+    """Which numbers may be listed: all that the catalogue does not say are out of stock."""
+    if not Place(settings.storage.catalogue).exists():
+        return np.ones(len(ids), bool)
+    catalogue = spark.read.parquet(settings.storage.catalogue)
+    if C.IN_STOCK not in catalogue.columns:
+        return np.ones(len(ids), bool)
+    missing = {row[0] for row in catalogue.where(~F.col(C.IN_STOCK)).select(C.PRODUCT_ID).collect()}
+    return np.array([id_ not in missing for id_ in ids], bool)
+
+
+def _write(tables: Tables, planned: Manifest, table: str, frame: DataFrame, settings: Settings) -> Manifest:
+    schema, key = LISTS[table]
+    files = settings.spark.shuffle_partitions
+    return write_frame(tables, replace(planned, table=table), frame, schema, files, key)
+
+
+if __name__ == "__main__":
+    main()

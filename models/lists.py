@@ -1,0 +1,123 @@
+"""The three kinds of lists. Items are product numbers until `with_ordinals`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from models import columns as C
+from models.histories import lists_of, owned_of, vectors_of
+from models.neighbours import nearest
+from models.personal import top_items
+from models.popularity import as_filled_lists, as_ladder, filter_popular
+
+Batches = Iterator[pa.RecordBatch]
+Flags = npt.NDArray[np.bool_]
+LIST_COLUMNS = f"{C.ITEMS} array<int>, {C.SCORES} array<float>"
+
+
+def item_matrix(items: DataFrame, products: int) -> tuple[npt.NDArray[np.float32], Flags]:
+    """Factors by product number, shape (products, rank), and which products have any, shape (products,)."""
+    table = items.select(C.PRODUCT_NUMBER, C.FACTORS).toArrow()
+    numbers, factors = table[C.PRODUCT_NUMBER].to_numpy(), vectors_of(table, C.FACTORS)
+    matrix = np.zeros((products, factors.shape[1]), np.float32)
+    present = np.zeros(products, bool)
+    matrix[numbers], present[numbers] = factors, True
+    return matrix, present
+
+
+def personal_lists(
+    users: DataFrame, items: DataFrame, allowed: Flags, n: int, rebuy_weight: float | None
+) -> DataFrame:
+    """A list a cookie: COOKIE_KEY, ITEMS, SCORES.
+
+    Args: `users` with FACTORS and their history (models/histories.py); `items` with PRODUCT_NUMBER and FACTORS;
+    `allowed`, shape (products,); n and rebuy_weight as in models.personal.top_items.
+    """
+    matrix, present = item_matrix(items, len(allowed))
+    shared = users.sparkSession.sparkContext.broadcast((matrix, allowed & present))
+
+    def rank(batches: Batches) -> Batches:
+        vectors, may_be_listed = shared.value
+        for batch in batches:
+            factors, owned = vectors_of(batch, C.FACTORS), owned_of(batch)
+            found, scores = top_items(factors, vectors, owned, n, rebuy_weight, may_be_listed)
+            yield _as_lists(batch, C.COOKIE_KEY, found, scores)
+
+    return users.mapInArrow(rank, f"{C.COOKIE_KEY} long, {LIST_COLUMNS}")
+
+
+def similar_lists(embedded: DataFrame, allowed: Flags, n: int) -> DataFrame:
+    """A list a product: PRODUCT_ID, ITEMS, SCORES (cosines, 0 for a negative one).
+
+    Args: `embedded` of PRODUCT_ID, PRODUCT_NUMBER, EMBEDDING (length 1); `allowed`, shape (products,).
+    """
+    table = embedded.orderBy(C.PRODUCT_NUMBER).toArrow()
+    numbers, vectors = table[C.PRODUCT_NUMBER].to_numpy(), vectors_of(table, C.EMBEDDING)
+    may_be_listed = allowed[numbers]
+    shared = embedded.sparkSession.sparkContext.broadcast((numbers[may_be_listed], vectors[may_be_listed]))
+
+    def rank(batches: Batches) -> Batches:
+        listed, candidates = shared.value
+        for batch in batches:
+            own = batch.column(C.PRODUCT_NUMBER).to_numpy()
+            row = np.minimum(np.searchsorted(listed, own), max(0, len(listed) - 1))
+            is_listed = listed[row] == own if len(listed) else np.zeros(len(own), bool)
+            queries = vectors_of(batch, C.EMBEDDING)
+            found, scores = nearest(queries, candidates, n, np.where(is_listed, row, -1))
+            items = np.where(found >= 0, listed[found], -1) if len(listed) else found
+            yield _as_lists(batch, C.PRODUCT_ID, items, np.maximum(scores, 0))
+
+    return embedded.mapInArrow(rank, f"{C.PRODUCT_ID} string, {LIST_COLUMNS}")
+
+
+def generic_lists(
+    popularity: DataFrame, allowed: Flags, n: int, min_support: float, min_products: int
+) -> DataFrame:
+    """A list a location and device with enough behind it: LOCATION, DEVICE, ITEMS, SCORES.
+
+    Args: `popularity` of LOCATION, DEVICE, PRODUCT_NUMBER and SCORE, a decayed count; `allowed`, shape (products,).
+    """
+    gone = [(int(number),) for number in np.flatnonzero(~allowed)]
+    if gone:
+        absent = popularity.sparkSession.createDataFrame(gone, f"{C.PRODUCT_NUMBER} int")
+        popularity = popularity.join(F.broadcast(absent), C.PRODUCT_NUMBER, "left_anti")
+    return as_filled_lists(filter_popular(as_ladder(popularity), min_support, min_products, n), n)
+
+
+def listed_counts(frames: list[DataFrame], products: int) -> npt.NDArray[np.int64]:
+    """How often each product number stands in a list, shape (products,)."""
+    items = [frame.select(F.explode(C.ITEMS).alias(C.PRODUCT_NUMBER)) for frame in frames]
+    counts = np.zeros(products, np.int64)
+    for number, count in reduce(DataFrame.unionAll, items).groupBy(C.PRODUCT_NUMBER).count().collect():
+        counts[number] = count
+    return counts
+
+
+def with_ordinals(lists: DataFrame, ordinals: npt.NDArray[np.int32]) -> DataFrame:
+    """The same lists, with ordinals (shape (products,), by product number) in place of product numbers."""
+    shared = lists.sparkSession.sparkContext.broadcast(ordinals)
+
+    def renumber(batches: Batches) -> Batches:
+        for batch in batches:
+            items = batch.column(C.ITEMS)
+            ends = np.cumsum(items.value_lengths().to_numpy(zero_copy_only=False))
+            offsets = pa.array(np.concatenate(([0], ends)), pa.int32())
+            taken = pa.array(shared.value[items.flatten().to_numpy()], pa.int32())
+            renumbered = pa.ListArray.from_arrays(offsets, taken)
+            yield batch.set_column(batch.schema.names.index(C.ITEMS), C.ITEMS, renumbered)
+
+    return lists.mapInArrow(renumber, lists.schema)
+
+
+def _as_lists(
+    batch: pa.RecordBatch, key: str, items: npt.NDArray[np.integer], scores: npt.NDArray[np.floating]
+) -> pa.RecordBatch:
+    item_lists, score_lists = lists_of(items, scores)
+    return pa.record_batch([batch.column(key), item_lists, score_lists], names=[key, C.ITEMS, C.SCORES])

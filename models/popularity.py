@@ -1,0 +1,101 @@
+"""Generic lists: what sells at a location on a device, with ever wider surroundings where that says too little.
+
+The ladder: location x device, location, device, all. A list of one step goes on with the next steps' products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import pandas as pd
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from models import columns as C
+
+ANY = ""
+RANK, SCORE = "_rank", "_score"
+Entry = tuple[int, float]
+LISTS = f"{C.LOCATION} string, {C.DEVICE} string, {C.ITEMS} array<int>, {C.SCORES} array<float>"
+
+
+def as_ladder(popularity: DataFrame) -> DataFrame:
+    """Sums of (LOCATION, DEVICE, PRODUCT_ID, SCORE) at every step; an empty location or device stands for any."""
+    steps = [(C.LOCATION, C.DEVICE), (C.LOCATION,), (C.DEVICE,), ()]
+    frames = [_summed(popularity, kept) for kept in steps]
+    ladder = frames[0]
+    for frame in frames[1:]:
+        ladder = ladder.unionByName(frame)
+    # Events without a location are counted under ANY already: summing again keeps each step unique.
+    return ladder.groupBy(C.LOCATION, C.DEVICE, C.PRODUCT_NUMBER).agg(F.max(SCORE).alias(SCORE))
+
+
+def _summed(popularity: DataFrame, kept: tuple[str, ...]) -> DataFrame:
+    wide = [F.col(name) if name in kept else F.lit(ANY).alias(name) for name in (C.LOCATION, C.DEVICE)]
+    return popularity.groupBy(*wide, C.PRODUCT_NUMBER).agg(F.sum(SCORE).alias(SCORE))
+
+
+def filter_popular(ladder: DataFrame, min_support: float, min_products: int, n: int) -> DataFrame:
+    """The n best of each list with at least `min_support`; lists of fewer than `min_products` are left out.
+
+    Adds RANK, from 1; ties go to the lower number.
+    """
+    best = Window.partitionBy(C.LOCATION, C.DEVICE).orderBy(F.desc(SCORE), C.PRODUCT_NUMBER)
+    whole = Window.partitionBy(C.LOCATION, C.DEVICE)
+    ranked = ladder.where(F.col(SCORE) >= min_support).withColumn(RANK, F.row_number().over(best))
+    ranked = ranked.where(F.col(RANK) <= n).withColumn("_size", F.count("*").over(whole))
+    is_root = (F.col(C.LOCATION) == ANY) & (F.col(C.DEVICE) == ANY)
+    return ranked.where((F.col("_size") >= min_products) | is_root).drop("_size")
+
+
+def as_filled_lists(popular: DataFrame, n: int) -> DataFrame:
+    """Lists of LISTS, each filled from the next steps of its ladder.
+
+    The steps without a location are few (one a device) and are collected; locations are filled in parallel.
+    """
+    anywhere = _lists_of(popular.where(F.col(C.LOCATION) == ANY).toPandas())
+    fill = _fill_location(anywhere, n)
+    wide = popular.sparkSession.createDataFrame(_rows(anywhere, anywhere, n), LISTS)
+    located = popular.where(F.col(C.LOCATION) != ANY).groupBy(C.LOCATION).applyInPandas(fill, LISTS)
+    return wide.unionByName(located)
+
+
+def _fill_location(
+    anywhere: Mapping[tuple[str, str], list[Entry]], n: int
+) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    def fill(rows: pd.DataFrame) -> pd.DataFrame:
+        here = _lists_of(rows)
+        names = [C.LOCATION, C.DEVICE, C.ITEMS, C.SCORES]
+        return pd.DataFrame(list(_rows(here, {**anywhere, **here}, n)), columns=names)
+
+    return fill
+
+
+def _lists_of(rows: pd.DataFrame) -> dict[tuple[str, str], list[Entry]]:
+    ordered = rows.sort_values([C.LOCATION, C.DEVICE, RANK])
+    return {
+        (str(location), str(device)): list(zip(group[C.PRODUCT_NUMBER], group[SCORE], strict=True))
+        for (location, device), group in ordered.groupby([C.LOCATION, C.DEVICE])
+    }
+
+
+def _rows(
+    wanted: Mapping[tuple[str, str], list[Entry]], known: Mapping[tuple[str, str], list[Entry]], n: int
+) -> Iterator[tuple[str, str, list[int], list[float]]]:
+    for location, device in wanted:
+        steps = dict.fromkeys([(location, device), (location, ANY), (ANY, device), (ANY, ANY)])
+        items, scores = filled([known.get(step, []) for step in steps], n)
+        yield location, device, items, scores
+
+
+def filled(steps: list[list[Entry]], n: int) -> tuple[list[int], list[float]]:
+    """One list of up to n from several, each product once. Scores are shares of the step's best, scaled so as to fall."""
+    items: dict[int, float] = {}
+    ceiling = 1.0
+    for step in steps:
+        top = step[0][1] if step else 1.0
+        for item, score in step:
+            if len(items) < n and item not in items:
+                items[item] = ceiling * score / top
+        ceiling = min(items.values(), default=1.0)
+    return list(items), list(items.values())
