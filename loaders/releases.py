@@ -1,0 +1,118 @@
+"""Releases in Redis: which there are, which is live, and the step from one to another."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+
+import redis
+
+from loaders.keys import KINDS, Keys
+
+STAGED, VERIFIED = "staged", "verified"
+UNLINKED_AT_ONCE = 500
+
+
+class ReleaseError(RuntimeError):
+    """A release is not there, not complete, or can't be gone back to."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """What the registry knows of a release. `buckets` and `chunks` say which keys it has."""
+
+    name: str
+    as_of: str
+    order: int  # rises with each load; the higher the newer
+    state: str = STAGED
+    buckets: dict[str, int] = field(default_factory=dict)
+    records: dict[str, int] = field(default_factory=dict)
+    chunks: int = 0
+
+
+@dataclass(frozen=True)
+class Live:
+    """The pointer: what is served, and what was before it."""
+
+    release: str | None
+    previous: str | None
+
+
+class Releases:
+    """The releases of one namespace."""
+
+    def __init__(self, client: redis.Redis, namespace: str) -> None:
+        self.client, self.keys = client, Keys(namespace)
+
+    def live(self) -> Live:
+        release, previous = self.client.hmget(self.keys.live, ["release", "previous"])
+        return Live(_text(release) or None, _text(previous) or None)
+
+    def all(self) -> list[Release]:
+        """Oldest first."""
+        found = self.client.hgetall(self.keys.releases)
+        return sorted((Release(**json.loads(value)) for value in found.values()), key=lambda r: r.order)
+
+    def find(self, name: str) -> Release | None:
+        value = self.client.hget(self.keys.releases, name)
+        return Release(**json.loads(value)) if value else None
+
+    def register(self, release: Release) -> None:
+        self.client.hset(self.keys.releases, release.name, json.dumps(asdict(release), sort_keys=True))
+
+    def next_order(self) -> int:
+        return max((release.order for release in self.all()), default=0) + 1
+
+    def flip(self, name: str) -> None:
+        """Makes a verified release live, in one command. Raises ReleaseError for any other."""
+        release = self.find(name)
+        if release is None or release.state != VERIFIED:
+            state = release.state if release else "unknown"
+            raise ReleaseError(f"release {name} is {state}, not verified, and was not made live")
+        live = self.live()
+        if live.release != name:
+            self.client.hset(self.keys.live, mapping={"release": name, "previous": live.release or ""})
+
+    def rollback(self, to: str | None = None) -> Live:
+        """Goes back to the release that was live before, or to the one named. Returns the new pointer."""
+        target = to or self.live().previous
+        if target is None:
+            raise ReleaseError("no release was live before this one; `larder status` lists those that are kept")
+        self.flip(target)
+        return self.live()
+
+    def retire_beyond(self, keep: int) -> list[str]:
+        """Removes the oldest releases beyond `keep`, never the live one nor the one before it; returns their names."""
+        live = self.live()
+        others = [r for r in self.all() if r.name not in (live.release, live.previous)]
+        kept_anyway = len({live.release, live.previous} - {None})
+        surplus = others[: max(0, len(others) + kept_anyway - keep)]
+        for release in surplus:
+            self.remove(release)
+        return [release.name for release in surplus]
+
+    def remove(self, release: Release) -> None:
+        """Unlinks a release's keys, a few at a time, and forgets it. Raises ReleaseError for the live one."""
+        if self.live().release == release.name:
+            raise ReleaseError(f"release {release.name} is live")
+        self.register(replace(release, state=STAGED))  # cut short, it must not be taken for complete
+        names = list(self._names(release))
+        for start in range(0, len(names), UNLINKED_AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for name in names[start : start + UNLINKED_AT_ONCE]:
+                pipeline.unlink(name)
+            pipeline.execute()
+        self.client.hdel(self.keys.releases, release.name)
+
+    def _names(self, release: Release) -> list[bytes]:
+        buckets = [
+            self.keys.bucket(release.name, kind, bucket)
+            for kind in KINDS
+            for bucket in range(release.buckets.get(kind, 0))
+        ]
+        chunks = [self.keys.dictionary(release.name, chunk) for chunk in range(release.chunks)]
+        return [*buckets, *chunks, self.keys.meta(release.name)]
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""
