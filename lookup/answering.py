@@ -19,7 +19,7 @@ from lookup.reasons import (
     UNKNOWN_COOKIE,
     UNKNOWN_PRODUCT,
 )
-from lookup.records import Ranked, decode_record
+from lookup.records import Ranked, decode_head
 from lookup.release import Release
 from lookup.rendering import answer_json, encode_text
 from lookup.routing import PERSONAL, SIMILAR, Offer, compose, round_robin
@@ -27,6 +27,8 @@ from lookup.wire import Replies
 
 # Of several things that went wrong with a basket, the first of these is told.
 GRAVITY = (REDIS_ERROR, CORRUPT_RECORD, UNKNOWN_PRODUCT)
+NO_SIMILAR = Offer(SIMILAR, None, NO_PRODUCT)
+NO_PERSONAL = Offer(PERSONAL, None, NO_COOKIE)
 
 
 class Asked(NamedTuple):
@@ -69,12 +71,10 @@ def offers_from(asked: Asked, replies: Replies) -> tuple[Offer, Offer, Offer]:
         problem = ""
     products = len(question.products)
     cookies = 1 if question.cookie else 0
-    similar = _similar(replies[:products], problem, release) if products else Offer(SIMILAR, None, NO_PRODUCT)
-    personal = (
-        _personal(replies[products : products + 1], problem, release)
-        if cookies
-        else Offer(PERSONAL, None, NO_COOKIE)
-    )
+    # A route gives n items at most, after those that are asked for or in the answer already.
+    limit = 2 * question.n + products
+    similar = _similar(replies[:products], problem, release, limit) if products else NO_SIMILAR
+    personal = _personal(replies[products:], problem, release, limit) if cookies else NO_PERSONAL
     # Where nothing was asked for, the lists in process are all there is, and no trouble with Redis matters.
     missing = (
         (_learn(release, generic_keys, replies[products + cookies :]) or problem) if generic_keys else ""
@@ -82,31 +82,31 @@ def offers_from(asked: Asked, replies: Replies) -> tuple[Offer, Offer, Offer]:
     return similar, personal, release.generic.offer(question.location, question.device, missing)
 
 
-def _similar(replies: Sequence[Any], problem: str, release: Release) -> Offer:
+def _similar(replies: Sequence[Any], problem: str, release: Release, limit: int) -> Offer:
     if problem:
         return Offer(SIMILAR, None, problem)
-    found = [_decoded(reply, UNKNOWN_PRODUCT, release) for reply in replies]
+    found = [_decoded(reply, UNKNOWN_PRODUCT, release, limit) for reply in replies]
     problems = {each for each in found if isinstance(each, str)}
     lists = [each for each in found if isinstance(each, Ranked)]
     told = next((reason for reason in GRAVITY if reason in problems), "")
     return Offer(SIMILAR, round_robin(lists) if lists else None, told)
 
 
-def _personal(replies: Sequence[Any], problem: str, release: Release) -> Offer:
+def _personal(replies: Sequence[Any], problem: str, release: Release, limit: int) -> Offer:
     if problem:
         return Offer(PERSONAL, None, problem)
-    found = _decoded(replies[0], UNKNOWN_COOKIE, release)
+    found = _decoded(replies[0], UNKNOWN_COOKIE, release, limit)
     return Offer(PERSONAL, None, found) if isinstance(found, str) else Offer(PERSONAL, found)
 
 
-def _decoded(reply: Any, unknown: str, release: Release) -> Ranked | str:
-    """The list in a reply, or the reason why there is none."""
+def _decoded(reply: Any, unknown: str, release: Release, limit: int) -> Ranked | str:
+    """The head of the list in a reply, or the reason why there is none."""
     if reply is None:
         return unknown
     if not isinstance(reply, bytes):
         return REDIS_ERROR
     try:
-        return decode_record(reply, len(release.names))
+        return decode_head(reply, len(release.names), limit)
     except CorruptRecordError:
         return CORRUPT_RECORD
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from loaders.codec import CorruptRecordError
+from loaders.codec import MAX_ITEMS, CorruptRecordError
 from loaders.keys import context_key64
 from lookup.reasons import CORRUPT_RECORD, NO_GENERIC_LIST
-from lookup.records import Ranked, decode_record
+from lookup.records import Ranked, decode_head
 from lookup.routing import GENERIC, Offer
 
 LEVELS = ("location_device", "location", "device", "all")
@@ -94,6 +94,6 @@ class GenericLists:
 
     def _decoded(self, record: bytes) -> Ranked | None:
         try:
-            return decode_record(record, self._products)
+            return decode_head(record, self._products, MAX_ITEMS)
         except CorruptRecordError:
             return None

@@ -35,11 +35,13 @@ class RedisLink:
         self._problem = "not connected yet"
         self.reconnects = 0
         self._wire: Wire | None = None
+        self._tried = asyncio.Event()
 
     @property
     def up(self) -> bool:
         """Is there a connection on which replies come in time?"""
-        return self._wire is not None and not self._wire.overdue
+        wire = self._wire
+        return wire is not None and not wire.overdue and not wire.lost.done()
 
     @property
     def problem(self) -> str:
@@ -52,6 +54,10 @@ class RedisLink:
         """See Wire.send; the reason `redis_down` where there is no connection."""
         return self._wire.send(commands, count) if self._wire is not None else REDIS_DOWN
 
+    async def tried(self) -> None:
+        """Waits for the first attempt to connect, whatever comes of it."""
+        await self._tried.wait()
+
     async def run(self) -> None:
         """Keeps the connection up until cancelled."""
         pause = FIRST_PAUSE
@@ -60,6 +66,7 @@ class RedisLink:
                 wire = await self._connected()
             except (OSError, asyncio.TimeoutError) as error:
                 self._note(str(error) or f"no connection within {CONNECT_SECONDS:g} s")
+                self._tried.set()
             else:
                 pause = FIRST_PAUSE
                 await self._use(wire)
@@ -68,10 +75,11 @@ class RedisLink:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _use(self, wire: Wire) -> None:
-        wire.deadline = self.deadline
+        wire.change_deadline(self.deadline)
         self._wire = wire
         log.info("%s: connected to Redis at %s", self.name, self.address)
         self._problem = ""
+        self._tried.set()
         try:
             while not wire.lost.done():
                 await asyncio.wait([wire.lost], timeout=PING_SECONDS)

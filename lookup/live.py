@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 
@@ -37,6 +38,7 @@ class LiveRelease:
 
     async def follow(self) -> None:
         """Looks at the pointer until cancelled."""
+        await self._link.tried()
         while True:
             try:
                 await self.look()
@@ -82,6 +84,9 @@ class LiveRelease:
             raise
         self.current, self._loaded, self._refused = release, identity, None
         self.loads += 1
+        # Else every full collection visits the dictionary and all modules, while visitors wait.
+        gc.collect()
+        gc.freeze()
         log.info(
             "release %s is live: %d products, %d generic lists in process%s, loaded in %.2f s",
             name,

@@ -6,10 +6,10 @@ import json
 import os
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from lookup.routing import Outcome
+from lookup.routing import Outcomes
 
 BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 # Name of a series with its labels, such as `larder_lookup_requests_total{endpoint="batch",status="200"}`.
@@ -32,7 +32,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, int], int] = defaultdict(int)
-        self._outcomes: dict[Outcome, int] = defaultdict(int)
+        self._outcomes: dict[Outcomes, int] = defaultdict(int)
         self._times: dict[str, list[int]] = defaultdict(lambda: [0] * (len(BOUNDS) + 1))
         self._seconds: dict[str, float] = defaultdict(float)
 
@@ -42,20 +42,20 @@ class Metrics:
         self._times[endpoint][bisect_left(BOUNDS, seconds)] += 1
         self._seconds[endpoint] += seconds
 
-    def answered(self, outcomes: Iterable[Outcome]) -> None:
+    def answered(self, outcomes: Outcomes) -> None:
         """Counts what became of the routes of one answer."""
-        counts = self._outcomes
-        for outcome in outcomes:
-            counts[outcome] += 1
+        self._outcomes[outcomes] += 1
 
     def series(self) -> Series:
         """All counters by name and labels."""
         found: Series = {}
         for (endpoint, status), count in self._requests.items():
             found[f'larder_lookup_requests_total{{endpoint="{endpoint}",status="{status}"}}'] = count
-        for outcome, count in self._outcomes.items():
-            labels = ",".join(f'{name}="{value or "none"}"' for name, value in outcome._asdict().items())
-            found[f"larder_lookup_routes_total{{{labels}}}"] = count
+        for outcomes, count in self._outcomes.items():
+            for outcome in outcomes:
+                labels = ",".join(f'{name}="{value or "none"}"' for name, value in outcome._asdict().items())
+                series = f"larder_lookup_routes_total{{{labels}}}"
+                found[series] = found.get(series, 0) + count
         for endpoint in self._times:
             found.update(self._histogram(endpoint))
         return found

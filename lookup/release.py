@@ -14,6 +14,7 @@ from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionar
 from loaders.keys import CONTEXTS, FORMAT, KINDS, Keys, key64
 from lookup.generic import EVERYBODY, GenericLists
 from lookup.link import RedisLink
+from lookup.reasons import MEANINGS
 from lookup.rendering import encode_text
 from lookup.wire import command
 
@@ -120,10 +121,10 @@ async def read(link: RedisLink, commands: list[bytes]) -> list[Any]:
     sent = link.send(b"".join(commands), len(commands))
     replies = sent if isinstance(sent, str) else await sent
     if isinstance(replies, str):
-        raise ReadError(replies)
+        raise ReadError(f"the live release cannot be looked up: {MEANINGS[replies]}")
     for reply in replies:
         if isinstance(reply, hiredis.ReplyError):
-            raise ReadError(str(reply))
+            raise ReadError(f"the live release cannot be looked up: Redis says {reply}")
     return replies
 
 

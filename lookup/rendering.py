@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from lookup.routing import ROUTES, Outcome, Pick
+from lookup.routing import ROUTES, Outcomes, Pick
 
 if TYPE_CHECKING:
     from lookup.release import Release
@@ -30,9 +30,7 @@ def to_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def answer_json(
-    release: Release, picks: Sequence[Pick], outcomes: Iterable[Outcome], request_id: bytes
-) -> bytes:
+def answer_json(release: Release, picks: Sequence[Pick], outcomes: Outcomes, request_id: bytes) -> bytes:
     """One answer. `request_id` must need no escaping."""
     names = release.names
     items = [
@@ -45,7 +43,7 @@ def answer_json(
         release.as_of,
         age_seconds(release),
         request_id,
-        b",".join(map(outcome_json, outcomes)),
+        outcomes_json(outcomes),
     )
 
 
@@ -54,10 +52,12 @@ def age_seconds(release: Release) -> int:
     return max(0, int(time.time()) - release.as_of_seconds)
 
 
-@lru_cache(maxsize=1024)
-def outcome_json(outcome: Outcome) -> bytes:
-    """What became of a route. Routes, reasons and levels are few, so each comes to be encoded once."""
-    return to_json({name: value or None for name, value in outcome._asdict().items()})
+@lru_cache(maxsize=4096)
+def outcomes_json(outcomes: Outcomes) -> bytes:
+    """What became of the routes, without brackets. There are few reasons, so each case is encoded once."""
+    return b",".join(
+        to_json({name: value or None for name, value in outcome._asdict().items()}) for outcome in outcomes
+    )
 
 
 def error_json(code: str, message: str) -> bytes:

@@ -30,12 +30,9 @@ class Outcome(NamedTuple):
     level: str
 
 
-class Pick(NamedTuple):
-    """A product of the answer."""
-
-    ordinal: int
-    score: float | None
-    route: str
+# A product of the answer: ordinal, score, route. A bare tuple, because there are so many of them.
+Pick = tuple[int, float | None, str]
+Outcomes = tuple[Outcome, ...]
 
 
 def round_robin(lists: Sequence[Ranked]) -> Ranked:
@@ -52,7 +49,7 @@ def round_robin(lists: Sequence[Ranked]) -> Ranked:
 
 def compose(
     n: int, offers: Sequence[Offer], names: Sequence[bytes], asked: Container[bytes] = ()
-) -> tuple[list[Pick], list[Outcome]]:
+) -> tuple[list[Pick], Outcomes]:
     """At most `n` products from the offers, in their order, each filling what those before it left open.
 
     Args:
@@ -68,7 +65,7 @@ def compose(
         if offer.ranked is not None and before < n:
             _take(n, offer.route, offer.ranked, picks, seen, names, asked)
         outcomes.append(_outcome(offer, before, len(picks), n))
-    return picks, outcomes
+    return picks, tuple(outcomes)
 
 
 def _take(
@@ -85,7 +82,7 @@ def _take(
         if ordinal in seen or (asked and names[ordinal] in asked):
             continue
         seen.add(ordinal)
-        picks.append(Pick(ordinal, scores[rank] if scores else None, route))
+        picks.append((ordinal, scores[rank] if scores else None, route))
         if len(picks) >= n:
             return
 

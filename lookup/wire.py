@@ -45,13 +45,12 @@ class Pending:
 class Wire(asyncio.Protocol):
     """A pipelined connection whose every wait ends by its deadline.
 
-    `deadline` (seconds) may be changed at any time for what is sent from then on. `lost` is done when the
-    connection is, with the reason.
+    `deadline` in seconds from sending. `lost` is done when the connection is, with the reason.
     """
 
     def __init__(self, deadline: float) -> None:
         self.loop = asyncio.get_running_loop()
-        self.deadline = deadline
+        self._deadline = deadline
         self.lost: asyncio.Future[str] = self.loop.create_future()
         self.overdue = False
         self._transport: asyncio.Transport | None = None
@@ -70,7 +69,7 @@ class Wire(asyncio.Protocol):
             return REDIS_DOWN
         if self.overdue:
             return REDIS_TIMEOUT
-        pending = Pending(count, self.loop.create_future(), self.loop.time() + self.deadline)
+        pending = Pending(count, self.loop.create_future(), self.loop.time() + self._deadline)
         self._waiting.append(pending)
         if not self._out:
             self.loop.call_soon(self._flush)
@@ -78,6 +77,14 @@ class Wire(asyncio.Protocol):
         if self._timer is None:
             self._timer = self.loop.call_at(pending.deadline, self._on_deadline)
         return pending.future
+
+    def change_deadline(self, deadline: float) -> None:
+        """Another deadline for what is sent from now on; nothing may be waiting."""
+        self._deadline = deadline
+        # It may be set for later than the new deadline.
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def close(self) -> None:
         """Gives the connection up, and with it everything that waits."""

@@ -5,27 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from lookup_servers import Endpoint, RedisServer, publish, ranked
-
-SIMILAR = {
-    "p1": ranked("p2", "p3", "p1", "p4"),
-    "p5": ranked("p6", "p3", "p7"),
-    "käse 50%": ranked("brot&butter", "p2"),
-}
-PERSONAL = {"c1": ranked("p3", "p8", "p9"), "none": []}
-GENERIC = {
-    ("", ""): ranked("p10", "p11", "p12", "p2", "p3"),
-    ("zone1", ""): ranked("p13", "p10"),
-    ("", "phone"): ranked("p14", "p10"),
-    ("zone1", "till"): ranked("p15", "p10"),
-}
+from lookup_servers import Endpoint, RedisServer, publish_usual
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """Holds release r1 and is never changed."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
-    publish(server.client(), "r1", similar=SIMILAR, personal=PERSONAL, generic=GENERIC)
+    publish_usual(server.client())
     yield server
     server.kill()
 

@@ -168,6 +168,11 @@ def publish(
     client.hset(KEYS.live, mapping={"release": release})
 
 
+def publish_usual(client: redis.Redis, release: str = "r1") -> None:
+    """A small release with all kinds of lists, and makes it live."""
+    publish(client, release, similar=SIMILAR, personal=PERSONAL, generic=GENERIC)
+
+
 def packed(items: Items, ids: Sequence[str], scores: bool) -> bytes:
     """The record of one list."""
     offsets = np.array([0, len(items)])
@@ -187,3 +192,17 @@ def ids_of(answer: Mapping[str, Any]) -> list[str]:
 
 def route_of(answer: Mapping[str, Any], route: str) -> dict[str, Any]:
     return next(each for each in answer["routes"] if each["route"] == route)
+
+
+SIMILAR = {
+    "p1": ranked("p2", "p3", "p1", "p4"),
+    "p5": ranked("p6", "p3", "p7"),
+    "käse 50%": ranked("brot&butter", "p2"),
+}
+PERSONAL = {"c1": ranked("p3", "p8", "p9"), "none": []}
+GENERIC = {
+    ("", ""): ranked("p10", "p11", "p12", "p2", "p3"),
+    ("zone1", ""): ranked("p13", "p10"),
+    ("", "phone"): ranked("p14", "p10"),
+    ("zone1", "till"): ranked("p15", "p10"),
+}

@@ -1,0 +1,89 @@
+"""Starting and ending the endpoint, and what it needs to be installed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from lookup_servers import SERVE, Endpoint, RedisServer, ids_of, publish_usual, wait_until
+
+from lookup.serve import ServeError, free_address
+
+FOREIGN = ("pyspark", "tensorflow", "pyarrow", "pandas", "storage", "models", "jobs")
+
+
+def test_needs_neither_spark_nor_tensorflow() -> None:
+    script = (
+        f"import sys, lookup.app, lookup.serve\nprint(*[name for name in {FOREIGN!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_a_taken_port_is_told() -> None:
+    with socket.socket() as holder:
+        # As Granian's workers bind: a second server with the same flag would share the port unnoticed.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(ServeError, match=f"port {port}.*lookup.port"):
+            free_address("127.0.0.1", port)
+
+
+def test_a_host_that_is_not_here_is_told() -> None:
+    with pytest.raises(ServeError, match=r"lookup\.host"):
+        free_address("192.0.2.1", 0)
+
+
+def test_a_free_port_is_found() -> None:
+    host, port = free_address("localhost", 0)
+    assert host in ("127.0.0.1", "::1")
+    assert port > 0
+
+
+@pytest.mark.parametrize("url", ["", "http://x", "redis://x/3"])
+def test_an_address_that_is_none_stops_at_start(url: str) -> None:
+    environment = {**os.environ, "LARDER_REDIS__URL": url, "LARDER_LOOKUP__PORT": "0"}
+    done = subprocess.run([sys.executable, "-c", SERVE], env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "redis.url" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.end_to_end
+def test_counters_of_all_workers_are_told_by_each(
+    redis_server: RedisServer, own_endpoint: Callable[..., Endpoint]
+) -> None:
+    served = own_endpoint(redis_server.url, workers=2)
+    wait_until(lambda: all(served.readiness()["ready"] for _ in range(20)))
+    asked = 40
+    for _ in range(asked):
+        # A connection of its own each, so that the kernel spreads them over the workers.
+        with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])), 5) as connection:
+            connection.sendall(b"GET /v1/recommendations HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    total = f'larder_lookup_requests_total{{endpoint="recommendations",status="200"}} {asked}\n'
+    wait_until(lambda: total in served.client.get("/metrics").text)
+
+
+@pytest.mark.end_to_end
+def test_a_signal_lets_requests_end(
+    own_redis: Callable[..., RedisServer], own_endpoint: Callable[..., Endpoint]
+) -> None:
+    server = own_redis()
+    publish_usual(server.client())
+    served = own_endpoint(server.url, deadline_ms=500)
+    served.wait_ready("r1")
+    server.client().client_pause(300)
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(served.ask, "cookie=c1")
+        time.sleep(0.1)
+        served.process.terminate()
+        assert ids_of(answer.result())[0] == "p3"
+    assert served.process.wait(10) == 0
