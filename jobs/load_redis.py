@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +16,7 @@ from jobs.precompute import CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LIS
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
 from loaders import publisher
-from loaders.embedded import embedded_server
+from loaders.embedded import redis_server
 from loaders.keys import CONTEXTS, COOKIES, FORMAT, PRODUCTS, context_key64, key64
 from loaders.publisher import Lists
 from loaders.releases import Release, Releases
@@ -43,7 +42,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     """Publishes the release of arguments.as_of. Raises ReleaseError, MissingPartitionError, redis.RedisError."""
     settings: Settings = arguments.settings
-    with stage(spark, JOB, as_text(arguments.as_of)) as report, redis_url(settings) as url:
+    with stage(spark, JOB, as_text(arguments.as_of)) as report, redis_server(settings.redis.url, settings.redis.directory) as url:
         tables = Tables(settings.storage.tables)
         manifests = {
             table: tables.get(
@@ -70,16 +69,6 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
-
-
-@contextmanager
-def redis_url(settings: Settings) -> Iterator[str]:
-    """URL of the server of the settings; the embedded one runs while this is open."""
-    if settings.redis.url:
-        yield settings.redis.url
-    else:
-        with embedded_server(settings.redis.directory) as url:
-            yield url
 
 
 def release_name(release: Manifest, redis_settings: Redis) -> str:

@@ -6,10 +6,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 
 from settings import Settings
+
+
+LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
 
 
 @contextmanager
@@ -31,6 +35,9 @@ def start_session(name: str, settings: Settings) -> SparkSession:
         builder = builder.master(settings.spark.master)
         builder = builder.config("spark.driver.memory", settings.spark.driver_memory)
         builder = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
+        builder = builder.config("spark.driver.extraJavaOptions", f"-Dlog4j2.configurationFile={LOG_SETTINGS}")
+        if settings.spark.master.startswith("local"):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     for option, value in _options(settings).items():
         builder = builder.config(option, value)
     spark = builder.getOrCreate()

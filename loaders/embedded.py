@@ -40,6 +40,16 @@ class _Running:
 
 
 @contextmanager
+def redis_server(url: str, folder: str | os.PathLike[str]) -> Iterator[str]:
+    """`url` where there is one; else that of the embedded server with its data in `folder`, running meanwhile."""
+    if url:
+        yield url
+    else:
+        with embedded_server(folder) as embedded_url:
+            yield embedded_url
+
+
+@contextmanager
 def embedded_server(folder: str | os.PathLike[str]) -> Iterator[str]:
     """URL of the server whose data lies in `folder`, started if it does not run. Raises EmbeddedServerError."""
     home = Path(folder)

@@ -62,7 +62,7 @@ def _with_absolute_places(settings: Settings, folder: Path) -> Settings:
     for section_name, names in PLACES.items():
         section = getattr(settings, section_name)
         places = {
-            name: str(folder / value)
+            name: os.path.normpath(folder / value)
             for name in names
             if (value := getattr(section, name)) and "://" not in value and not Path(value).is_absolute()
         }

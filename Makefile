@@ -1,0 +1,42 @@
+# make demo: from raw logs to a served list, on real data. make test: everything that is checked.
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+EXTRAS := jobs,vision,airflow,lookup,demo,bench,dev
+
+export JAVA_HOME ?= $(shell sh setup/find_java.sh 2>/dev/null)
+
+.PHONY: help setup demo test fast lint types clean
+
+help:
+	@echo "make demo    set up, run every job on real data, serve"
+	@echo "make test    set up, run all tests;  make fast: those without servers"
+	@echo "make setup   a virtual environment in .venv, packages, Java"
+	@echo "make lint types   what CI checks beside the tests"
+
+setup: $(STAMP)
+	@sh setup/java.sh
+
+$(STAMP): setup.cfg constraints.txt
+	sh setup/venv.sh $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: setup
+	$(PYTHON) -m demo
+
+test: setup
+	$(PYTHON) -m pytest
+
+fast: setup
+	$(PYTHON) -m pytest -m 'not end_to_end'
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: setup
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf .demo build dist

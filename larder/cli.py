@@ -1,0 +1,125 @@
+"""`larder`: what spark-submit does for each job, and what operators do with releases."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import redis
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from loaders.embedded import EmbeddedServerError, redis_server
+from loaders.releases import ReleaseError, Releases
+from settings import Settings, SettingsError, load_settings
+
+EXAMPLES = """
+Recommendations cooked ahead of time, kept ready, served cold.
+
+\b
+A day, by hand:
+  larder aggregate-hours --start 2017-12-03T00 --end 2017-12-04T00
+  larder roll-up         --start 2017-12-03T00 --end 2017-12-04T00
+  larder train-als       --as-of 2017-12-04T00
+  larder precompute      --as-of 2017-12-04T00
+  larder load-redis      --as-of 2017-12-04T00
+  larder serve
+"""
+# Verbs in the order of the flow; each is a job of jobs/ and takes the job's own arguments.
+JOBS = {
+    "aggregate-hours": "Validate and count the events of each hour.",
+    "roll-up": "Add hours to the running interactions and contexts.",
+    "train-als": "Train user and item factors.",
+    "ingest-images": "Decode the catalogue's pictures.",
+    "train-vision": "Train the vision model, data-parallel.",
+    "embed-products": "Embed every picture.",
+    "precompute": "Make the lists of a release.",
+    "evaluate": "Measure lists on later purchases.",
+    "load-redis": "Load a release and make it live.",
+}
+ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
+SettingsFile = Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")]
+
+app = typer.Typer(
+    help=EXAMPLES, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, name="larder"
+)
+
+
+def _add_job(verb: str, summary: str) -> None:
+    def job(context: typer.Context) -> None:
+        module = importlib.import_module(f"jobs.{verb.replace('-', '_')}")
+        module.main(context.args)
+
+    app.command(verb, help=summary, context_settings=ANY_ARGUMENTS, add_help_option=False)(job)
+
+
+for _verb, _summary in JOBS.items():
+    _add_job(_verb, _summary)
+
+
+@app.command()
+def serve(settings_file: SettingsFile = None) -> None:
+    """Answer over HTTP until Ctrl-C."""
+    from lookup.serve import serve as serve_until_stopped
+
+    settings = load_settings(settings_file)
+    with redis_server(settings.redis.url, settings.redis.directory) as url:
+        serve_until_stopped(settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": url})}))
+
+
+@app.command()
+def status(settings_file: SettingsFile = None) -> None:
+    """Which releases there are, and which is live."""
+    with _releases(load_settings(settings_file)) as releases:
+        _print_status(releases)
+
+
+@app.command()
+def rollback(
+    to: Annotated[str | None, typer.Option(help="a release of `larder status`; the one before if not named")] = None,
+    settings_file: SettingsFile = None,
+) -> None:
+    """Make the release before the live one live again, in one command."""
+    with _releases(load_settings(settings_file)) as releases:
+        releases.rollback(to)
+        _print_status(releases)
+
+
+def main() -> None:
+    """Entry point: known errors become one line and exit code 1."""
+    try:
+        app()
+    except (SettingsError, ReleaseError, EmbeddedServerError, LookupError) as error:
+        _fail(str(error.args[0] if error.args else error))
+    except redis.RedisError as error:
+        _fail(f"Redis: {error}; is redis.url right, and the server up?")
+    except ModuleNotFoundError as error:
+        _fail(f"{error}; install the extra that brings it, e.g. pip install 'larder[jobs,vision,lookup]'")
+
+
+@contextmanager
+def _releases(settings: Settings) -> Iterator[Releases]:
+    with redis_server(settings.redis.url, settings.redis.directory) as url, redis.Redis.from_url(url) as client:
+        yield Releases(client, settings.redis.namespace)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"larder: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _print_status(releases: Releases) -> None:
+    live = releases.live()
+    table = Table("release", "as of", "state", "cookies", "products", "contexts", box=None)
+    for release in reversed(releases.all()):
+        state = "live" if release.name == live.release else release.state
+        counts = [f"{release.records.get(kind, 0):,}" for kind in ("c", "p", "g")]
+        table.add_row(release.name, release.as_of, state, *counts)
+    console = Console()
+    console.print(table)
+    console.print(f"live: {live.release or 'none'}   a rollback goes to: {live.previous or 'none'}")
