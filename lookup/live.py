@@ -63,7 +63,7 @@ class LiveRelease:
     async def _live(self) -> Identity:
         """Name and meta of the live release. Both count: after a wiped Redis, a name may come again."""
         [name] = await read(self._link, [command(b"HGET", self._keys.live, b"release")])
-        if name is None:
+        if not name:
             raise ReleaseError(f"no release is live yet: {self._keys.live.decode()} is not there")
         release = name.decode("utf-8", "replace")
         [raw] = await read(self._link, [command(b"GET", self._keys.meta(release))])
