@@ -137,9 +137,7 @@ def _path(names: pd.Series) -> str:
 
 def _transactions(start: str, end: str) -> pd.DataFrame:
     frame = pd.read_parquet(source_folder() / "transactions.parquet")
-    within = (frame.transaction_timestamp >= pd.Timestamp(start)) & (
-        frame.transaction_timestamp < pd.Timestamp(end)
-    )
+    within = (frame.transaction_timestamp >= pd.Timestamp(start)) & (frame.transaction_timestamp < pd.Timestamp(end))
     return frame[within].reset_index(drop=True)
 
 

@@ -94,9 +94,7 @@ def _aggregate_finding_bad_data(
         return _aggregate(spark, tables, checked, settings)
 
 
-def _aggregate(
-    spark: SparkSession, tables: Tables, hours: list[EventHour], settings: Settings
-) -> list[Manifest]:
+def _aggregate(spark: SparkSession, tables: Tables, hours: list[EventHour], settings: Settings) -> list[Manifest]:
     raw = _read(spark, hours, settings)
     events = _placed(with_reason(raw, settings.events.max_lateness_hours), hours, settings.events.rows_per_file)
     valid = filter_valid(with_cookie_key(events)).repartition(PLACE)
@@ -207,9 +205,7 @@ def _lines_by_hour(spark: SparkSession, hours: list[EventHour], settings: Settin
     return {row.hour: row["count"] for row in lines.groupBy(hour.alias("hour")).count().collect()}
 
 
-def _describe(
-    report: StageReport, found: list[EventHour], hours: list[EventHour], manifests: list[Manifest]
-) -> None:
+def _describe(report: StageReport, found: list[EventHour], hours: list[EventHour], manifests: list[Manifest]) -> None:
     def total(name: str) -> int:
         return sum(manifest.counts[name] for manifest in manifests)
 

@@ -33,9 +33,7 @@ def add_window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", type=hour, required=True, metavar="HOUR", help="first hour, like 2017-12-03T00 (UTC)"
     )
-    parser.add_argument(
-        "--end", type=hour, required=True, metavar="HOUR", help="the hour after the last one (UTC)"
-    )
+    parser.add_argument("--end", type=hour, required=True, metavar="HOUR", help="the hour after the last one (UTC)")
 
 
 def add_as_of(parser: argparse.ArgumentParser) -> None:

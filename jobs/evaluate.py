@@ -1,4 +1,4 @@
-"""Lists against what was bought afterwards, beside baselines computed by the same code; and a gate before publishing."""
+"""Lists against what was bought afterwards, beside baselines computed by the same code; then a gate."""
 
 from __future__ import annotations
 

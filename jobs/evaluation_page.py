@@ -27,8 +27,8 @@ TEMPLATE = """<!doctype html>
 </style>
 <h1>Evaluation as of {{ r.as_of }}</h1>
 <p>Models know what happened before {{ r.as_of }} UTC; they are asked for what was bought from then until {{ r.end }}.
-{{ "{:,}".format(r.test.users) }} users bought {{ "{:,}".format(r.test.pairs) }} distinct products each counted once per
-user, of {{ "{:,}".format(r.test.products) }} products known before. Brackets are 95% bootstrap intervals over users.</p>
+{{ "{:,}".format(r.test.users) }} users bought {{ "{:,}".format(r.test.pairs) }} products, each counted once a user,
+of {{ "{:,}".format(r.test.products) }} products known before. Brackets are 95% bootstrap intervals over users.</p>
 {% for task, title in tasks.items() %}
 <h2>{{ title }}</h2>
 {{ plots[task] }}
@@ -36,7 +36,8 @@ user, of {{ "{:,}".format(r.test.products) }} products known before. Brackets ar
 {% for row in r.lists if row.task == task %}
 <tr{% if row.method in ours %} class="ours"{% endif %}><td>{{ row.method }}</td>
 {% for f in figures %}<td>{{ "%.4f"|format(row[f]) }}
-{% if row[f ~ " interval"] %}<small>[{{ "%.4f"|format(row[f ~ " interval"][0]) }}, {{ "%.4f"|format(row[f ~ " interval"][1]) }}]</small>{% endif %}
+{% set bounds = row[f ~ " interval"] %}
+{% if bounds %}<small>[{{ "%.4f"|format(bounds[0]) }}, {{ "%.4f"|format(bounds[1]) }}]</small>{% endif %}
 </td>{% endfor %}<td>{{ "{:,}".format(row.users) }}</td></tr>
 {% endfor %}</table>
 {% endfor %}

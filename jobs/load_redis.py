@@ -42,7 +42,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     """Publishes the release of arguments.as_of. Raises ReleaseError, MissingPartitionError, redis.RedisError."""
     settings: Settings = arguments.settings
-    with stage(spark, JOB, as_text(arguments.as_of)) as report, redis_server(settings.redis.url, settings.redis.directory) as url:
+    with (
+        stage(spark, JOB, as_text(arguments.as_of)) as report,
+        redis_server(settings.redis.url, settings.redis.directory) as url,
+    ):
         tables = Tables(settings.storage.tables)
         manifests = {
             table: tables.get(
@@ -91,9 +94,7 @@ def _load(
     products = manifests[DICTIONARY].rows
     as_of = manifests[RELEASE].partition.removeprefix("as_of=")
     release = publisher.stage(releases, name, as_of, records, products, settings.redis.bucket_size)
-    files = [
-        (kind, uri) for table, kind in KIND_OF.items() for uri in tables.uris([manifests[table]])
-    ]
+    files = [(kind, uri) for table, kind in KIND_OF.items() for uri in tables.uris([manifests[table]])]
     if files:
         load = _file_loader(url, release, settings.redis)
         spark.sparkContext.parallelize(files, len(files)).foreach(load)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
@@ -46,9 +47,10 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     with stage(spark, JOB, f"{as_text(arguments.start)}..{as_text(arguments.end)}") as report:
         tables = Tables(settings.storage.tables)
         hours = _hours(tables, arguments)
-        counts = read_frame(spark, tables, hours, HOURLY_COUNTS)
+        counts = read_frame(spark, tables, hours, HOURLY_COUNTS).persist(StorageLevel.MEMORY_AND_DISK)
         interactions = _roll_up_interactions(spark, tables, hours, counts, arguments)
         contexts = _roll_up_contexts(spark, tables, hours, counts, arguments)
+        counts.unpersist()
         report.rows_in = sum(hour.rows for hour in hours)
         report.rows_out = interactions.rows + contexts.rows
         report.details = {"hours": len(hours), INTERACTIONS: interactions.rows, CONTEXTS: contexts.rows}

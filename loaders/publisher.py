@@ -55,7 +55,7 @@ def stage(
 
 
 def require_listpacks(client: redis.Redis) -> None:
-    """Sees to it that the server keeps buckets compact. Raises ReleaseError with the remedy where it does not let us."""
+    """Sees to it that the server keeps buckets compact. Raises ReleaseError, with the remedy, where it can't."""
     try:
         found = client.config_get(LISTPACK_SETTING).get(LISTPACK_SETTING)
         if found is not None and int(found) < LISTPACK_BYTES:
@@ -84,7 +84,7 @@ def write_lists(
     edges = [0, *ends.tolist(), len(order)]
     data, ends_of_records = records
     batches = []
-    for at, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+    for at, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         some = names[at * COMMANDS_AT_ONCE : (at + 1) * COMMANDS_AT_ONCE]
         part = (data, ends_of_records[start : end + 1])
         number = key_of_record[start:end] - at * COMMANDS_AT_ONCE
@@ -100,9 +100,7 @@ def write_dictionary(client: redis.Redis, namespace: str, release: Release, ids:
         client.set(keys.dictionary(release.name, number), chunk)
 
 
-def complete(
-    releases: Releases, release: Release, products: int, with_scores: bool
-) -> Release:
+def complete(releases: Releases, release: Release, products: int, with_scores: bool) -> Release:
     """Writes what readers need to know, counts every record in the server, and calls the release verified.
 
     Raises ReleaseError, with both counts, where the server does not hold what was sent.

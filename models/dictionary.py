@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-def ordinals_by_frequency(
-    counts: npt.NDArray[np.int64], ids: Sequence[str]
-) -> tuple[npt.NDArray[np.int32], list[str]]:
+def ordinals_by_frequency(counts: npt.NDArray[np.int64], ids: Sequence[str]) -> tuple[npt.NDArray[np.int32], list[str]]:
     """Args: counts, shape (n,): how often product number i stands in a list; ids: its id.
 
     Returns the ordinal of each number, shape (n,), -1 for those in no list, and the ids by ordinal. Ties go to the

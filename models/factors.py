@@ -59,12 +59,8 @@ def trained_factors(ratings: DataFrame, parameters: AlsParameters) -> tuple[Data
         itemCol=ITEM,
         ratingCol=RATING,
     ).fit(indexed.repartition(parameters.blocks, USER).sortWithinPartitions(USER, ITEM))
-    return _named(model.userFactors, users, USER, C.COOKIE_KEY), _named(
-        model.itemFactors, items, ITEM, C.PRODUCT_ID
-    )
+    return _named(model.userFactors, users, USER, C.COOKIE_KEY), _named(model.itemFactors, items, ITEM, C.PRODUCT_ID)
 
 
 def _named(factors: DataFrame, index: DataFrame, number: str, name: str) -> DataFrame:
-    return index.join(factors, index[number] == factors["id"]).select(
-        name, F.col("features").alias(C.FACTORS)
-    )
+    return index.join(factors, index[number] == factors["id"]).select(name, F.col("features").alias(C.FACTORS))

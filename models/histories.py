@@ -34,9 +34,9 @@ def as_histories(interactions: DataFrame, numbers: DataFrame, strength: Column) 
 def with_history(users: DataFrame, histories: DataFrame) -> DataFrame:
     """Users with their history; empty arrays for those who bought nothing."""
     joined = users.join(histories, C.COOKIE_KEY, "left")
-    return joined.withColumn(
-        C.HISTORY_ITEMS, F.coalesce(C.HISTORY_ITEMS, F.array().cast("array<int>"))
-    ).withColumn(C.HISTORY_STRENGTHS, F.coalesce(C.HISTORY_STRENGTHS, F.array().cast("array<float>")))
+    return joined.withColumn(C.HISTORY_ITEMS, F.coalesce(C.HISTORY_ITEMS, F.array().cast("array<int>"))).withColumn(
+        C.HISTORY_STRENGTHS, F.coalesce(C.HISTORY_STRENGTHS, F.array().cast("array<float>"))
+    )
 
 
 def owned_of(rows: pa.RecordBatch | pa.Table) -> Owned:
@@ -53,9 +53,7 @@ def vectors_of(rows: pa.RecordBatch | pa.Table, column: str) -> npt.NDArray[np.f
     return vectors.flatten().to_numpy().reshape(len(vectors), -1).astype(np.float32, copy=False)
 
 
-def lists_of(
-    items: npt.NDArray[np.integer], scores: npt.NDArray[np.floating]
-) -> tuple[pa.ListArray, pa.ListArray]:
+def lists_of(items: npt.NDArray[np.integer], scores: npt.NDArray[np.floating]) -> tuple[pa.ListArray, pa.ListArray]:
     """Padded lists (m, n), a negative item standing for none, as Arrow lists without the padding."""
     kept = items >= 0
     offsets = pa.array(np.concatenate(([0], np.cumsum(kept.sum(axis=1)))), pa.int32())

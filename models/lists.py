@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from functools import reduce
 
 import numpy as np
@@ -17,7 +17,7 @@ from models.neighbours import nearest
 from models.personal import top_items
 from models.popularity import as_filled_lists, as_ladder, filter_popular
 
-Batches = Iterator[pa.RecordBatch]
+Batches = Iterable[pa.RecordBatch]
 Flags = npt.NDArray[np.bool_]
 LIST_COLUMNS = f"{C.ITEMS} array<int>, {C.SCORES} array<float>"
 
@@ -32,9 +32,7 @@ def item_matrix(items: DataFrame, products: int) -> tuple[npt.NDArray[np.float32
     return matrix, present
 
 
-def personal_lists(
-    users: DataFrame, items: DataFrame, allowed: Flags, n: int, rebuy_weight: float | None
-) -> DataFrame:
+def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, n: int, rebuy_weight: float | None) -> DataFrame:
     """A list a cookie: COOKIE_KEY, ITEMS, SCORES.
 
     Args: `users` with FACTORS and their history (models/histories.py); `items` with PRODUCT_NUMBER and FACTORS;
@@ -77,9 +75,7 @@ def similar_lists(embedded: DataFrame, allowed: Flags, n: int) -> DataFrame:
     return embedded.mapInArrow(rank, f"{C.PRODUCT_ID} string, {LIST_COLUMNS}")
 
 
-def generic_lists(
-    popularity: DataFrame, allowed: Flags, n: int, min_support: float, min_products: int
-) -> DataFrame:
+def generic_lists(popularity: DataFrame, allowed: Flags, n: int, min_support: float, min_products: int) -> DataFrame:
     """A list a location and device with enough behind it: LOCATION, DEVICE, ITEMS, SCORES.
 
     Args: `popularity` of LOCATION, DEVICE, PRODUCT_NUMBER and SCORE, a decayed count; `allowed`, shape (products,).

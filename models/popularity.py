@@ -60,9 +60,7 @@ def as_filled_lists(popular: DataFrame, n: int) -> DataFrame:
     return wide.unionByName(located)
 
 
-def _fill_location(
-    anywhere: Mapping[tuple[str, str], list[Entry]], n: int
-) -> Callable[[pd.DataFrame], pd.DataFrame]:
+def _fill_location(anywhere: Mapping[tuple[str, str], list[Entry]], n: int) -> Callable[[pd.DataFrame], pd.DataFrame]:
     def fill(rows: pd.DataFrame) -> pd.DataFrame:
         here = _lists_of(rows)
         names = [C.LOCATION, C.DEVICE, C.ITEMS, C.SCORES]
@@ -89,7 +87,7 @@ def _rows(
 
 
 def filled(steps: list[list[Entry]], n: int) -> tuple[list[int], list[float]]:
-    """One list of up to n from several, each product once. Scores are shares of the step's best, scaled so as to fall."""
+    """One list of up to n from several, each product once. Scores are shares of a step's best, scaled to fall."""
     items: dict[int, float] = {}
     ceiling = 1.0
     for step in steps:

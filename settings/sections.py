@@ -20,7 +20,9 @@ class Storage(Section):
     events: str = Field("data/events", description="folder of dt=YYYY-MM-DD/hr=HH/ partitions")
     tables: str = Field("data/tables", description="where Larder keeps its own tables")
     catalogue: str = Field("data/catalogue.parquet", description="Parquet file or folder of products")
-    images: str = Field("", description="prefix for relative image URIs of the catalogue; empty: the catalogue's folder")
+    images: str = Field(
+        "", description="prefix for relative image URIs of the catalogue; empty: the catalogue's folder"
+    )
 
 
 class Events(Section):
@@ -77,12 +79,13 @@ class Als(Section):
 class Vision(Section):
     """The vision model and its data-parallel training."""
 
-    image_size: int = Field(48, ge=16, le=512, description="pixels a side")
+    image_size: int = Field(64, ge=16, le=512, description="pixels a side")
     max_pixels: int = Field(40_000_000, ge=1, description="a larger picture is quarantined, not decoded")
     embedding: int = Field(64, ge=2, description="floats of an embedding")
-    epochs: int = Field(8, ge=1)
-    batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(0.002, gt=0)
+    epochs: int = Field(24, ge=1)
+    epochs_per_round: int = Field(2, ge=1, description="local epochs of a worker between two averages")
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(0.003, gt=0)
     workers: int = Field(2, ge=1, description="Spark partitions trained in parallel")
     held_out: float = Field(0.2, ge=0, lt=1, description="share of products kept from training, to measure on")
     min_label_count: int = Field(5, ge=1, description="a category with fewer products is no label")
@@ -153,9 +156,7 @@ class Spark(Section):
 class Settings(BaseSettings):
     """All settings. `LARDER_REDIS__URL=...` in the environment sets `url` of `[redis]`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="LARDER_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="LARDER_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     @classmethod
     def settings_customise_sources(

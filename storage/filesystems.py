@@ -47,7 +47,7 @@ class Place:
         return system.get_file_info(path).type != fs.FileType.NotFound
 
     def files(self) -> list[fs.FileInfo]:
-        """Itself if it is a file, else the files below it, by path; none if it is not there. Hidden ones (`_x`, `.x`) are left out."""
+        """Itself if it is a file, else the files below it, by path; none if it is not there. No hidden ones (`_x`, `.x`)."""
         system, path = self.open()
         if system.get_file_info(path).type == fs.FileType.File:
             return [system.get_file_info(path)]

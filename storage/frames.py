@@ -30,9 +30,7 @@ class FileWrittenTwiceError(RuntimeError):
     """The rows of one file were spread over two tasks, so one overwrote what the other wrote."""
 
 
-def read_frame(
-    spark: SparkSession, tables: Tables, manifests: Iterable[Manifest], schema: StructType
-) -> DataFrame:
+def read_frame(spark: SparkSession, tables: Tables, manifests: Iterable[Manifest], schema: StructType) -> DataFrame:
     """The rows of these partitions, with exactly the columns of `schema`; empty where there are no files."""
     uris = tables.uris(manifests)
     return spark.read.schema(schema).parquet(*uris) if uris else spark.createDataFrame([], schema)
@@ -67,7 +65,8 @@ def write_partitions(
     """Writes many partitions at once; returns their manifests with files filled in. Not yet published.
 
     `placed` has, beside the columns of `schema`, PLACE, made of a key of `planned` and a file number, and all rows of
-    one place in one Spark partition; raises FileWrittenTwiceError if they are not. `sums` names integer columns whose totals join each manifest's counts.
+    one place in one Spark partition; raises FileWrittenTwiceError if they are not. `sums` names
+    integer columns whose totals join each manifest's counts.
     """
     ordered = placed.select(PLACE, *schema.fieldNames()).sortWithinPartitions(PLACE, *key)
     places = {number: tables.run_place(manifest) for number, manifest in planned.items()}
@@ -79,14 +78,10 @@ def write_partitions(
         if any(file.name == other.name for other, _ in of_partition):
             raise FileWrittenTwiceError(f"{file.name} of {planned[row.partition].partition} came from two tasks")
         of_partition.append((file, list(row.sums)))
-    return [
-        _with_files(manifest, written.get(number, []), list(sums)) for number, manifest in planned.items()
-    ]
+    return [_with_files(manifest, written.get(number, []), list(sums)) for number, manifest in planned.items()]
 
 
-def _with_files(
-    manifest: Manifest, written: list[tuple[DataFile, list[int]]], sums: Sequence[str]
-) -> Manifest:
+def _with_files(manifest: Manifest, written: list[tuple[DataFile, list[int]]], sums: Sequence[str]) -> Manifest:
     files = tuple(sorted((file for file, _ in written), key=lambda file: file.name))
     totals = {name: sum(row[index] for _, row in written) for index, name in enumerate(sums)}
     counts: Mapping[str, int] = {**manifest.counts, **totals}
@@ -103,7 +98,7 @@ class _TaskWriter:
     def __init__(self, places: Mapping[int, Place], sums: Sequence[str]) -> None:
         self.places, self.sums = places, sums
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         current: int | None = None
         open_file: _OpenFile | None = None
         for batch in batches:

@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -82,18 +82,12 @@ class Manifest:
         return Manifest(**{**values, "files": tuple(DataFile(**file) for file in values["files"])})
 
 
-def plan_run(
-    table: str, partition: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]
-) -> Manifest:
+def plan_run(table: str, partition: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> Manifest:
     """The manifest of a run not yet made: its name follows from inputs, parameters and code, and from nothing else."""
-    made_from = {
-        "table": table,
-        "partition": partition,
-        "inputs": dict(inputs),
-        "parameters": dict(parameters),
-        "code_version": code_version(),
-    }
-    return Manifest(run=fingerprint(made_from), **made_from)
+    planned = Manifest(
+        table, partition, run="", inputs=dict(inputs), parameters=dict(parameters), code_version=code_version()
+    )
+    return replace(planned, run=fingerprint(asdict(planned)))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,77 @@
+"""Exact nearest neighbours by cosine, block by block, so that memory does not grow with the number of queries."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+
+# One block of scores: 2^24 floats are 64 MiB.
+BLOCK_SCORES = 1 << 24
+NOBODY = -1
+
+
+def nearest(
+    queries: npt.NDArray[np.floating],
+    vectors: npt.NDArray[np.floating],
+    top: int,
+    exclude_self_index: npt.NDArray[np.integer] | None = None,
+) -> tuple[Ints, Floats]:
+    """The `top` vectors with the greatest dot product for each query; the cosine, where all have length 1.
+
+    `queries` (m, d) and `vectors` (n, d), both in float32. `exclude_self_index` (m,) names for each query one row of
+    `vectors` that it may not get: itself; -1 for none. Returns indices (m, k) int32 and scores (m, k) float32, best
+    first and equal scores by index, k = min(top, n); a place that nothing is left for has index -1 and score -inf.
+    Raises ValueError where shapes do not fit or `top` < 1.
+    """
+    if queries.ndim != 2 or vectors.ndim != 2 or queries.shape[1] != vectors.shape[1]:
+        raise ValueError(f"queries {queries.shape} and vectors {vectors.shape} are not (m, d) and (n, d)")
+    if top < 1:
+        raise ValueError(f"top is {top}, not a positive number")
+    if exclude_self_index is not None and exclude_self_index.shape != (len(queries),):
+        raise ValueError(f"exclude_self_index {exclude_self_index.shape} does not name one row a query")
+    kept = min(top, len(vectors))
+    indices = np.full((len(queries), kept), NOBODY, np.int32)
+    scores = np.full((len(queries), kept), -np.inf, np.float32)
+    if kept == 0:
+        return indices, scores
+    transposed = np.ascontiguousarray(vectors, np.float32).T
+    block = max(1, BLOCK_SCORES // len(vectors))
+    for start in range(0, len(queries), block):
+        rows = slice(start, start + block)
+        block_scores = np.ascontiguousarray(queries[rows], np.float32) @ transposed
+        if exclude_self_index is not None:
+            _exclude(block_scores, exclude_self_index[rows])
+        indices[rows], scores[rows] = best_columns(block_scores, kept)
+    indices[scores == -np.inf] = NOBODY
+    return indices, scores
+
+
+def unit_length(vectors: npt.NDArray[np.floating]) -> Floats:
+    """Rows (n, d) scaled to length 1, in float32; a row of zeros stays one."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def _exclude(scores: Floats, own: npt.NDArray[np.integer]) -> None:
+    named = np.flatnonzero(own != NOBODY)
+    scores[named, own[named]] = -np.inf
+
+
+def best_columns(scores: Floats, kept: int) -> tuple[Ints, Floats]:
+    """The best columns of each row. argpartition cuts a run of equal scores anywhere; those rows are cut again by index."""
+    if kept == scores.shape[1]:
+        found = np.broadcast_to(np.arange(kept), scores.shape)
+    else:
+        found = np.argpartition(-scores, kept - 1, axis=1)[:, :kept]
+        threshold = np.take_along_axis(scores, found, 1).min(axis=1, keepdims=True)
+        tied = np.flatnonzero((scores >= threshold).sum(axis=1) > kept)
+        if len(tied):
+            found[tied] = np.argsort(-scores[tied], axis=1, kind="stable")[:, :kept]
+    found = np.sort(found, axis=1)
+    values = np.take_along_axis(scores, found, 1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    best = np.take_along_axis(found, order, 1).astype(np.int32)
+    return best, np.take_along_axis(values, order, 1)
