@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ else:
     import tomli as tomllib
 
 FILE_VARIABLE = "LARDER_SETTINGS"
+PREFIX = "LARDER_"
 DEFAULT_FILE = "larder.toml"
 # Settings that name a place; a relative one is relative to the file that names it.
 PLACES = {"storage": ("events", "tables", "catalogue", "images"), "redis": ("directory",)}
@@ -37,6 +39,7 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
         raise SettingsError(f"no settings file at {file}; name one with --settings or {FILE_VARIABLE}")
     from_file = _read(file) if file.is_file() else {}
     folder = file.resolve().parent if file.is_file() else Path.cwd()
+    _refuse_unknown_sections(os.environ)
     try:
         settings = Settings(**from_file)
     except ValidationError as error:
@@ -49,6 +52,16 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} is not valid TOML: {error}") from None
+
+
+def _refuse_unknown_sections(variables: Iterable[str]) -> None:
+    """A misspelt section would go unseen: pydantic looks only for those that it knows. Others' variables that begin
+    alike (Kubernetes sets LARDER_PORT for a service called larder) have no double underscore."""
+    known = sorted(Settings.model_fields)
+    for name in variables:
+        section, nested, _ = name.upper().removeprefix(PREFIX).partition("__")
+        if name.upper().startswith(PREFIX) and nested and section.lower() not in known:
+            raise SettingsError(f"no section {section.lower()} for the variable {name}; there are {', '.join(known)}")
 
 
 def _explain(error: ValidationError, file: Path | None) -> str:
