@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -121,7 +122,7 @@ def print_metrics(settings: Settings, as_of: str) -> None:
 @contextmanager
 def endpoint(settings: Settings, arguments: argparse.Namespace, url: str) -> Iterator[str]:
     """The endpoint as a process of its own, ready to answer; stopped at the end."""
-    port = settings.lookup.port if arguments.port is None else arguments.port
+    port = free_port(settings.lookup.host, settings.lookup.port if arguments.port is None else arguments.port)
     environment = {**os.environ, "LARDER_REDIS__URL": url, "LARDER_LOOKUP__PORT": str(port)}
     command = [sys.executable, "-m", "larder", "serve", "--settings", str(arguments.settings)]
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
@@ -135,6 +136,20 @@ def endpoint(settings: Settings, arguments: argparse.Namespace, url: str) -> Ite
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def free_port(host: str, wanted: int) -> int:
+    """The wanted port, or, where that is taken or 0, a free one."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                print(f"port {port} is taken; using another")
+                continue
+            return int(probe.getsockname()[1])
+    raise SystemExit(f"no free port on {host}")
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], address: str) -> None:

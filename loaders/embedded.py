@@ -114,9 +114,9 @@ def _start(home: Path) -> _Running:
 
 
 def _stop(home: Path, running: _Running) -> None:
-    with redis.Redis.from_url(running.url) as client:
-        with suppress(redis.ConnectionError):  # it is gone already, or closed the connection as it should
-            client.shutdown(save=True)
+    # It may be gone already, and closes the connection in any case.
+    with redis.Redis.from_url(running.url) as client, suppress(redis.ConnectionError):
+        client.shutdown(save=True)
     (home / STATE_FILE).unlink(missing_ok=True)
     deadline = time.monotonic() + START_SECONDS
     while _is_alive(running.pid) and time.monotonic() < deadline:

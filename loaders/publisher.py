@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def write_lists(
     edges = [0, *ends.tolist(), len(order)]
     data, ends_of_records = records
     batches = []
-    for at, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for at, (start, end) in enumerate(pairwise(edges)):
         some = names[at * COMMANDS_AT_ONCE : (at + 1) * COMMANDS_AT_ONCE]
         part = (data, ends_of_records[start : end + 1])
         number = key_of_record[start:end] - at * COMMANDS_AT_ONCE

@@ -47,15 +47,13 @@ class Place:
         return system.get_file_info(path).type != fs.FileType.NotFound
 
     def files(self) -> list[fs.FileInfo]:
-        """Itself if it is a file, else the files below it, by path; none if it is not there. No hidden ones (`_x`, `.x`)."""
+        """Itself if it is a file, else the files below it, by path; none if there is nothing. No hidden ones (`_x`)."""
         system, path = self.open()
         if system.get_file_info(path).type == fs.FileType.File:
             return [system.get_file_info(path)]
         found = system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
-        return sorted(
-            (f for f in found if f.type == fs.FileType.File and not f.base_name.startswith(("_", "."))),
-            key=lambda f: f.path,
-        )
+        shown = (f for f in found if f.type == fs.FileType.File and not _is_hidden(f.path[len(path) :]))
+        return sorted(shown, key=lambda f: f.path)
 
     def folders(self) -> list[str]:
         """Names of the folders directly in it, sorted; none if it is not there."""
@@ -83,3 +81,8 @@ class Place:
         if not self.is_local and self.exists():
             system.delete_file(path)  # HDFS does not rename onto a file
         system.move(part, path)
+
+
+def _is_hidden(below: str) -> bool:
+    """Folders too: a writer that is not done keeps its files in _temporary or the like."""
+    return any(name.startswith(("_", ".")) for name in below.split("/"))

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -27,6 +28,7 @@ class MissingPartitionError(LookupError):
     """A table has no such partition; the message names both and says which command makes it."""
 
 
+@cache
 def code_version() -> str:
     """The installed version of Larder, part of every fingerprint."""
     try:
