@@ -1,0 +1,29 @@
+"""What tests of several folders need: a clean environment, and one Spark session for all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from settings import Settings
+from settings.sections import Spark
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# A developer's own settings must not change what a test sees.
+for _name in [name for name in os.environ if name.startswith("LARDER_")]:
+    del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """A local session on two cores, as a job has it, with few partitions."""
+    from jobs.session import start_session
+
+    session = start_session("tests", Settings(spark=Spark(shuffle_partitions=4)))
+    yield session
+    session.stop()

@@ -1,0 +1,129 @@
+"""Finding the files of an hour: what they are like, and which are broken."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from storage import Place
+from storage.events import EventHour, check_data, find_hours
+
+ROWS = pa.table({"cookie_id": ["c1", "c2", "c3"], "price": [1.0, None, 2.0]})
+LINES = b'{"cookie_id": "c1"}\n' * 1000
+
+
+def look(folder: Path, *hours: int, event_format: str = "parquet") -> list[EventHour]:
+    return find_hours(Place(str(folder)), hours or (0,), lambda hour: f"hr={hour:02d}", event_format)
+
+
+@pytest.fixture
+def hour(tmp_path: Path) -> Path:
+    folder = tmp_path / "hr=00"
+    folder.mkdir()
+    return folder
+
+
+def test_footers_say_rows_and_columns(tmp_path: Path, hour: Path) -> None:
+    pq.write_table(ROWS, hour / "b.parquet")
+    pq.write_table(ROWS.slice(1), hour / "a.parquet")
+    [found] = look(tmp_path)
+    assert [(Path(file.uri).name, file.rows, file.error) for file in found.files] == [
+        ("a.parquet", 2, ""),
+        ("b.parquet", 3, ""),
+    ]
+    assert found.rows == 2 + 3
+    assert {file.schema for file in found.files} == {"cookie_id: string\nprice: double"}
+
+
+def test_files_that_differ_only_in_metadata_are_read_together(tmp_path: Path, hour: Path) -> None:
+    pq.write_table(ROWS, hour / "a.parquet")
+    pq.write_table(ROWS.replace_schema_metadata({"pandas": "{}"}), hour / "b.parquet")
+    [found] = look(tmp_path)
+    assert len({file.schema for file in found.files}) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet at all", b"PAR1" + b"\0" * 100 + b"PAR1"])
+def test_a_broken_footer_breaks_its_file_only(tmp_path: Path, hour: Path, content: bytes) -> None:
+    pq.write_table(ROWS, hour / "a.parquet")
+    (hour / "b.parquet").write_bytes(content)
+    [found] = look(tmp_path)
+    assert [Path(file.uri).name for file in found.readable] == ["a.parquet"]
+    assert [Path(file.uri).name for file in found.broken] == ["b.parquet"]
+    assert found.broken[0].error
+    assert "\n" not in found.broken[0].error
+    assert found.rows == ROWS.num_rows
+
+
+def test_a_truncated_file_is_broken(tmp_path: Path, hour: Path) -> None:
+    pq.write_table(ROWS, hour / "a.parquet")
+    data = (hour / "a.parquet").read_bytes()
+    (hour / "a.parquet").write_bytes(data[:-20])
+    assert len(look(tmp_path)[0].broken) == 1
+
+
+def test_a_folder_empty_absent_or_hidden_within_has_no_files(tmp_path: Path, hour: Path) -> None:
+    (hour / "_SUCCESS").write_bytes(b"")
+    (hour / ".a.parquet.crc").write_bytes(b"x")
+    (hour / "_temporary").mkdir()
+    pq.write_table(ROWS, hour / "_temporary" / "a.parquet")
+    (tmp_path / "hr=01").mkdir()
+    found = look(tmp_path, 0, 1, 2)
+    assert [(hour.hour, hour.files, hour.rows) for hour in found] == [(0, (), 0), (1, (), 0), (2, (), 0)]
+
+
+def test_the_identity_of_an_hour_follows_its_files(tmp_path: Path, hour: Path) -> None:
+    pq.write_table(ROWS, hour / "a.parquet")
+    before = look(tmp_path)[0].identity
+    assert look(tmp_path)[0].identity == before
+    (hour / "_SUCCESS").write_bytes(b"")
+    assert look(tmp_path)[0].identity == before
+    os.utime(hour / "a.parquet", ns=(0, 1))
+    touched = look(tmp_path)[0].identity
+    pq.write_table(ROWS, hour / "b.parquet")
+    added = look(tmp_path)[0].identity
+    (hour / "b.parquet").rename(hour / "c.parquet")
+    renamed = look(tmp_path)[0].identity
+    assert len({before, touched, added, renamed}) == 4
+
+
+def test_the_identity_of_an_hour_is_the_same_wherever_events_lie(tmp_path: Path, hour: Path) -> None:
+    pq.write_table(ROWS, hour / "a.parquet")
+    before = look(tmp_path)[0].identity
+    tmp_path = tmp_path.rename(tmp_path.with_name("moved"))
+    assert look(tmp_path)[0].identity == before
+
+
+def test_data_that_breaks_below_a_sound_footer_is_found(tmp_path: Path, hour: Path) -> None:
+    pq.write_table(ROWS, hour / "a.parquet")
+    pq.write_table(pa.table({"cookie_id": [f"c{i}" for i in range(5000)]}), hour / "b.parquet")
+    data = bytearray((hour / "b.parquet").read_bytes())
+    data[4:2000] = b"\xff" * 1996
+    (hour / "b.parquet").write_bytes(data)
+    [found] = look(tmp_path)
+    assert found.broken == []
+    [checked] = check_data([found], "parquet")
+    assert [Path(file.uri).name for file in checked.broken] == ["b.parquet"]
+    assert checked.identity == found.identity
+
+
+def test_a_truncated_gzip_file_is_found(tmp_path: Path, hour: Path) -> None:
+    whole = gzip.compress(LINES)
+    (hour / "a.json").write_bytes(LINES)
+    (hour / "b.json.gz").write_bytes(whole)
+    (hour / "c.json.gz").write_bytes(whole[:-20])
+    (hour / "d.json.gz").write_bytes(b"not gzip")
+    found = look(tmp_path, event_format="json")
+    assert found[0].broken == []
+    [checked] = check_data(found, "json")
+    assert [Path(file.uri).name for file in checked.broken] == ["c.json.gz", "d.json.gz"]
+
+
+def test_sound_data_is_left_as_it_is(tmp_path: Path, hour: Path) -> None:
+    pq.write_table(ROWS, hour / "a.parquet")
+    found = look(tmp_path, 0, 1)
+    assert check_data(found, "parquet") == found
