@@ -11,8 +11,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 
-# MPO is what phones call a JPEG with a second picture in it.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+# An MPO is a JPEG with a second picture in it, as phones write it; the first one is meant.
 STILL_FORMATS = ("JPEG", "MPO")
 PAPER = (255, 255, 255)
 
@@ -36,8 +36,8 @@ class ImageError(ValueError):
 def decode(data: bytes, image_size: int, max_pixels: int) -> Pixels:
     """The picture in `data`, uint8, image_size x image_size x RGB: turned upright, shrunk or grown to fit, on white.
 
-    Takes JPEG, PNG, WebP, GIF and BMP, with palettes, transparency, 16 bits, greys or CMYK. Raises ImageError; a picture
-    of more than `max_pixels` is refused by what its header says, before any of it is decoded.
+    Takes JPEG, PNG, WebP, GIF and BMP, with palettes, transparency, 16 bits, greys or CMYK. Raises ImageError; a
+    picture of more than `max_pixels` is refused by what its header says, before any of it is decoded.
     """
     if not data:
         raise ImageError(EMPTY_FILE, "no bytes")

@@ -61,11 +61,12 @@ def _exclude(scores: Floats, own: npt.NDArray[np.integer]) -> None:
 
 
 def best_columns(scores: Floats, kept: int) -> tuple[Ints, Floats]:
-    """The best columns of each row. argpartition cuts a run of equal scores anywhere; those rows are cut again by index."""
+    """The best columns of each row. argpartition cuts a run of equal scores anywhere: such rows are cut again."""
     if kept == scores.shape[1]:
         found = np.broadcast_to(np.arange(kept), scores.shape)
     else:
-        found = np.argpartition(-scores, kept - 1, axis=1)[:, :kept]
+        cut = scores.shape[1] - kept
+        found = np.argpartition(scores, cut, axis=1)[:, cut:]
         threshold = np.take_along_axis(scores, found, 1).min(axis=1, keepdims=True)
         tied = np.flatnonzero((scores >= threshold).sum(axis=1) > kept)
         if len(tied):

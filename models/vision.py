@@ -5,7 +5,6 @@ Keras is imported where it is used: the import takes seconds, and most of what i
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,15 +15,17 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import keras
 
-# TensorFlow reads this once, on import, and otherwise writes about its build to the log of every worker.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 EMBEDDING_LAYER = "embedding"
 SEPARATOR = "/"
 FILTERS = (24, 48, 96, 128)
-# Logits of a unit vector against a weight vector are small; this lets the sigmoids leave the middle.
+SHIFT = 0.08  # of the picture's side
+CONTRAST = 0.3
+# The product of a unit vector and a weight vector is small; this lets the sigmoids leave the middle.
 SHARPNESS = 12.0
-RARE = 1e-3
+# A label that no training picture has would start at a logit of minus infinity.
+RAREST = 1e-4
+# Batches of one size give each picture the same embedding, whatever lies beside it.
+INFERENCE_BATCH = 256
 
 
 def ancestors(category: str | None) -> list[str]:
@@ -55,10 +56,86 @@ def label_matrix(categories: Iterable[str | None], labels: Sequence[str]) -> npt
     return matrix
 
 
-def label_shares(
-    products_of: Mapping[str | None, int], labels: Sequence[str]
-) -> npt.NDArray[np.float32]:
+def label_shares(products_of: Mapping[str | None, int], labels: Sequence[str]) -> npt.NDArray[np.float32]:
     """The share of products that have each label, (labels,)."""
     categories = list(products_of)
     counts = np.array([products_of[c] for c in categories], np.float64)
     return np.asarray(counts @ label_matrix(categories, labels) / max(counts.sum(), 1), np.float32)
+
+
+def build_model(image_size: int, embedding: int, shares: npt.NDArray[np.float32], seed: int) -> keras.Model:
+    """A network from uint8 pictures (batch, image_size, image_size, 3) to the probability of each label.
+
+    Below the head lies EMBEDDING_LAYER: `embedding` floats of length 1. Rescaling and augmentation are layers, so a
+    saved model takes the images table's pixels as they are. `shares` (labels,) are where the probabilities begin.
+    """
+    import keras
+
+    layers = keras.layers
+    keras.utils.set_random_seed(seed)
+    # Every layer has a name: Keras's own count up with each model of a process, and so would the saved bytes.
+    pictures = keras.Input((image_size, image_size, 3), dtype="uint8", name="pixels")
+    body = _augmented(layers.Rescaling(1 / 127.5, offset=-1.0, name="scaled")(pictures), seed)
+    for depth, filters in enumerate(FILTERS):
+        body = _convolved(body, filters, depth)
+        if depth < len(FILTERS) - 1:
+            body = layers.MaxPooling2D(name=f"halved_{depth}")(body)
+    mean = layers.GlobalAveragePooling2D(name="mean")(body)
+    peak = layers.GlobalMaxPooling2D(name="peak")(body)
+    body = layers.Dense(embedding, name="directions")(layers.Concatenate(name="pooled")([mean, peak]))
+    unit = layers.UnitNormalization(name=EMBEDDING_LAYER)(body)
+    likely = np.clip(shares, RAREST, 1 - RAREST)
+    head = layers.Dense(len(shares), activation="sigmoid", name="labels")
+    probabilities = head(layers.Rescaling(SHARPNESS, name="sharpened")(unit))
+    head.set_weights([head.get_weights()[0], np.log(likely / (1 - likely))])
+    return keras.Model(pictures, probabilities, name="vision")
+
+
+def compile_model(model: keras.Model, learning_rate: float, steps: int) -> None:
+    """Makes the model ready to train for `steps` batches, the rate falling along a half cosine (Loshchilov 2017)."""
+    import keras
+
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, max(steps, 1))
+    model.compile(keras.optimizers.Adam(schedule), loss="binary_crossentropy")
+
+
+def embedding_part(model: keras.Model) -> keras.Model:
+    """The model up to its embedding: pictures in, (batch, embedding) unit vectors out."""
+    import keras
+
+    return keras.Model(model.inputs, model.get_layer(EMBEDDING_LAYER).output)
+
+
+def embed(part: keras.Model, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Embeddings (n, embedding) of length 1 of pictures (n, size, size, 3)."""
+    found = [
+        np.asarray(part.predict_on_batch(_padded(pictures[start : start + INFERENCE_BATCH])))
+        for start in range(0, len(pictures), INFERENCE_BATCH)
+    ]
+    vectors = np.concatenate(found)[: len(pictures)]
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def _augmented(pictures: keras.KerasTensor, seed: int) -> keras.KerasTensor:
+    """Active in training only: the shot a little off centre, the lamp brighter or dimmer."""
+    from keras import layers
+
+    moved = layers.RandomTranslation(SHIFT, SHIFT, fill_mode="nearest", seed=seed, name="moved")(pictures)
+    return layers.RandomContrast(CONTRAST, value_range=(-1, 1), seed=seed, name="relit")(moved)
+
+
+def _convolved(pictures: keras.KerasTensor, filters: int, depth: int) -> keras.KerasTensor:
+    """The first one strides: at full size it would cost more than all others together."""
+    from keras import layers
+
+    size, stride = (5, 2) if depth == 0 else (3, 1)
+    convolution = layers.Conv2D(
+        filters, size, strides=stride, padding="same", use_bias=False, name=f"convolved_{depth}"
+    )
+    normal = layers.BatchNormalization(momentum=0.9, name=f"normal_{depth}")
+    return layers.ReLU(name=f"positive_{depth}")(normal(convolution(pictures)))
+
+
+def _padded(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    missing = INFERENCE_BATCH - len(pictures)
+    return np.pad(pictures, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else pictures
