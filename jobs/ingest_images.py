@@ -1,0 +1,253 @@
+"""The catalogue's pictures, decoded and resized once: what cannot be read is set aside with its reason.
+
+A picture is fetched where its task runs, from whatever file system its URI names. Nothing is done where no picture and
+no category has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.fs as fs
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from jobs.arguments import job_parser, parse
+from jobs.report import StageReport, stage
+from jobs.session import spark_session
+from models import columns as C
+from models.images import ImageError, decode
+from models.schemas import IMAGES as IMAGES_SCHEMA
+from models.schemas import QUARANTINE
+from settings import Settings
+from storage import Manifest, Place, Tables
+from storage.frames import write_frame
+from storage.tables import plan_run
+
+JOB = "ingest_images"
+IMAGES, IMAGE_QUARANTINE, PARTITION = "images", "image_quarantine", "catalogue"
+MISSING_IMAGE, UNREADABLE_IMAGE = "missing_image", "unreadable_image"
+UNSUPPORTED_URI, NO_PRODUCT_ID = "unsupported_uri", "no_product_id"
+CHANNELS = 3
+FILE_BYTES = 128 << 20  # pixels in one file: it is made in memory
+CHUNK_ROWS = 128
+FETCHERS = 8
+SHARES = 10_000
+URI = "uri"
+FETCHED = pa.schema(
+    [
+        (C.PRODUCT_ID, pa.string()),
+        (C.CATEGORY, pa.string()),
+        (URI, pa.string()),
+        (C.PIXELS, pa.binary()),
+        (C.REASON, pa.string()),
+    ]
+)
+FETCHED_DDL = "product_id string, category string, uri string, pixels binary, reason string"
+NAMED = pa.schema([(C.PRODUCT_ID, pa.string()), (C.CATEGORY, pa.string()), (URI, pa.string())])
+STATED = NAMED.append(pa.field("size", pa.int64())).append(pa.field("mtime", pa.int64()))
+STATED_DDL = "product_id string, category string, uri string, size long, mtime long"
+Read = Callable[[str | None, str], tuple[bytes | None, str | None]]
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):/")
+
+
+class NoImageReadError(RuntimeError):
+    """Not one picture could be fetched: a store that is down must not empty the table."""
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    return parse(job_parser(JOB, "Decode and resize the catalogue's pictures."), argv)
+
+
+def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
+    """Writes `images` and `image_quarantine`. `rows_in` counts the catalogue's rows that name a picture.
+
+    Raises NoImageReadError where pictures are named and none can be read.
+    """
+    settings: Settings = arguments.settings
+    with stage(spark, JOB, PARTITION) as report:
+        tables = Tables(settings.storage.tables)
+        catalogue = read_catalogue(spark, settings)
+        named = one_per_product(with_uri(catalogue, image_prefix(settings)))
+        digest, products = _digest(named)
+        planned = [_plan(table, digest, settings) for table in (IMAGES, IMAGE_QUARANTINE)]
+        if all(tables.is_current(plan) for plan in planned):
+            report.details["up_to_date"] = True
+        else:
+            _ingest(tables, planned, named, products, settings)
+        rows = catalogue.agg(F.count("*"), F.count_if(_has_image())).first()
+        assert rows is not None
+        report.rows_in = rows[1]
+        report.rows_out = tables.get(IMAGES, PARTITION, JOB).rows
+        report.quarantined = tables.get(IMAGE_QUARANTINE, PARTITION, JOB).rows
+        report.duplicates = rows[1] - products
+        report.details |= {"products": rows[0], "without_image": rows[0] - rows[1]}
+    return report
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    with spark_session(JOB, arguments.settings) as spark:
+        run(spark, arguments)
+
+
+def read_catalogue(spark: SparkSession, settings: Settings) -> DataFrame:
+    """product_id, category and image as strings; null where the catalogue has no such column."""
+    raw = spark.read.parquet(settings.storage.catalogue)
+    wanted = [C.PRODUCT_ID, C.CATEGORY, C.IMAGE]
+    columns = [F.col(name) if name in raw.columns else F.lit(None) for name in wanted]
+    return raw.select(*(column.cast("string").alias(name) for name, column in zip(wanted, columns, strict=True)))
+
+
+def image_prefix(settings: Settings) -> str:
+    """What relative picture URIs are relative to: storage.images, else the catalogue's folder."""
+    if settings.storage.images:
+        return settings.storage.images
+    system, path = Place(settings.storage.catalogue).open()
+    is_file = system.get_file_info(path).type == fs.FileType.File
+    return settings.storage.catalogue.rpartition("/")[0] if is_file else settings.storage.catalogue
+
+
+def resolved(uri: str, prefix: str) -> str:
+    """The full URI, or local path, of a picture: `images/1.jpg`, `/a/1.jpg`, `file:/a/1.jpg` or `s3a://b/1.jpg`."""
+    scheme = _SCHEME.match(uri)
+    if scheme is None:
+        return uri if uri.startswith("/") else f"{prefix.rstrip('/')}/{uri}"
+    if scheme[1].lower() == "file":
+        return "/" + unquote(uri[len("file:") :]).lstrip("/")
+    return uri
+
+
+def with_uri(catalogue: DataFrame, prefix: str) -> DataFrame:
+    """The rows that name a picture, with its full URI."""
+    full = F.udf(partial(resolved, prefix=prefix), T.StringType())
+    return catalogue.where(_has_image()).withColumn(URI, full(F.trim(C.IMAGE))).drop(C.IMAGE)
+
+
+def one_per_product(named: DataFrame) -> DataFrame:
+    """One row a product id, the last by URI and category; rows without an id are all kept, to be set aside."""
+    last = F.max(F.struct(URI, C.CATEGORY)).alias("last")
+    known = named.where(F.col(C.PRODUCT_ID).isNotNull()).groupBy(C.PRODUCT_ID).agg(last)
+    unknown = named.where(F.col(C.PRODUCT_ID).isNull())
+    return known.select(C.PRODUCT_ID, f"last.{C.CATEGORY}", f"last.{URI}").unionByName(unknown)
+
+
+def _has_image() -> F.Column:
+    return F.coalesce(F.length(F.trim(C.IMAGE)), F.lit(0)) > 0
+
+
+def _plan(table: str, digest: str, settings: Settings) -> Manifest:
+    chosen = ("image_size", "max_pixels", "held_out")
+    parameters = {name: getattr(settings.vision, name) for name in chosen}
+    return plan_run(table, PARTITION, {"catalogue_images": digest}, parameters)
+
+
+def _digest(named: DataFrame) -> tuple[str, int]:
+    """What the run is made from, a sum over products, categories and files, whatever their order; and how many."""
+    stated = named.select(*NAMED.names).mapInArrow(_stat, STATED_DDL)
+    each = F.xxhash64(*stated.columns).cast("decimal(38,0)")
+    total = stated.agg(F.count("*"), F.sum(each)).first()
+    assert total is not None
+    return f"{total[0]} rows, sum {total[1] or 0}", total[0]
+
+
+def _ingest(tables: Tables, planned: list[Manifest], named: DataFrame, products: int, settings: Settings) -> None:
+    vision = settings.vision
+    read = partial(_read, image_size=vision.image_size, max_pixels=vision.max_pixels)
+    spread = named.select(*NAMED.names).repartition(max(vision.workers, products // 2_000), C.PRODUCT_ID)
+    fetched = spread.mapInArrow(partial(_fetch, read=read), FETCHED_DDL).persist()
+    files = 1 + products * vision.image_size**2 * CHANNELS // FILE_BYTES
+    good = fetched.where(F.col(C.REASON).isNull()).withColumn(C.HELD_OUT, _held_out(vision.held_out))
+    bad = fetched.where(F.col(C.REASON).isNotNull()).select(
+        F.col(URI).alias(C.SOURCE), C.REASON, F.coalesce(C.PRODUCT_ID, F.lit("")).alias(C.RAW)
+    )
+    images = write_frame(tables, planned[0], good, IMAGES_SCHEMA, files, [C.PRODUCT_ID])
+    quarantine = write_frame(tables, planned[1], bad, QUARANTINE, 1, [C.RAW, C.SOURCE])
+    fetched.unpersist()
+    if products and not images.rows:
+        raise NoImageReadError(f"none of {products} pictures could be read; is {image_prefix(settings)} right?")
+    for manifest in (quarantine, images):
+        tables.publish(manifest)
+
+
+def _held_out(share: float) -> F.Column:
+    """By the id alone, so that a product stays on its side as the catalogue grows."""
+    return F.pmod(F.xxhash64(C.PRODUCT_ID, F.lit(C.HELD_OUT)), F.lit(SHARES)) < round(share * SHARES)
+
+
+def _stat(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Size and time of change (nanoseconds) of each file; -1 where there is none."""
+    for batch in batches:
+        with ThreadPoolExecutor(FETCHERS) as pool:
+            found = list(pool.map(_size_and_time, batch.column(URI).to_pylist()))
+        added = [pa.array([pair[place] for pair in found], pa.int64()) for place in (0, 1)]
+        yield pa.record_batch([*batch.columns, *added], schema=STATED)
+
+
+def _size_and_time(uri: str) -> tuple[int, int]:
+    try:
+        system, path = _located(uri)
+        info = system.get_file_info(path)
+    except (OSError, pa.ArrowException):
+        return -1, -1
+    return (info.size, info.mtime_ns or -1) if info.type == fs.FileType.File else (-1, -1)
+
+
+def _fetch(batches: Iterable[pa.RecordBatch], read: Read) -> Iterator[pa.RecordBatch]:
+    """Pictures as pixels, or the reason why not; several at once, since a store answers slowly but to many."""
+    with ThreadPoolExecutor(FETCHERS) as pool:
+        for batch in batches:
+            for start in range(0, batch.num_rows, CHUNK_ROWS):
+                rows = batch.slice(start, CHUNK_ROWS).to_pylist()
+                found = pool.map(lambda row: read(row[C.PRODUCT_ID], row[URI]), rows)
+                full = [
+                    {**row, C.PIXELS: pixels, C.REASON: reason}
+                    for row, (pixels, reason) in zip(rows, found, strict=True)
+                ]
+                yield pa.RecordBatch.from_pylist(full, schema=FETCHED)
+
+
+def _read(product_id: str | None, uri: str, image_size: int, max_pixels: int) -> tuple[bytes | None, str | None]:
+    if not product_id:
+        return None, NO_PRODUCT_ID
+    try:
+        system, path = _located(uri)
+    except (OSError, pa.ArrowException):
+        return None, UNSUPPORTED_URI
+    try:
+        if system.get_file_info(path).type != fs.FileType.File:
+            return None, MISSING_IMAGE
+        with system.open_input_stream(path) as stream:
+            data = stream.read()
+    except OSError:
+        return None, UNREADABLE_IMAGE
+    try:
+        return decode(data, image_size, max_pixels).tobytes(), None
+    except ImageError as error:
+        return None, error.reason
+
+
+def _located(uri: str) -> tuple[fs.FileSystem, str]:
+    """A file system, opened once a process for each store, and the path in it."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return _system(""), uri
+    authority = rest.partition("/")[0]
+    system = _system(f"{scheme}://{authority}")
+    return system, rest if scheme in ("s3", "s3a", "s3n") else rest[len(authority) :]
+
+
+@lru_cache(maxsize=64)
+def _system(store: str) -> fs.FileSystem:
+    return Place(store).open()[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Pictures to embeddings, through the three jobs as they are, on a few drawn products."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from demo.pack_shots import COLUMNS, render_pack_shots
+from jobs import embed_products, ingest_images, train_vision
+from jobs.report import StageReport
+from models.retrieval import leaf_precision_at_k
+from settings import Settings
+from settings.sections import Storage, Vision
+from storage import Tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+KINDS = [
+    ("GROCERY", "SOUP", "CONDENSED SOUP"),
+    ("GROCERY", "CHEESE", "SHREDDED CHEESE"),
+    ("PRODUCE", "CITRUS", "LEMONS"),
+]
+EACH = 20
+JOBS = (ingest_images, train_vision, embed_products)
+
+
+def products() -> pd.DataFrame:
+    rows = [(f"p{i}", str(i % 4), *KINDS[i % 3], "National", "10 OZ") for i in range(EACH * 3)]
+    order = ["product_id", "manufacturer_id", "department", "product_category", "product_type", "brand", "package_size"]
+    return pd.DataFrame(rows, columns=order)[list(COLUMNS)]
+
+
+def write_catalogue(folder: Path) -> pd.DataFrame:
+    """Sixty drawn products, and one of every kind of trouble."""
+    drawn = products()
+    files = render_pack_shots(drawn, folder / "images", size=48)
+    path = drawn.department + "/" + drawn.product_category + "/" + drawn.product_type
+    good = pd.DataFrame(
+        {"product_id": drawn.product_id, "category": path, "image": [f"images/{f}" for f in files.values()]}
+    )
+    good.loc[0, "image"] = f"file://{folder}/images/p0.jpg"
+    good.loc[1, "image"] = f"{folder}/images/p1.jpg"
+    (folder / "images" / "empty.jpg").write_bytes(b"")
+    (folder / "images" / "broken.jpg").write_bytes((folder / "images" / "p2.jpg").read_bytes()[:700])
+    (folder / "images" / "page.jpg").write_text("<html>not found</html>")
+    trouble = [
+        ("no image", None, None),
+        ("blank image", "A/B", " "),
+        ("missing", "A/B", "images/nowhere.jpg"),
+        ("folder", "A/B", "images"),
+        ("empty", "A/B", "images/empty.jpg"),
+        ("broken", "A/B", "images/broken.jpg"),
+        ("page", "A/B", "images/page.jpg"),
+        ("web", "A/B", "gopher://example/1.jpg"),
+        (None, "A/B", "images/p3.jpg"),
+        ("p3", good.category[3], "images/p3.jpg"),  # a product twice
+    ]
+    catalogue = pd.concat([good, pd.DataFrame(trouble, columns=good.columns)], ignore_index=True)
+    catalogue.to_parquet(folder / "catalogue.parquet")
+    return catalogue
+
+
+def settings_for(folder: Path, tables: str = "tables", **vision: object) -> Settings:
+    small = {"image_size": 32, "embedding": 8, "epochs": 8, "workers": 2, "min_label_count": 5, "held_out": 0.3}
+    storage = Storage(tables=str(folder / tables), catalogue=str(folder / "catalogue.parquet"))
+    return Settings(storage=storage, vision=Vision(**{**small, **vision}))
+
+
+def run_all(spark: SparkSession, settings: Settings) -> list[StageReport]:
+    reports = []
+    for job in JOBS:
+        arguments = job.parse_arguments([])
+        arguments.settings = settings
+        reports.append(job.run(spark, arguments))
+    return reports
+
+
+def rows_of(settings: Settings, table: str) -> pd.DataFrame:
+    tables = Tables(settings.storage.tables)
+    return pd.concat([pq.read_table(uri).to_pandas() for uri in tables.uris([tables.get(table, "catalogue", "")])])
+
+
+def bytes_of(settings: Settings, table: str) -> list[bytes]:
+    tables = Tables(settings.storage.tables)
+    return [Path(uri).read_bytes() for uri in tables.uris([tables.get(table, "catalogue", "")])]
+
+
+@pytest.mark.end_to_end
+def test_pictures_to_embeddings(spark: SparkSession, tmp_path: Path) -> None:
+    write_catalogue(tmp_path)
+    settings = settings_for(tmp_path)
+    ingested, trained, embedded = run_all(spark, settings)
+
+    assert (ingested.rows_in, ingested.rows_out, ingested.quarantined, ingested.duplicates) == (68, 60, 7, 1)
+    assert ingested.rows_in == ingested.rows_out + ingested.quarantined + ingested.duplicates
+    assert ingested.details == {"products": 70, "without_image": 2}
+    quarantine = rows_of(settings, "image_quarantine")
+    assert dict(zip(quarantine.raw, quarantine.reason, strict=True)) == {
+        "": "no_product_id",
+        "missing": "missing_image",
+        "folder": "missing_image",
+        "empty": "empty_file",
+        "broken": "truncated",
+        "page": "not_an_image",
+        "web": "unsupported_uri",
+    }
+    assert quarantine.set_index("raw").source["missing"] == f"{tmp_path}/images/nowhere.jpg"
+
+    images = rows_of(settings, "images").sort_values("product_id")
+    assert set(images.pixels.map(len)) == {32 * 32 * 3}
+    assert 5 < images.held_out.sum() < 30
+    assert trained.rows_out == 60 - images.held_out.sum()
+
+    embeddings = rows_of(settings, "embeddings").sort_values("product_id")
+    assert embeddings.product_id.tolist() == images.product_id.tolist()
+    vectors = np.stack(embeddings.embedding)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert vectors.std(axis=0).max() > 0.05
+    learnt = leaf_precision_at_k(vectors, images.category.tolist(), np.ones(60, bool))
+    assert learnt["precision"] > 0.6  # chance is a third
+
+    tables = Tables(settings.storage.tables)
+    model = tables.get("vision_model", "catalogue", "")
+    assert sorted(file.name for file in model.files) == ["model.keras", "training.json"]
+    training = train_vision.training_of(tables, model)
+    assert "GROCERY" in training["labels"] and "GROCERY/SOUP/CONDENSED SOUP" in training["labels"]
+    assert training["loss"][-1] < training["loss"][0]
+    assert "images/catalogue@" in json.dumps(dict(model.inputs))
+
+    again = run_all(spark, settings)
+    assert all(report.details["up_to_date"] for report in again)
+    assert [(r.rows_in, r.rows_out, r.quarantined) for r in again] == [
+        (r.rows_in, r.rows_out, r.quarantined) for r in (ingested, trained, embedded)
+    ]
+
+    elsewhere = settings_for(tmp_path, tables="elsewhere")
+    run_all(spark, elsewhere)
+    for table in ("images", "vision_model", "embeddings"):
+        assert bytes_of(settings, table) == bytes_of(elsewhere, table)
+
+    (tmp_path / "images" / "empty.jpg").write_bytes((tmp_path / "images" / "p5.jpg").read_bytes())
+    mended = ingest_images.run(spark, _arguments(settings))
+    assert (mended.rows_out, mended.quarantined) == (61, 6)
+
+
+def _arguments(settings: Settings) -> Namespace:
+    arguments = ingest_images.parse_arguments([])
+    arguments.settings = settings
+    return arguments
+
+
+@pytest.mark.end_to_end
+def test_a_store_that_is_down_does_not_empty_the_table(spark: SparkSession, tmp_path: Path) -> None:
+    pd.DataFrame({"product_id": ["1", "2"], "image": ["a.jpg", "b.jpg"]}).to_parquet(tmp_path / "catalogue.parquet")
+    settings = settings_for(tmp_path)
+    with pytest.raises(ingest_images.NoImageReadError, match="none of 2 pictures"):
+        ingest_images.run(spark, _arguments(settings))
+    assert Tables(settings.storage.tables).find("images", "catalogue") is None
+
+
+@pytest.mark.end_to_end
+def test_a_catalogue_without_pictures_or_categories_has_an_empty_table(spark: SparkSession, tmp_path: Path) -> None:
+    pd.DataFrame({"product_id": [1, 2]}).to_parquet(tmp_path / "catalogue.parquet")
+    settings = settings_for(tmp_path)
+    report = ingest_images.run(spark, _arguments(settings))
+    assert (report.rows_in, report.rows_out, report.details["without_image"]) == (0, 0, 2)
+    arguments = train_vision.parse_arguments([])
+    arguments.settings = settings
+    with pytest.raises(train_vision.NoLabelsError, match="min_label_count"):
+        train_vision.run(spark, arguments)
+
+
+@pytest.mark.parametrize(
+    ("uri", "full"),
+    [
+        ("1.jpg", "/shop/images/1.jpg"),
+        ("a b/1.jpg", "/shop/images/a b/1.jpg"),
+        ("a:b.jpg", "/shop/images/a:b.jpg"),
+        ("/elsewhere/1.jpg", "/elsewhere/1.jpg"),
+        ("file:/elsewhere/1.jpg", "/elsewhere/1.jpg"),
+        ("file:///else%20where/1.jpg", "/else where/1.jpg"),
+        ("s3a://bucket/a%20b.jpg", "s3a://bucket/a%20b.jpg"),
+    ],
+)
+def test_full_uris(uri: str, full: str) -> None:
+    assert ingest_images.resolved(uri, "/shop/images/") == full
+
+
+def test_pictures_are_beside_the_catalogue_unless_the_settings_say_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "catalogue.parquet").touch()
+    settings = settings_for(tmp_path)
+    assert ingest_images.image_prefix(settings) == str(tmp_path)
+    inside = settings.model_copy(update={"storage": Storage(catalogue=str(tmp_path))})
+    assert ingest_images.image_prefix(inside) == str(tmp_path)
+    named = settings.model_copy(update={"storage": Storage(images="s3a://b/images")})
+    assert ingest_images.image_prefix(named) == "s3a://b/images"
+
+
+def test_help_names_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    for job in JOBS:
+        with pytest.raises(SystemExit) as stopped:
+            job.parse_arguments(["--help"])
+        assert stopped.value.code == 0
+    assert Counter(capsys.readouterr().out.split())["--settings"] >= len(JOBS)
