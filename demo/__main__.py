@@ -182,7 +182,12 @@ def print_lookups(address: str, settings: Settings, arguments: argparse.Namespac
         for item in answer["items"]:
             score = "" if item["score"] is None else f"{item['score']:.3f}"
             print(f"  {item['route']:<9} {score:>6}  {item['id']:<9} {names.get(item['id'], '')}")
-        print("  " + json.dumps(answer["routes"]))
+        print("  routes: " + ", ".join(_route(route) for route in answer["routes"]))
+
+
+def _route(route: dict[str, Any]) -> str:
+    why = route["reason"] or route["level"]
+    return f"{route['route']} {route['status']}" + (f" ({why})" if why else "")
 
 
 def wait(address: str) -> None:
