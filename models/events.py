@@ -33,17 +33,19 @@ def as_events(raw: DataFrame, column_names: Mapping[str, str], keep: list[str]) 
     """
     fields = [field for field in raw.columns if field not in keep]
     sources = {f.name: _source(raw, column_names.get(f.name, f.name), f.dataType) for f in EVENT.fields}
-    casts = {name: source.cast(EVENT[name].dataType) for name, source in sources.items()}
+    casts = {
+        name: _cast(raw, column_names.get(name, name), source, EVENT[name].dataType) for name, source in sources.items()
+    }
     malformed = F.col(CORRUPT).isNotNull() if CORRUPT in raw.columns else F.lit(False)
     reason = F.when(malformed, F.lit(MALFORMED))
     for name, source in sources.items():
         bad = source.isNotNull() & casts[name].isNull()
         reason = reason.when(bad, F.lit(f"{BAD_TYPE}:{name}"))
-    as_json = F.coalesce(F.col(CORRUPT), F.to_json(F.struct(*fields))) if CORRUPT in raw.columns else None
+    row = F.to_json(F.struct(*(_named(field) for field in fields)))
     return raw.select(
         *(casts[name].alias(name) for name in EVENT.fieldNames()),
         reason.alias(C.REASON),
-        (F.to_json(F.struct(*fields)) if as_json is None else as_json).alias(C.RAW),
+        (F.coalesce(F.col(CORRUPT), row) if CORRUPT in raw.columns else row).alias(C.RAW),
         *keep,
     )
 
@@ -51,10 +53,27 @@ def as_events(raw: DataFrame, column_names: Mapping[str, str], keep: list[str]) 
 def _source(raw: DataFrame, name: str, type_: T.DataType) -> Column:
     if name not in raw.columns:
         return F.lit(None).cast(type_)
-    column = F.col(f"`{name}`")
+    column = _named(name)
     is_nanoseconds = isinstance(type_, T.TimestampType) and isinstance(raw.schema[name].dataType, T.LongType)
     # Spark reads Parquet's nanosecond timestamps as integers (spark.sql.legacy.parquet.nanosAsLong).
-    return F.timestamp_micros(F.floor(column / 1000).cast("long")) if is_nanoseconds else column
+    return F.timestamp_micros(_whole_microseconds(column)) if is_nanoseconds else column
+
+
+def _named(name: str) -> Column:
+    """The column of this very name, whatever dots and quotes are in it."""
+    return F.col("`" + name.replace("`", "``") + "`")
+
+
+def _whole_microseconds(nanoseconds: Column) -> Column:
+    """In integers: a double does not hold today's nanoseconds, and would be off by a microsecond."""
+    thousand = F.lit(1000).cast("long")
+    return F.call_function("div", nanoseconds - F.pmod(nanoseconds, thousand), thousand)
+
+
+def _cast(raw: DataFrame, name: str, source: Column, type_: T.DataType) -> Column:
+    """A number that does not fit an integer is null, as text that is no number is; a cast would wrap it around."""
+    is_number = name in raw.columns and isinstance(raw.schema[name].dataType, T.NumericType)
+    return source.try_cast(type_) if is_number and isinstance(type_, T.IntegerType) else source.cast(type_)
 
 
 def with_reason(events: DataFrame, max_lateness_hours: int) -> DataFrame:
