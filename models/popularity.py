@@ -45,7 +45,7 @@ def filter_popular(ladder: DataFrame, min_support: float, min_products: int, n: 
     ranked = ladder.where(F.col(SCORE) >= min_support).withColumn(RANK, F.row_number().over(best))
     ranked = ranked.where(F.col(RANK) <= n).withColumn("_size", F.count("*").over(whole))
     is_root = (F.col(C.LOCATION) == ANY) & (F.col(C.DEVICE) == ANY)
-    return ranked.where((F.col("_size") >= min_products) | is_root).drop("_size")
+    return ranked.where((F.col("_size") >= min(min_products, n)) | is_root).drop("_size")
 
 
 def as_filled_lists(popular: DataFrame, n: int) -> DataFrame:
@@ -94,6 +94,6 @@ def filled(steps: list[list[Entry]], n: int) -> tuple[list[int], list[float]]:
         top = step[0][1] if step else 1.0
         for item, score in step:
             if len(items) < n and item not in items:
-                items[item] = ceiling * score / top
+                items[item] = ceiling * (score / top)  # in this order never above the ceiling
         ceiling = min(items.values(), default=1.0)
     return list(items), list(items.values())
