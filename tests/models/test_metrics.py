@@ -1,0 +1,114 @@
+"""Figures by hand."""
+
+from __future__ import annotations
+
+from math import log2
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.metrics import HIT_AT, NDCG_AT, RECALL_AT, Measured, Truth, measured
+
+ITEMS = 100
+WIDTH = 40
+
+
+def lists(*some: list[int]) -> np.ndarray:
+    """Padded to WIDTH with none."""
+    return np.array([items + [-1] * (WIDTH - len(items)) for items in some], np.int32)
+
+
+def truth(*bought: list[int]) -> Truth:
+    pairs = [(user, item) for user, items in enumerate(bought) for item in items]
+    users, items = zip(*pairs, strict=True)
+    return Truth(np.array(users), np.array(items), len(bought), ITEMS)
+
+
+def gain(rank: int) -> float:
+    return 1 / log2(rank + 1)
+
+
+def test_figures_of_one_user() -> None:
+    found = measured(lists([7, 1, 8, 2]), truth([1, 2, 3]))
+    assert found.ndcg.tolist() == pytest.approx([(gain(2) + gain(4)) / (gain(1) + gain(2) + gain(3))])
+    assert found.recall.tolist() == pytest.approx([2 / 3])
+    assert found.hit.tolist() == [1]
+    assert found.coverage == 4 / ITEMS
+
+
+def test_each_user_is_measured_alone() -> None:
+    found = measured(lists([1], [2], [1]), truth([1], [1], [5]))
+    assert found.ndcg.tolist() == [1, 0, 0]
+    assert found.hit.tolist() == [1, 0, 0]
+    assert found.coverage == 2 / ITEMS
+
+
+def test_a_user_who_bought_nothing_is_not_measured_but_his_list_is_covered() -> None:
+    found = measured(lists([1], [2], [3]), truth([1], [], [4]))
+    assert len(found.ndcg) == len(found.recall) == len(found.hit) == 2
+    assert found.coverage == 3 / ITEMS
+
+
+def test_places_beyond_those_measured_do_not_count() -> None:
+    late = [*range(50, 50 + HIT_AT), 1]
+    found = measured(lists(late), truth([1]))
+    assert (found.ndcg.tolist(), found.hit.tolist(), found.recall.tolist()) == ([0], [0], [1])
+    later = [*range(50, 50 + RECALL_AT), 1]
+    found = measured(lists(later), truth([1]))
+    assert found.recall.tolist() == [0]
+    assert found.coverage == RECALL_AT / ITEMS
+
+
+def test_who_bought_more_than_can_be_listed_can_still_be_served_perfectly() -> None:
+    found = measured(lists(list(range(WIDTH))), truth(list(range(60))))
+    assert found.ndcg.tolist() == pytest.approx([1])
+    assert found.recall.tolist() == [1]
+
+
+def test_no_item_is_never_bought() -> None:
+    assert not truth([0], [0]).hits(np.array([[-1], [-1]])).any()
+    # -1 in the row of user 1 would be the last item of user 0.
+    assert not truth([ITEMS - 1], [5]).hits(np.array([[-1], [-1]])).any()
+
+
+@given(
+    st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=WIDTH, unique=True), min_size=1, max_size=5),
+    st.data(),
+)
+def test_figures_are_those_of_the_formulas(shown: list[list[int]], data: st.DataObject) -> None:
+    some = st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=20, unique=True)
+    bought = [data.draw(some) for _ in shown]
+    found = measured(lists(*shown), truth(*bought))
+    for user, (items, wanted) in enumerate(zip(shown, bought, strict=True)):
+        dcg = sum(gain(rank) for rank, item in enumerate(items[:NDCG_AT], 1) if item in wanted)
+        ideal = sum(gain(rank) for rank in range(1, min(len(wanted), NDCG_AT) + 1))
+        assert found.ndcg[user] == pytest.approx(dcg / ideal)
+        assert found.recall[user] == pytest.approx(
+            len(set(items[:RECALL_AT]) & set(wanted)) / min(len(wanted), RECALL_AT)
+        )
+        assert found.hit[user] == bool(set(items[:HIT_AT]) & set(wanted))
+
+
+FIGURES = Measured(np.array([0.0, 1.0] * 50), np.full(100, 0.5), np.ones(100), 0.25)
+
+
+def test_means_without_resamples() -> None:
+    assert FIGURES.means(0, seed=1) == {
+        "ndcg@10": 0.5,
+        "recall@30": 0.5,
+        "hit@10": 1.0,
+        "coverage@30": 0.25,
+        "users": 100,
+    }
+
+
+def test_intervals_hold_the_mean_and_come_again_with_the_seed() -> None:
+    means = FIGURES.means(500, seed=1)
+    low, high = means["ndcg@10 interval"]  # type: ignore[misc]
+    # 1.96 standard errors of a mean of 100 draws of 0 or 1.
+    assert (low, high) == pytest.approx((0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05), abs=0.03)
+    assert means["hit@10 interval"] == [1, 1]
+    assert FIGURES.means(500, seed=1) == means
+    assert FIGURES.means(500, seed=2) != means
