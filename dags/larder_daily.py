@@ -1,0 +1,126 @@
+"""
+# Each day: train, make the lists, measure, and make them live
+
+At the end E of a day, once its last hour is rolled up:
+
+- `train_als` and `precompute` make the release as of E;
+- `vision` ingests the catalogue's pictures, trains on them and embeds them, where any have changed (`LARDER_VISION=off`
+  leaves it out);
+- `gate` measures, with today's code and settings, the model as of the day's *beginning* on what was bought during the
+  day, and fails if it is worse than `evaluation.least_ratio_to_popularity` allows (0: it measures only);
+- `load_redis` publishes the release as of E when both are done, and makes it live in its last command.
+
+`gate.train_als` mostly finds the model that yesterday's run made, and does nothing. On the very first day there is
+nothing before the day, and the gate is skipped. A backfill never publishes: it would put an old day's lists in place of
+the newest.
+
+## When a run fails
+
+**It may be ignored** for a day or a few: the live release stays as it is, and the next day's run needs nothing from the
+failed one.
+
+**It may not be ignored** where the lists grow too old for the shop, where the gate has closed, or where the same task
+has failed two days running. Find the reason in the failed task's log, see to it, and clear the failed task. Nothing
+needs cleaning up, in the tables or in Redis.
+
+- `wait_for_last_hour`: the day's last hour is not rolled up. Look at `larder_hourly`; clear this when it is done.
+- `gate.evaluate`, `GateError`: the model ranks worse than popularity does. Read `report.html`, whose place the log
+  tells, and compare it with the day before. Look for a change in the events (weights, a missing source, a flood of one
+  product) or in the settings. Only if the lists are right all the same: mark `gate.evaluate` as successful, and
+  `load_redis` goes on.
+- `vision.*`: mark `vision.embed_products` as successful to publish with the embeddings of the day before.
+- `load_redis`: what was loaded is not live until all of it was counted. Clear it when Redis is well again.
+
+The release that is live is bad: `larder rollback`, at once; look for the reason afterwards. Don't clear `load_redis` of
+an older day: it makes that day's release live.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.providers.standard.sensors.external_task import ExternalTaskSensor
+from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup, TriggerRule, task
+
+from dags.submit import DEFAULT_ARGUMENTS, LarderJob, dags_start, first_hour, has_vision, macros, parameters
+
+DAY_BEGIN, DAY_END = "{{ hour(data_interval_start) }}", "{{ hour(data_interval_end) }}"
+AS_OF_END = ["--as-of", DAY_END]
+
+
+def last_hour(logical_date: datetime, data_interval_end: datetime, **_: Any) -> datetime:
+    """The logical date of the day's last hour: where its interval begins."""
+    return data_interval_end - timedelta(hours=1)
+
+
+with DAG(
+    dag_id="larder_daily",
+    description="Models, lists, their measure, and the release in Redis",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
+    start_date=dags_start(),
+    # Only the newest lists are worth making.
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGUMENTS,
+    params=parameters(),
+    user_defined_macros=macros(),
+    tags=["larder", "daily"],
+) as dag:
+    wait = ExternalTaskSensor(
+        task_id="wait_for_last_hour",
+        external_dag_id="larder_hourly",
+        external_task_id="roll_up",
+        execution_date_fn=last_hour,
+        # A failed hour is mended under its own name; this goes on when it is.
+        failed_states=[],
+        mode="reschedule",
+        poke_interval=timedelta(minutes=1).total_seconds(),
+        timeout=timedelta(hours=12).total_seconds(),
+        execution_timeout=timedelta(minutes=10),
+    )
+    train = LarderJob(task_id="train_als", arguments=AS_OF_END, execution_timeout=timedelta(hours=6))
+    precompute = LarderJob(task_id="precompute", arguments=AS_OF_END, execution_timeout=timedelta(hours=6))
+
+    with TaskGroup("gate"):
+
+        @task.short_circuit(ignore_downstream_trigger_rules=False, execution_timeout=timedelta(minutes=5))
+        def is_there_a_day_before(data_interval_start: datetime) -> bool:
+            """Whether any event was before the day, for a model to be trained on."""
+            return data_interval_start > first_hour()
+
+        day_before = is_there_a_day_before()
+        train_before = LarderJob(
+            task_id="train_als", arguments=["--as-of", DAY_BEGIN], execution_timeout=timedelta(hours=6)
+        )
+        evaluate = LarderJob(
+            task_id="evaluate",
+            arguments=["--as-of", DAY_BEGIN, "--end", DAY_END],
+            execution_timeout=timedelta(hours=3),
+        )
+        day_before >> train_before >> evaluate
+
+    @task.short_circuit(ignore_downstream_trigger_rules=False, execution_timeout=timedelta(minutes=5))
+    def is_it_to_be_live(dag_run: Any) -> bool:
+        """Whether the run is not part of a backfill."""
+        return dag_run.run_type != "backfill"
+
+    load_redis = LarderJob(
+        task_id="load_redis",
+        arguments=AS_OF_END,
+        execution_timeout=timedelta(hours=3),
+        # A gate that was skipped is open; one that has failed is not.
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+    )
+    wait >> [train, day_before]
+    train >> precompute
+    [precompute, evaluate, is_it_to_be_live()] >> load_redis
+
+    if has_vision():
+        with TaskGroup("vision"):
+            ingest_images = LarderJob(task_id="ingest_images", execution_timeout=timedelta(hours=6))
+            train_vision = LarderJob(task_id="train_vision", execution_timeout=timedelta(hours=12))
+            embed_products = LarderJob(task_id="embed_products", execution_timeout=timedelta(hours=6))
+            ingest_images >> train_vision >> embed_products
+        embed_products >> [precompute, evaluate]

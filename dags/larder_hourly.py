@@ -1,0 +1,65 @@
+"""
+# Each hour: count its events and add them to the running state
+
+`aggregate_hours` validates and counts the hour's events; `roll_up` adds them to the interactions and contexts as of the
+hour before. An hour's roll-up waits for that of the hour before; the hours' counting does not. Only the roll-up of
+`LARDER_FIRST_HOUR` begins with an empty state.
+
+## When a run fails
+
+**It may be ignored** for as long as lists may be made from older events: nothing that is served depends on it before
+`larder_daily` asks for the day's last hour. Later hours go on being counted, and wait with their roll-ups.
+
+**It may not be ignored** for longer than that. Find the reason in the failed task's log, see to it, and clear the
+failed tasks; the hours that wait go on by themselves. Nothing needs cleaning up: a job cut short has changed nothing
+that is visible, and run again with the same input it writes the same files.
+
+- `aggregate_hours`, `CountsDoNotReconcileError`: a row was lost or counted twice. Don't mark it as successful; keep the
+  hour's files and report it.
+- `aggregate_hours`, the event store does not answer: clear the task when it does.
+- `roll_up`, `MissingPartitionError` about hourly counts: clear `aggregate_hours` of the hours that it names.
+- `roll_up`, `MissingPartitionError` about a state: the hour before was never rolled up. Clear its `roll_up`, or see
+  "The first run" in docs/operations.md.
+
+An hour without any event is no failure: its counts are empty. Rows that break the contract don't fail a run; they are
+set aside in the table `quarantine` with their reasons.
+
+## When events come late
+
+Clear `larder_hourly` from the hour that they belong to, with "Downstream" and "Future", once they have all come. What
+has not changed is not computed again.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronDataIntervalTimetable
+
+from dags.submit import DEFAULT_ARGUMENTS, LarderJob, dags_start, macros, parameters
+
+WINDOW = ["--start", "{{ hour(data_interval_start) }}", "--end", "{{ hour(data_interval_end) }}"]
+FROM_EMPTY = "{{ '--from-empty' if data_interval_start == first_hour else '' }}"
+
+with DAG(
+    dag_id="larder_hourly",
+    description="Hourly counts, and the running interactions and contexts",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
+    start_date=dags_start(),
+    # The state is a chain of hours: none may be left out.
+    catchup=True,
+    max_active_runs=4,
+    default_args=DEFAULT_ARGUMENTS,
+    params=parameters(),
+    user_defined_macros=macros(),
+    tags=["larder", "hourly"],
+) as dag:
+    aggregate = LarderJob(task_id="aggregate_hours", arguments=WINDOW, execution_timeout=timedelta(hours=1))
+    roll_up = LarderJob(
+        task_id="roll_up",
+        arguments=[*WINDOW, FROM_EMPTY],
+        depends_on_past=True,
+        execution_timeout=timedelta(hours=1),
+    )
+    aggregate >> roll_up

@@ -1,0 +1,239 @@
+"""What every DAG must be, whatever it does."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+airflow = pytest.importorskip("airflow")
+
+ROOT = Path(__file__).resolve().parents[2]
+DAGS, JOBS = ROOT / "dags", ROOT / "jobs"
+SECONDS_TO_PARSE = 5.0  # a tenth of it is usual; a machine may be busy
+RUNBOOK = ("## When a run fails", "**It may be ignored**", "**It may not be ignored**")
+# Jobs that no DAG runs, with the reason.
+EXEMPT: dict[str, str] = {}
+PARSED = {"LARDER_SETTINGS": "/etc/larder/larder.toml", "LARDER_FIRST_HOUR": "2025-03-01T22"}
+PROBE = """
+import json, sys, time
+from airflow.dag_processing.dagbag import DagBag
+begun = time.perf_counter()
+bag = DagBag(sys.argv[1])
+print(json.dumps({
+    "errors": bag.import_errors,
+    "seconds": time.perf_counter() - begun,
+    "tasks": {dag.dag_id: sorted(dag.task_ids) for dag in bag.dags.values()},
+    "heavy": [name for name in ("pyspark", "tensorflow", "jobs", "models") if name in sys.modules],
+}))
+"""
+
+
+def parse_alone(folder: Path, **environment: str) -> dict[str, Any]:
+    """What a fresh interpreter says of parsing the DAGs."""
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("LARDER_")}
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, str(DAGS)],
+        env={**surroundings, "AIRFLOW_HOME": str(folder), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", **environment},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def dags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("LARDER_")]:
+            patch.delenv(name)
+        for name, value in PARSED.items():
+            patch.setenv(name, value)
+        patch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
+        patch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+        from airflow.dag_processing.dagbag import DagBag
+
+        bag = DagBag(str(DAGS))
+    assert bag.import_errors == {}
+    return dict(bag.dags)
+
+
+def spark_tasks(dags: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(dag.dag_id, task) for dag in dags.values() for task in dag.tasks if hasattr(task, "application")]
+
+
+def job_names() -> set[str]:
+    """The modules of jobs/ that have a main."""
+    modules = {path.stem: ast.parse(path.read_text()) for path in JOBS.glob("*.py")}
+    return {
+        name
+        for name, module in modules.items()
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in module.body)
+    }
+
+
+def test_dags_parse_fast_and_without_spark(tmp_path: Path) -> None:
+    parsed = parse_alone(tmp_path, **PARSED)
+    assert parsed["errors"] == {}
+    assert parsed["heavy"] == []
+    assert parsed["seconds"] < SECONDS_TO_PARSE
+
+
+@pytest.mark.parametrize("missing", sorted(PARSED))
+def test_a_missing_variable_is_named(tmp_path: Path, missing: str) -> None:
+    parsed = parse_alone(tmp_path, **{name: value for name, value in PARSED.items() if name != missing})
+    errors = parsed["errors"].values()
+    assert errors
+    assert all(f"variable {missing} must be set" in error for error in errors)
+
+
+def test_a_wrong_hour_is_named(tmp_path: Path) -> None:
+    parsed = parse_alone(tmp_path, **{**PARSED, "LARDER_FIRST_HOUR": "yesterday"})
+    assert all("LARDER_FIRST_HOUR is 'yesterday'" in error for error in parsed["errors"].values())
+
+
+def test_a_shop_without_pictures_has_no_vision(tmp_path: Path) -> None:
+    parsed = parse_alone(tmp_path, **PARSED, LARDER_VISION="off")
+    assert parsed["errors"] == {}
+    assert "load_redis" in parsed["tasks"]["larder_daily"]
+    assert not [task for task in parsed["tasks"]["larder_daily"] if task.startswith("vision")]
+
+
+def test_there_are_these_dags(dags: dict[str, Any]) -> None:
+    assert set(dags) == {path.stem for path in DAGS.glob("larder_*.py")}
+
+
+def test_every_dag_says_whose_it_is_and_what_to_do(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        assert "larder" in dag.tags
+        assert dag.description
+        for section in RUNBOOK:
+            assert section in dag.doc_md, f"{dag.dag_id} has no {section!r} in its doc_md"
+
+
+def test_every_dag_has_data_intervals_and_a_chosen_catchup(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        assert type(dag.timetable).__name__ == "CronDataIntervalTimetable"
+        assert str(dag.timetable.timezone) in ("UTC", "Timezone('UTC')")
+        assert any(
+            keyword.arg == "catchup"
+            for node in ast.walk(ast.parse(Path(dag.fileloc).read_text()))
+            if isinstance(node, ast.Call)
+            for keyword in node.keywords
+        )
+
+
+def test_every_task_has_owner_retries_and_a_time_limit(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        for task in dag.tasks:
+            assert task.owner == "larder", task.task_id
+            assert task.retries >= 1, task.task_id
+            assert task.retry_exponential_backoff, task.task_id
+            assert task.execution_timeout is not None, task.task_id
+
+
+def test_every_application_is_a_job(dags: dict[str, Any]) -> None:
+    for dag_id, task in spark_tasks(dags):
+        application = Path(task.application)
+        assert application.is_file(), f"{dag_id}.{task.task_id}"
+        assert application.parent == JOBS
+        assert task.conf["spark.pyspark.python"] == sys.executable
+
+
+def test_every_job_has_one_dag(dags: dict[str, Any]) -> None:
+    dags_of: dict[str, set[str]] = {}
+    for dag_id, task in spark_tasks(dags):
+        dags_of.setdefault(Path(task.application).stem, set()).add(dag_id)
+    assert set(dags_of) | set(EXEMPT) == job_names()
+    assert all(len(names) == 1 for names in dags_of.values())
+
+
+def test_arguments_are_those_that_the_job_takes(dags: dict[str, Any]) -> None:
+    """Rendered for a day in the middle, and given to the job's own parser."""
+    pytest.importorskip("pyspark")
+    import importlib
+
+    begin = datetime(2025, 3, 5, tzinfo=timezone.utc)
+    for dag_id, task in spark_tasks(dags):
+        settings = ROOT / "demo" / "larder.toml"
+        rendered = render(task, begin, begin + timedelta(days=1), settings)
+        job = importlib.import_module(f"jobs.{Path(task.application).stem}")
+        parsed = job.parse_arguments([argument for argument in rendered if argument])
+        assert not getattr(parsed, "from_empty", False), f"{dag_id}.{task.task_id}"
+
+
+def test_only_the_first_hour_of_all_begins_empty(dags: dict[str, Any]) -> None:
+    roll_up = dags["larder_hourly"].get_task("roll_up")
+    first = datetime(2025, 3, 1, 22, tzinfo=timezone.utc)
+    an_hour = timedelta(hours=1)
+    assert "--from-empty" in render(roll_up, first, first + an_hour)
+    assert "--from-empty" not in render(roll_up, first + an_hour, first + 2 * an_hour)
+
+
+def test_an_hour_waits_for_the_one_before(dags: dict[str, Any]) -> None:
+    hourly = dags["larder_hourly"]
+    assert hourly.catchup
+    assert hourly.get_task("roll_up").depends_on_past
+
+
+def test_the_day_waits_for_its_last_hour(dags: dict[str, Any]) -> None:
+    wait = dags["larder_daily"].get_task("wait_for_last_hour")
+    begin = datetime(2025, 3, 5, tzinfo=timezone.utc)
+    context = {"logical_date": begin, "data_interval_end": begin + timedelta(days=1), "ti": None}
+    assert wait._get_dttm_filter(context) == [datetime(2025, 3, 5, 23, tzinfo=timezone.utc)]
+
+
+def test_the_release_waits_for_lists_and_gate(dags: dict[str, Any]) -> None:
+    load = dags["larder_daily"].get_task("load_redis")
+    assert {"precompute", "gate.evaluate"} <= load.upstream_task_ids
+    assert load.trigger_rule == "none_failed_min_one_success"
+
+
+@pytest.mark.parametrize(("run_type", "live"), [("scheduled", True), ("manual", True), ("backfill", False)])
+def test_a_backfill_is_never_made_live(dags: dict[str, Any], run_type: str, live: bool) -> None:
+    class Run:
+        pass
+
+    Run.run_type = run_type
+    is_it_to_be_live = dags["larder_daily"].get_task("is_it_to_be_live")
+    assert is_it_to_be_live.python_callable(dag_run=Run()) is live
+    assert is_it_to_be_live.downstream_task_ids == {"load_redis"}
+
+
+def test_every_spark_submit_line_of_the_manual_is_taken_by_its_job() -> None:
+    pytest.importorskip("pyspark")
+    import importlib
+
+    lines = [
+        line.split()
+        for line in (ROOT / "docs" / "operations.md").read_text().splitlines()
+        if line.startswith("spark-submit")
+    ]
+    assert lines
+    for words in lines:
+        at = next(number for number, word in enumerate(words) if word.startswith("jobs/"))
+        job = importlib.import_module(words[at].removesuffix(".py").replace("/", "."))
+        job.parse_arguments(["--settings", str(ROOT / "demo" / "larder.toml"), *words[at + 1 :]])
+
+
+def test_no_job_is_named_like_a_module() -> None:
+    """spark-submit puts jobs/ first on the path."""
+    taken = set(sys.stdlib_module_names) | set(packages_distributions())
+    assert not {path.stem for path in JOBS.glob("*.py")} - {"__init__"} & taken
+
+
+def render(task: Any, begin: datetime, end: datetime, settings: Path = Path("larder.toml")) -> list[str]:
+    """The arguments of a task for an interval."""
+    context = {
+        "data_interval_start": begin,
+        "data_interval_end": end,
+        "params": {"settings": str(settings)},
+        **task.dag.user_defined_macros,
+    }
+    return task.render_template(task.application_args, context, task.get_template_env())
