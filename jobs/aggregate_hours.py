@@ -13,7 +13,7 @@ from functools import reduce
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -33,6 +33,7 @@ from storage.tables import plan_run
 JOB = "aggregate_hours"
 COUNTS, QUARANTINED = "hourly_counts", "quarantine"
 SOURCE_FILE = "_source_file"
+LINE = "value"  # what Spark calls a line of text
 KEPT = [C.HOUR, SOURCE_FILE]
 SUMS = (*C.COUNT_OF_TYPE.values(), C.DUPLICATES)
 
@@ -124,16 +125,30 @@ def _read(spark: SparkSession, hours: list[EventHour], settings: Settings) -> Da
 
 
 def _read_alike(spark: SparkSession, uris: list[str], settings: Settings) -> DataFrame:
-    reader = spark.read.option("basePath", settings.storage.events)
     if settings.events.format == "json":
-        names = [settings.events.columns.get(name, name) for name in EVENT.fieldNames()]
-        fields = [T.StructField(name, T.StringType()) for name in [*names, CORRUPT]]
-        raw = reader.schema(T.StructType(fields)).option("columnNameOfCorruptRecord", CORRUPT).json(uris)
+        names = dict.fromkeys(settings.events.columns.get(name, name) for name in EVENT.fieldNames())
+        raw = _parsed(_lines(spark, uris, settings), list(names))
     else:
-        raw = reader.parquet(*uris)
-    hour = (F.datediff("dt", F.lit("1970-01-01")) * 24 + F.col("hr")).cast("int")
-    located = raw.withColumn(SOURCE_FILE, F.col("_metadata.file_path")).withColumn(C.HOUR, hour)
+        raw = spark.read.option("basePath", settings.storage.events).parquet(*uris)
+    located = raw.withColumn(SOURCE_FILE, F.col("_metadata.file_path")).withColumn(C.HOUR, _hour_of_folder())
     return as_events(located.drop("dt", "hr"), settings.events.columns, KEPT)
+
+
+def _lines(spark: SparkSession, uris: list[str], settings: Settings) -> DataFrame:
+    """Lines of JSON; blank ones are no rows."""
+    return spark.read.option("basePath", settings.storage.events).text(uris).where(F.col(LINE).rlike(r"\S"))
+
+
+def _parsed(lines: DataFrame, names: list[str]) -> DataFrame:
+    """One row a line, whatever is in it. (Spark's own reader makes several of a line that holds an array.)"""
+    schema = T.StructType([T.StructField(name, T.StringType()) for name in [*names, CORRUPT]])
+    parsed = F.from_json(LINE, schema, {"columnNameOfCorruptRecord": CORRUPT})
+    corrupt = F.when(parsed.isNull(), F.col(LINE)).otherwise(parsed[CORRUPT])
+    return lines.select(*(parsed[name].alias(name) for name in names), corrupt.alias(CORRUPT), "dt", "hr", "_metadata")
+
+
+def _hour_of_folder() -> Column:
+    return (F.datediff("dt", F.lit("1970-01-01")) * 24 + F.col("hr")).cast("int")
 
 
 def _placed(events: DataFrame, hours: list[EventHour], rows_per_file: int) -> DataFrame:
@@ -196,13 +211,12 @@ def _reconciled(
 
 
 def _lines_by_hour(spark: SparkSession, hours: list[EventHour], settings: Settings) -> dict[int, int]:
-    """JSON lines say nothing of their number beforehand; blank ones are no rows."""
+    """JSON lines say nothing of their number beforehand."""
     uris = [file.uri for hour in hours for file in hour.readable]
     if not uris:
         return {}
-    lines = spark.read.option("basePath", settings.storage.events).text(uris).where(F.trim("value") != "")
-    hour = (F.datediff("dt", F.lit("1970-01-01")) * 24 + F.col("hr")).cast("int")
-    return {row.hour: row["count"] for row in lines.groupBy(hour.alias("hour")).count().collect()}
+    by_hour = _lines(spark, uris, settings).groupBy(_hour_of_folder().alias(C.HOUR)).count()
+    return {row[C.HOUR]: row["count"] for row in by_hour.collect()}
 
 
 def _describe(report: StageReport, found: list[EventHour], hours: list[EventHour], manifests: list[Manifest]) -> None:
