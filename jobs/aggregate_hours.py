@@ -54,7 +54,10 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     with stage(spark, JOB, f"{as_text(arguments.start)}..{as_text(arguments.end)}") as report:
         tables = Tables(settings.storage.tables)
         wanted = range(arguments.start, arguments.end)
-        found = find_hours(Place(settings.storage.events), wanted, hour_partition, settings.events.format)
+        events = Place(settings.storage.events)
+        if not events.exists():  # an hour without a folder is an empty hour; no folder at all is a mistake
+            raise FileNotFoundError(f"no folder of events at {events.uri} (storage.events)")
+        found = find_hours(events, wanted, hour_partition, settings.events.format)
         hours = _not_current(tables, found, settings)
         manifests = _aggregate_finding_bad_data(spark, tables, hours, settings) if hours else []
         _describe(report, found, hours, manifests)

@@ -98,7 +98,7 @@ def main() -> None:
     """Entry point: known errors become one line and exit code 1."""
     try:
         app()
-    except (SettingsError, ReleaseError, EmbeddedServerError, LookupError) as error:
+    except (SettingsError, ReleaseError, EmbeddedServerError, LookupError, FileNotFoundError) as error:
         _fail(str(error.args[0] if error.args else error))
     except redis.RedisError as error:
         _fail(f"Redis: {error}; is redis.url right, and the server up?")
