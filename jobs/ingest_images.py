@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from urllib.parse import unquote
 
-import pyarrow as pa
 import pyarrow.fs as fs
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from jobs.arguments import job_parser, parse
+from jobs.picture_files import FETCHED_DDL, NAMED, STATED_DDL, URI, Fetch, stat
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
 from models import columns as C
-from models.images import ImageError, decode
 from models.schemas import IMAGES as IMAGES_SCHEMA
 from models.schemas import QUARANTINE
 from settings import Settings
@@ -33,28 +30,10 @@ from storage.tables import plan_run
 
 JOB = "ingest_images"
 IMAGES, IMAGE_QUARANTINE, PARTITION = "images", "image_quarantine", "catalogue"
-MISSING_IMAGE, UNREADABLE_IMAGE = "missing_image", "unreadable_image"
-UNSUPPORTED_URI, NO_PRODUCT_ID = "unsupported_uri", "no_product_id"
 CHANNELS = 3
 FILE_BYTES = 128 << 20  # pixels in one file: it is made in memory
-CHUNK_ROWS = 128
-FETCHERS = 8
+TASK_ROWS = 2_000
 SHARES = 10_000
-URI = "uri"
-FETCHED = pa.schema(
-    [
-        (C.PRODUCT_ID, pa.string()),
-        (C.CATEGORY, pa.string()),
-        (URI, pa.string()),
-        (C.PIXELS, pa.binary()),
-        (C.REASON, pa.string()),
-    ]
-)
-FETCHED_DDL = "product_id string, category string, uri string, pixels binary, reason string"
-NAMED = pa.schema([(C.PRODUCT_ID, pa.string()), (C.CATEGORY, pa.string()), (URI, pa.string())])
-STATED = NAMED.append(pa.field("size", pa.int64())).append(pa.field("mtime", pa.int64()))
-STATED_DDL = "product_id string, category string, uri string, size long, mtime long"
-Read = Callable[[str | None, str], tuple[bytes | None, str | None]]
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):/")
 
 
@@ -151,7 +130,7 @@ def _plan(table: str, digest: str, settings: Settings) -> Manifest:
 
 def _digest(named: DataFrame) -> tuple[str, int]:
     """What the run is made from, a sum over products, categories and files, whatever their order; and how many."""
-    stated = named.select(*NAMED.names).mapInArrow(_stat, STATED_DDL)
+    stated = named.select(*NAMED.names).mapInArrow(stat, STATED_DDL)
     each = F.xxhash64(*stated.columns).cast("decimal(38,0)")
     total = stated.agg(F.count("*"), F.sum(each)).first()
     assert total is not None
@@ -160,9 +139,8 @@ def _digest(named: DataFrame) -> tuple[str, int]:
 
 def _ingest(tables: Tables, planned: list[Manifest], named: DataFrame, products: int, settings: Settings) -> None:
     vision = settings.vision
-    read = partial(_read, image_size=vision.image_size, max_pixels=vision.max_pixels)
-    spread = named.select(*NAMED.names).repartition(max(vision.workers, products // 2_000), C.PRODUCT_ID)
-    fetched = spread.mapInArrow(partial(_fetch, read=read), FETCHED_DDL).persist()
+    spread = named.select(*NAMED.names).repartition(max(vision.workers, products // TASK_ROWS), C.PRODUCT_ID)
+    fetched = spread.mapInArrow(Fetch(vision.image_size, vision.max_pixels), FETCHED_DDL).persist()
     files = 1 + products * vision.image_size**2 * CHANNELS // FILE_BYTES
     good = fetched.where(F.col(C.REASON).isNull()).withColumn(C.HELD_OUT, _held_out(vision.held_out))
     bad = fetched.where(F.col(C.REASON).isNotNull()).select(
@@ -180,73 +158,6 @@ def _ingest(tables: Tables, planned: list[Manifest], named: DataFrame, products:
 def _held_out(share: float) -> F.Column:
     """By the id alone, so that a product stays on its side as the catalogue grows."""
     return F.pmod(F.xxhash64(C.PRODUCT_ID, F.lit(C.HELD_OUT)), F.lit(SHARES)) < round(share * SHARES)
-
-
-def _stat(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Size and time of change (nanoseconds) of each file; -1 where there is none."""
-    for batch in batches:
-        with ThreadPoolExecutor(FETCHERS) as pool:
-            found = list(pool.map(_size_and_time, batch.column(URI).to_pylist()))
-        added = [pa.array([pair[place] for pair in found], pa.int64()) for place in (0, 1)]
-        yield pa.record_batch([*batch.columns, *added], schema=STATED)
-
-
-def _size_and_time(uri: str) -> tuple[int, int]:
-    try:
-        system, path = _located(uri)
-        info = system.get_file_info(path)
-    except (OSError, pa.ArrowException):
-        return -1, -1
-    return (info.size, info.mtime_ns or -1) if info.type == fs.FileType.File else (-1, -1)
-
-
-def _fetch(batches: Iterable[pa.RecordBatch], read: Read) -> Iterator[pa.RecordBatch]:
-    """Pictures as pixels, or the reason why not; several at once, since a store answers slowly but to many."""
-    with ThreadPoolExecutor(FETCHERS) as pool:
-        for batch in batches:
-            for start in range(0, batch.num_rows, CHUNK_ROWS):
-                rows = batch.slice(start, CHUNK_ROWS).to_pylist()
-                found = pool.map(lambda row: read(row[C.PRODUCT_ID], row[URI]), rows)
-                full = [
-                    {**row, C.PIXELS: pixels, C.REASON: reason}
-                    for row, (pixels, reason) in zip(rows, found, strict=True)
-                ]
-                yield pa.RecordBatch.from_pylist(full, schema=FETCHED)
-
-
-def _read(product_id: str | None, uri: str, image_size: int, max_pixels: int) -> tuple[bytes | None, str | None]:
-    if not product_id:
-        return None, NO_PRODUCT_ID
-    try:
-        system, path = _located(uri)
-    except (OSError, pa.ArrowException):
-        return None, UNSUPPORTED_URI
-    try:
-        if system.get_file_info(path).type != fs.FileType.File:
-            return None, MISSING_IMAGE
-        with system.open_input_stream(path) as stream:
-            data = stream.read()
-    except OSError:
-        return None, UNREADABLE_IMAGE
-    try:
-        return decode(data, image_size, max_pixels).tobytes(), None
-    except ImageError as error:
-        return None, error.reason
-
-
-def _located(uri: str) -> tuple[fs.FileSystem, str]:
-    """A file system, opened once a process for each store, and the path in it."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        return _system(""), uri
-    authority = rest.partition("/")[0]
-    system = _system(f"{scheme}://{authority}")
-    return system, rest if scheme in ("s3", "s3a", "s3n") else rest[len(authority) :]
-
-
-@lru_cache(maxsize=64)
-def _system(store: str) -> fs.FileSystem:
-    return Place(store).open()[0]
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def _train(tables: Tables, planned: Manifest, pictures: DataFrame, vision: Visio
     total = sum(products_of.values())
     shares = label_shares(products_of, labels)
     model = build_model(vision.image_size, vision.embedding, shares, vision.seed)
-    compile_model(model, vision.learning_rate, _steps(total, vision))
+    compile_model(model, vision.learning_rate)
     trained = _fit(model, blocks_of(pictures, labels, vision), vision)
     training = {
         "labels": labels,
@@ -133,12 +133,6 @@ def _fit(model: keras.Model, blocks: RDD[Block], vision: Vision) -> RoundsModel:
     parallel = RoundsModel(model, tell)
     parallel.fit(blocks, schedule)
     return parallel
-
-
-def _steps(pictures: int, vision: Vision) -> int:
-    """Batches that a worker with its even share trains."""
-    share = -(-pictures // vision.workers)
-    return vision.epochs * -(-share // vision.batch_size)
 
 
 def blocks_of(pictures: DataFrame, labels: list[str], vision: Vision) -> RDD[Block]:

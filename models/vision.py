@@ -91,12 +91,11 @@ def build_model(image_size: int, embedding: int, shares: npt.NDArray[np.float32]
     return keras.Model(pictures, probabilities, name="vision")
 
 
-def compile_model(model: keras.Model, learning_rate: float, steps: int) -> None:
-    """Makes the model ready to train for `steps` batches, the rate falling along a half cosine (Loshchilov 2017)."""
+def compile_model(model: keras.Model, learning_rate: float) -> None:
+    """Makes the model ready to train. A falling rate served the embedding worse than a constant one."""
     import keras
 
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, max(steps, 1))
-    model.compile(keras.optimizers.Adam(schedule), loss="binary_crossentropy")
+    model.compile(keras.optimizers.Adam(learning_rate), loss="binary_crossentropy")
 
 
 def embedding_part(model: keras.Model) -> keras.Model:

@@ -83,7 +83,7 @@ class Vision(Section):
     max_pixels: int = Field(40_000_000, ge=1, description="a larger picture is quarantined, not decoded")
     embedding: int = Field(64, ge=2, description="floats of an embedding")
     epochs: int = Field(24, ge=1)
-    epochs_per_round: int = Field(2, ge=1, description="local epochs of a worker between two averages")
+    epochs_per_round: int = Field(1, ge=1, description="local epochs of a worker between two averages")
     batch_size: int = Field(16, ge=1)
     learning_rate: float = Field(0.003, gt=0)
     workers: int = Field(2, ge=1, description="Spark partitions trained in parallel")

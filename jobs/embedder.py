@@ -1,0 +1,67 @@
+"""What tasks do with the vision model: load it once a process, embed batch after batch.
+
+A module of its own, so that it is imported where tasks run and keeps its model there from one task to the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from pyspark import Broadcast, TaskContext
+
+from models import columns as C
+from models.vision import INFERENCE_BATCH, embed, embedding_part
+
+if TYPE_CHECKING:
+    import keras
+
+EMBEDDED = pa.schema([(C.PRODUCT_ID, pa.string()), (C.EMBEDDING, pa.list_(pa.float32()))])
+EMBEDDED_DDL = "product_id string, embedding array<float>"
+CHANNELS = 3
+
+
+class Embedder:
+    """Arrow batches of ids and pixels to EMBEDDED. `model` is the bytes of a .keras file."""
+
+    def __init__(self, model: Broadcast[bytes], image_size: int) -> None:
+        self.model, self.shape = model, (image_size, image_size, CHANNELS)
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from jobs.quiet_tensorflow import limit_threads
+
+        context = TaskContext.get()
+        limit_threads(context.cpus() if context else 1)
+        part: keras.Model | None = None
+        for batch in batches:
+            part = part or _loaded(self.model.value)
+            for start in range(0, batch.num_rows, INFERENCE_BATCH):
+                yield self._embed(part, batch.slice(start, INFERENCE_BATCH))
+
+    def _embed(self, part: keras.Model, rows: pa.RecordBatch) -> pa.RecordBatch:
+        pixels = [np.frombuffer(value.as_buffer(), np.uint8).reshape(self.shape) for value in rows.column(1)]
+        vectors = embed(part, np.stack(pixels))
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+        return pa.record_batch([rows.column(0), lists.cast(pa.list_(pa.float32()))], schema=EMBEDDED)
+
+
+_LOADED: dict[str, keras.Model] = {}
+
+
+def _loaded(model: bytes) -> keras.Model:
+    """The embedding part of the model, loaded once a process."""
+    key = hashlib.sha256(model).hexdigest()
+    if key not in _LOADED:
+        import keras
+
+        _LOADED.clear()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            path.write_bytes(model)
+            _LOADED[key] = embedding_part(keras.models.load_model(path, compile=False))
+    return _LOADED[key]
