@@ -23,7 +23,7 @@ from loaders.releases import Release, Releases
 from models import columns as C
 from settings import Settings
 from settings.sections import Redis
-from storage import Manifest, Place, Tables
+from storage import Manifest, MissingPartitionError, Place, Tables
 from storage.tables import fingerprint
 
 JOB = "load_redis"
@@ -47,12 +47,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         redis_server(settings.redis.url, settings.redis.directory) as url,
     ):
         tables = Tables(settings.storage.tables)
-        manifests = {
-            table: tables.get(
-                table, as_of_partition(arguments.as_of), f"larder precompute --as-of {as_text(arguments.as_of)}"
-            )
-            for table in (RELEASE, *KIND_OF, DICTIONARY)
-        }
+        manifests = whole_release(tables, arguments.as_of)
         with redis.Redis.from_url(url) as client:
             releases = Releases(client, settings.redis.namespace)
             name = release_name(manifests[RELEASE], settings.redis)
@@ -62,7 +57,8 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
                 _load(spark, url, releases, name, tables, manifests, settings)
                 if not arguments.stay:
                     releases.flip(name)
-                    report.details["retired"] = len(releases.retire_beyond(settings.redis.keep_releases))
+            if not arguments.stay:  # also where it is live already: the run that made it so may have ended there
+                report.details["retired"] = len(releases.retire_beyond(settings.redis.keep_releases))
             report.details |= {"release": name, "live": releases.live().release or "none"}
         report.rows_in = report.rows_out = sum(manifests[table].rows for table in KIND_OF)
     return report
@@ -72,6 +68,19 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
+
+
+def whole_release(tables: Tables, as_of: int) -> dict[str, Manifest]:
+    """The manifests of a release, all of one run. Raises MissingPartitionError."""
+    partition, made_by = as_of_partition(as_of), f"larder precompute --as-of {as_text(as_of)}"
+    manifests = {table: tables.get(table, partition, made_by) for table in (RELEASE, *KIND_OF, DICTIONARY)}
+    others = [table for table, manifest in manifests.items() if manifest.run != manifests[RELEASE].run]
+    if others:
+        raise MissingPartitionError(
+            f"{', '.join(others)} of {partition} are not of the run that {RELEASE} names: a later one was cut short; "
+            f"run `{made_by}` again"
+        )
+    return manifests
 
 
 def release_name(release: Manifest, redis_settings: Redis) -> str:
@@ -98,9 +107,15 @@ def _load(
     if files:
         load = _file_loader(url, release, settings.redis)
         spark.sparkContext.parallelize(files, len(files)).foreach(load)
-    ids = pq.read_table(tables.uris([manifests[DICTIONARY]])[0])[C.PRODUCT_ID].to_pylist() if products else []
+    ids = [id_ for uri in tables.uris([manifests[DICTIONARY]]) for id_ in _product_ids(Place(uri))]
     publisher.write_dictionary(releases.client, settings.redis.namespace, release, ids)
     publisher.complete(releases, release, products, settings.redis.scores)
+
+
+def _product_ids(place: Place) -> list[str]:
+    """By ordinal: the order in which the dictionary is written."""
+    system, path = place.open()  # pyarrow itself knows no s3a://
+    return pq.read_table(path, columns=[C.PRODUCT_ID], filesystem=system)[C.PRODUCT_ID].to_pylist()
 
 
 def _file_loader(url: str, release: Release, redis_settings: Redis) -> Callable[[tuple[str, str]], None]:

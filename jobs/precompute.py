@@ -33,7 +33,7 @@ from models.lists import generic_lists, listed_counts, personal_lists, similar_l
 from models.popularity import SCORE
 from settings import Settings
 from settings.sections import Lists
-from storage import Manifest, Place, Tables
+from storage import Manifest, MissingPartitionError, Place, Tables
 from storage.frames import read_frame, write_frame
 from storage.tables import plan_run
 
@@ -61,7 +61,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         tables = Tables(settings.storage.tables)
         sources = find_sources(tables, arguments.as_of)
         planned = _plan(sources, arguments.as_of, settings)
-        if not tables.is_current(planned):
+        if not all(tables.is_current(replace(planned, table=table)) for table in (RELEASE, *LISTS, DICTIONARY)):
             _make(spark, tables, sources, planned, arguments)
         else:
             report.details["up_to_date"] = True
@@ -79,7 +79,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def find_sources(tables: Tables, as_of: int) -> dict[str, Manifest]:
-    """The manifests that a release is made from. Without embeddings it has no lists per product."""
+    """The manifests that a release is made from. Without embeddings it has no lists per product.
+
+    Raises MissingPartitionError, also where user and item factors do not belong together.
+    """
     partition, instant = as_of_partition(as_of), as_text(as_of)
     made_by = {
         INTERACTIONS: f"larder roll-up --end {instant}",
@@ -88,6 +91,12 @@ def find_sources(tables: Tables, as_of: int) -> dict[str, Manifest]:
         ITEM_FACTORS: f"larder train-als --as-of {instant}",
     }
     sources = {table: tables.get(table, partition, command) for table, command in made_by.items()}
+    users, items = sources[USER_FACTORS], sources[ITEM_FACTORS]
+    if (users.inputs, users.parameters) != (items.inputs, items.parameters):
+        raise MissingPartitionError(
+            f"{USER_FACTORS} and {ITEM_FACTORS} of {partition} are not of one training: a later one was cut short; "
+            f"run `{made_by[USER_FACTORS]}` again"
+        )
     embeddings = tables.find(EMBEDDINGS, CATALOGUE_PARTITION)
     return sources if embeddings is None else {**sources, EMBEDDINGS: embeddings}
 
