@@ -117,7 +117,7 @@ def _plan(
     settings: Settings = arguments.settings
     before = None
     if not arguments.from_empty:
-        made_by = f"larder roll-up --end {as_text(arguments.start)}` (or `--from-empty` for the first window) `"
+        made_by = f"larder roll-up --end {as_text(arguments.start)}`, or begin with `--from-empty"
         before = tables.get(table, as_of_partition(arguments.start), made_by)
     inputs = {
         "state": before.reference if before else "empty",
