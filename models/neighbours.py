@@ -10,6 +10,7 @@ Ints = npt.NDArray[np.int32]
 
 # One block of scores: 2^24 floats are 64 MiB.
 BLOCK_SCORES = 1 << 24
+BLOCK_COLUMNS = 64
 NOBODY = -1
 
 
@@ -61,18 +62,44 @@ def _exclude(scores: Floats, own: npt.NDArray[np.integer]) -> None:
 
 
 def best_columns(scores: Floats, kept: int) -> tuple[Ints, Floats]:
-    """The best columns of each row. argpartition cuts a run of equal scores anywhere: such rows are cut again."""
+    """Columns and values of the `kept` largest scores of each row, best first; equal scores by column.
+
+    Only the blocks of columns with the greatest maxima are looked into: the k best values of a row are always among the
+    k blocks whose maxima are greatest. That reads each score once, where a partition of the row moves it many times.
+    """
     if kept == scores.shape[1]:
         found = np.broadcast_to(np.arange(kept), scores.shape)
     else:
-        cut = scores.shape[1] - kept
-        found = np.argpartition(scores, cut, axis=1)[:, cut:]
-        threshold = np.take_along_axis(scores, found, 1).min(axis=1, keepdims=True)
-        tied = np.flatnonzero((scores >= threshold).sum(axis=1) > kept)
-        if len(tied):
-            found[tied] = np.argsort(-scores[tied], axis=1, kind="stable")[:, :kept]
+        candidates, best_elsewhere = _candidates(scores, kept)
+        values = np.take_along_axis(scores, candidates, 1)
+        chosen = np.argpartition(-values, kept - 1, axis=1)[:, :kept]
+        edge = np.take_along_axis(values, chosen, 1).min(axis=1)
+        found = np.take_along_axis(candidates, chosen, 1)
+        for row in np.flatnonzero((best_elsewhere >= edge) | ((values >= edge[:, None]).sum(axis=1) > kept)):
+            found[row] = _lowest_columns(scores[row], edge[row], kept)
     found = np.sort(found, axis=1)
     values = np.take_along_axis(scores, found, 1)
     order = np.argsort(-values, axis=1, kind="stable")
     best = np.take_along_axis(found, order, 1).astype(np.int32)
     return best, np.take_along_axis(values, order, 1)
+
+
+def _candidates(scores: Floats, kept: int) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Columns (m, c) among which are the `kept` best values of each row, and the best value elsewhere (m,)."""
+    rows, columns = scores.shape
+    blocks = columns // BLOCK_COLUMNS
+    if blocks <= kept:
+        return np.broadcast_to(np.arange(columns), scores.shape), np.full(rows, -np.inf, np.float32)
+    whole = blocks * BLOCK_COLUMNS
+    maxima = scores[:, :whole].reshape(rows, blocks, BLOCK_COLUMNS).max(axis=2)
+    order = np.argpartition(-maxima, kept, axis=1)  # the first of the rest is the best of the rest
+    inside = order[:, :kept, None] * BLOCK_COLUMNS + np.arange(BLOCK_COLUMNS)
+    tail = np.broadcast_to(np.arange(whole, columns), (rows, columns - whole))
+    best_elsewhere = np.take_along_axis(maxima, order[:, kept : kept + 1], 1)[:, 0]
+    return np.concatenate([inside.reshape(rows, -1), tail], axis=1), best_elsewhere
+
+
+def _lowest_columns(row: Floats, edge: np.float32, kept: int) -> npt.NDArray[np.int64]:
+    """Of a row whose `kept`-th value `edge` comes again: all above it, and the first columns that have it."""
+    above = np.flatnonzero(row > edge)
+    return np.concatenate([above, np.flatnonzero(row == edge)[: kept - len(above)]])
