@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 from collections.abc import Iterator
@@ -63,6 +64,25 @@ for _verb, _summary in JOBS.items():
 
 
 @app.command()
+def quarantine(
+    start: Annotated[str, typer.Option(help="first hour, like 2017-12-03T00 (UTC)")],
+    end: Annotated[str, typer.Option(help="the hour after the last one (UTC)")],
+    settings_file: SettingsFile = None,
+) -> None:
+    """What was set aside, and why."""
+    from jobs.arguments import hour
+    from larder.quarantine import EXAMPLE, ROWS, reasons
+    from storage import Tables
+
+    found = reasons(Tables(load_settings(settings_file).storage.tables), hour(start), hour(end))
+    table = Table("reason", "rows", box=None)
+    table.add_column("for example", overflow="fold")
+    for row in found.to_pylist():
+        table.add_row(row["reason"], f"{row[ROWS]:,}", row[EXAMPLE])
+    Console().print(table)
+
+
+@app.command()
 def serve(settings_file: SettingsFile = None) -> None:
     """Answer over HTTP until Ctrl-C."""
     from lookup.serve import ServeError
@@ -100,6 +120,8 @@ def main() -> None:
         app()
     except (SettingsError, ReleaseError, EmbeddedServerError, LookupError, FileNotFoundError) as error:
         _fail(str(error.args[0] if error.args else error))
+    except argparse.ArgumentTypeError as error:
+        _fail(str(error))
     except redis.RedisError as error:
         _fail(f"Redis: {error}; is redis.url right, and the server up?")
     except ModuleNotFoundError as error:
