@@ -16,13 +16,14 @@ TASKS = {
     "new": "New products: only what the user had never bought counts",
     "all": "All products: what is bought again counts too",
 }
+NOTES = {"new": "Own frequency has no place here: it lists nothing but what the user had bought, so it would score 0."}
 OURS = {"als", "personal (als and own)", "embedding"}
 TEMPLATE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Larder: evaluation as of {{ r.as_of }}</title>
 <style>
- body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+ body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
  table { border-collapse: collapse; width: 100% } td, th { padding: .3rem .6rem; text-align: right }
- td:first-child, th:first-child { text-align: left } tr { border-bottom: 1px solid #ddd }
+ td { white-space: nowrap } td:first-child, th:first-child { text-align: left } tr { border-bottom: 1px solid #ddd }
  .ours { font-weight: 600 } small { color: #666 } svg { max-width: 100%; height: auto }
 </style>
 <h1>Evaluation as of {{ r.as_of }}</h1>
@@ -40,6 +41,7 @@ of {{ "{:,}".format(r.test.products) }} products known before. Brackets are 95% 
 {% if bounds %}<small>[{{ "%.4f"|format(bounds[0]) }}, {{ "%.4f"|format(bounds[1]) }}]</small>{% endif %}
 </td>{% endfor %}<td>{{ "{:,}".format(row.users) }}</td></tr>
 {% endfor %}</table>
+{% if notes[task] %}<p>{{ notes[task] }}</p>{% endif %}
 {% endfor %}
 {% if r.embeddings %}
 <h2>Pictures: share of the ten nearest that have the same category path</h2>
@@ -67,7 +69,7 @@ def page(results: dict[str, Any]) -> str:
         bars = [(name, row["precision"], [row["low"], row["high"]]) for name, row in results["embeddings"].items()]
         plots["embeddings"] = _bars(bars, "share")
     template = Environment(autoescape=False, trim_blocks=True).from_string(TEMPLATE)
-    return template.render(r=results, tasks=TASKS, figures=FIGURES, ours=OURS, plots=plots)
+    return template.render(r=results, tasks=TASKS, notes=NOTES, figures=FIGURES, ours=OURS, plots=plots)
 
 
 def _bars(bars: list[tuple[str, float, list[float] | None]], label: str) -> str:
