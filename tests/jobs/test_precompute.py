@@ -1,0 +1,191 @@
+"""Factors, embeddings and contexts to the lists of a release."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from event_folders import visible
+from pyspark.sql import SparkSession
+from written_tables import read_table, write_table
+
+from jobs import precompute
+from jobs.arguments import as_of_partition
+from jobs.precompute import CATALOGUE_PARTITION, EMBEDDINGS
+from jobs.report import StageReport
+from models import schemas
+from models.decay import UNIT
+from settings import Settings
+from settings.sections import Lists, Spark, Storage
+from storage import MissingPartitionError, Tables
+from storage.tables import plan_run
+
+pytestmark = pytest.mark.end_to_end
+
+AS_OF = 420_096
+PARTITION = as_of_partition(AS_OF)
+# A landmark at the instant itself: a strength is a count.
+DECAY = {"half_life": 240.0, "landmark": float(AS_OF)}
+REBUY = 0.7
+AFFINITIES = {"p0": 5.0, "p1": 4.0, "p2": 3.0, "p3": 2.0, "gone": 9.0}
+LISTS = Lists(personal=3, similar=3, generic=3, min_support=5.0, min_products=2, rebuy_weight=REBUY)
+
+
+def write_sources(tables: Tables, embeddings: bool = True) -> None:
+    def write(table: str, schema: Any, rows: list[Any], parameters: dict[str, Any], partition: str = PARTITION) -> None:
+        write_table(tables, plan_run(table, partition, {}, parameters), schema, rows)
+
+    interactions = [(1, "p3", 2 * UNIT, 2, AS_OF, AS_OF), (1, "p0", UNIT, 0, AS_OF, None)]
+    write("interactions", schemas.INTERACTIONS, interactions, DECAY)
+    contexts = [
+        ("north", "phone", "p1", 9 * UNIT),
+        ("north", "phone", "p5", 8 * UNIT),
+        ("north", "phone", "gone", 99 * UNIT),
+        ("north", "till", "p1", 6 * UNIT),
+        ("south", "till", "p2", 7 * UNIT),
+        ("south", "till", "p3", 4 * UNIT),
+    ]
+    write("contexts", schemas.CONTEXTS, contexts, DECAY)
+    write("user_factors", schemas.USER_FACTORS, [(1, [1.0]), (2, [1.0])], {"rank": 1})
+    write("item_factors", schemas.ITEM_FACTORS, [(id_, [value]) for id_, value in AFFINITIES.items()], {"rank": 1})
+    if embeddings:
+        vectors = [("p0", [1.0, 0.0]), ("p1", [0.8, 0.6]), ("p2", [0.0, 1.0]), ("gone", [1.0, 0.0])]
+        write(EMBEDDINGS, schemas.EMBEDDINGS, vectors, {}, CATALOGUE_PARTITION)
+
+
+def settings_in(folder: Path, **lists: Any) -> Settings:
+    storage = Storage(tables=str(folder / "tables"), catalogue=str(folder / "catalogue.parquet"))
+    return Settings(storage=storage, lists=LISTS.model_copy(update=lists), spark=Spark(shuffle_partitions=2))
+
+
+def write_catalogue(folder: Path) -> None:
+    stock = {"p0": True, "p1": True, "p2": None, "gone": False}
+    table = pa.table({"product_id": list(stock), "in_stock": pa.array(stock.values(), pa.bool_())})
+    pq.write_table(table, folder / "catalogue.parquet")
+
+
+def run(spark: SparkSession, settings: Settings) -> StageReport:
+    return precompute.run(spark, argparse.Namespace(settings=settings, as_of=AS_OF))
+
+
+def lists_of(settings: Settings, table: str) -> dict[Any, tuple[list[str], list[float]]]:
+    """Items as ids, and scores, by key."""
+    tables = Tables(settings.storage.tables)
+    dictionary = dict(read_table(tables, tables.get("release_dictionary", PARTITION, "")))
+    rows = read_table(tables, tables.get(table, PARTITION, ""))
+    return {row[0] if len(row) == 3 else row[:2]: ([dictionary[item] for item in row[-2]], row[-1]) for row in rows}
+
+
+@pytest.fixture(scope="module")
+def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, StageReport]:
+    folder = tmp_path_factory.mktemp("precompute")
+    settings = settings_in(folder)
+    write_sources(Tables(settings.storage.tables))
+    write_catalogue(folder)
+    return settings, run(spark, settings)
+
+
+Made = tuple[Settings, StageReport]
+
+
+def test_personal_lists_weigh_what_was_bought_before(made: Made) -> None:
+    found = lists_of(made[0], "release_cookies")
+    affinity = {id_: (1 - REBUY) * value for id_, value in AFFINITIES.items()}
+    assert {key: items for key, (items, _) in found.items()} == {1: ["p0", "p3", "p1"], 2: ["p0", "p1", "p2"]}
+    assert found[1][1] == pytest.approx([affinity["p0"], affinity["p3"] + REBUY, affinity["p1"]])
+    assert found[2][1] == pytest.approx([affinity["p0"], affinity["p1"], affinity["p2"]])
+
+
+def test_similar_lists_are_by_picture_and_leave_out_the_product_itself(made: Made) -> None:
+    found = lists_of(made[0], "release_products")
+    assert {key: items for key, (items, _) in found.items()} == {
+        "p0": ["p1", "p2"],
+        "p1": ["p0", "p2"],
+        "p2": ["p1", "p0"],
+        "gone": ["p0", "p1", "p2"],
+    }
+    assert found["gone"][1] == pytest.approx([1.0, 0.8, 0.0])
+
+
+def test_generic_lists_are_where_there_is_support(made: Made) -> None:
+    found = lists_of(made[0], "release_contexts")
+    assert {key: items for key, (items, _) in found.items()} == {
+        ("north", "phone"): ["p1", "p5", "p2"],
+        ("north", ""): ["p1", "p5", "p2"],
+        ("", "phone"): ["p1", "p5", "p2"],
+        ("", "till"): ["p2", "p1", "p5"],
+        ("", ""): ["p1", "p5", "p2"],
+    }
+    assert found["", ""][1] == pytest.approx([1, 8 / 15, 7 / 15])
+
+
+def test_ordinals_fall_in_frequency(made: Made) -> None:
+    settings, _ = made
+    tables = Tables(settings.storage.tables)
+    dictionary = [id_ for _, id_ in read_table(tables, tables.get("release_dictionary", PARTITION, ""))]
+    listed = [
+        item
+        for table in ("release_cookies", "release_products", "release_contexts")
+        for items, _ in lists_of(settings, table).values()
+        for item in items
+    ]
+    frequencies = [listed.count(id_) for id_ in dictionary]
+    assert frequencies == sorted(frequencies, reverse=True)
+    assert set(dictionary) == set(listed)
+    assert "gone" not in dictionary
+
+
+def test_the_release_says_what_it_holds(made: Made) -> None:
+    settings, report = made
+    release = Tables(settings.storage.tables).get("release", PARTITION, "")
+    counts = {"release_cookies": 2, "release_products": 4, "release_contexts": 5, "release_dictionary": 5}
+    assert release.counts == counts
+    assert report.rows_out == 2 + 4 + 5
+
+
+def test_a_second_run_finds_it_up_to_date(spark: SparkSession, made: Made) -> None:
+    settings, _ = made
+    before = visible(settings.storage.tables)
+    assert run(spark, settings).details["up_to_date"]
+    assert visible(settings.storage.tables) == before
+
+
+def test_a_release_cut_short_among_its_manifests_is_made_whole(spark: SparkSession, made: Made) -> None:
+    settings, _ = made
+    tables, before = Tables(settings.storage.tables), visible(settings.storage.tables)
+    lists = tables.get("release_cookies", PARTITION, "")
+    tables.publish(replace(lists, run="another", files=()))
+    run(spark, settings)
+    assert visible(settings.storage.tables) == before
+
+
+def test_a_shop_may_mask_what_was_bought_and_have_no_pictures_and_no_catalogue(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path, rebuy="mask", personal=5)
+    write_sources(Tables(settings.storage.tables), embeddings=False)
+    run(spark, settings)
+    found = {key: items for key, (items, _) in lists_of(settings, "release_cookies").items()}
+    assert found == {1: ["gone", "p0", "p1", "p2"], 2: ["gone", "p0", "p1", "p2", "p3"]}
+    assert lists_of(settings, "release_products") == {}
+
+
+def test_what_is_missing_is_named_with_its_command(spark: SparkSession, tmp_path: Path) -> None:
+    with pytest.raises(MissingPartitionError, match="larder roll-up --end 2017-12-04T00"):
+        run(spark, settings_in(tmp_path))
+
+
+def test_factors_of_two_trainings_are_not_mixed(spark: SparkSession, tmp_path: Path) -> None:
+    """What is there when the training job is killed between its two manifests."""
+    settings = settings_in(tmp_path)
+    tables = Tables(settings.storage.tables)
+    write_sources(tables)
+    later = plan_run("user_factors", PARTITION, {}, {"rank": 2})
+    write_table(tables, later, schemas.USER_FACTORS, [(1, [1.0, 2.0])])
+    with pytest.raises(MissingPartitionError, match="larder train-als --as-of 2017-12-04T00"):
+        run(spark, settings)
