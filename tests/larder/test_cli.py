@@ -1,0 +1,173 @@
+"""The command line: verbs in the order of the flow, errors in a line, and what operators do with releases."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import redis
+from typer.testing import CliRunner
+
+from larder import cli
+from loaders.embedded import embedded_server
+from loaders.releases import VERIFIED, Release, Releases
+
+ROOT = Path(__file__).parents[2]
+VERBS = [*cli.JOBS, "quarantine", "serve", "status", "rollback"]
+LINES, COLUMNS = 32, 80
+
+
+def test_help_fits_a_screen_and_lists_every_verb_in_the_order_of_the_flow() -> None:
+    text = CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": str(COLUMNS), "TERM": "dumb"}).output
+    commands = text.partition("Commands:")[2].splitlines()
+    assert [line.split()[0] for line in commands if line.strip()] == VERBS
+    assert all(len(line) <= COLUMNS for line in text.splitlines())
+    assert len(text.splitlines()) <= LINES
+
+
+def test_every_verb_of_a_job_is_a_job() -> None:
+    for verb in cli.JOBS:
+        assert (ROOT / "jobs" / f"{verb.replace('-', '_')}.py").is_file()
+
+
+Run = Callable[..., tuple[object, str]]
+
+
+@pytest.fixture
+def larder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs the command in this process: exit code, and what it said on standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[object, str]:
+        monkeypatch.setattr(sys, "argv", ["larder", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code, capsys.readouterr().err
+
+    return run
+
+
+def test_a_settings_file_that_is_not_there_is_a_line(larder: Run) -> None:
+    code, said = larder("status", "--settings", "absent.toml")
+    assert code == 1
+    assert said.startswith("larder: no settings file at absent.toml")
+    assert said.count("\n") == 1
+
+
+def test_settings_that_do_not_fit_are_a_line_each(larder: Run, tmp_path: Path) -> None:
+    (tmp_path / "larder.toml").write_text("[redis]\nkeep_releases = 1\n[als]\nrank = 0\n")
+    for verb in ("status", "rollback", "serve"):
+        code, said = larder(verb)
+        assert code == 1
+        first, *others = said.splitlines()
+        assert first.startswith("larder: settings do not fit, in larder.toml")
+        assert [line.split(":")[0].strip() for line in others] == ["als.rank", "redis.keep_releases"]
+
+
+def test_a_server_that_is_not_there_is_a_line(larder: Run, tmp_path: Path) -> None:
+    (tmp_path / "larder.toml").write_text("[redis]\nurl = 'redis://127.0.0.1:1'\n")
+    code, said = larder("status")
+    assert code == 1
+    assert said.startswith("larder: Redis: ")
+    assert "redis.url" in said
+    assert said.count("\n") == 1
+
+
+def test_an_unknown_verb_is_refused(larder: Run) -> None:
+    code, said = larder("reheat")
+    assert code == 2
+    assert "reheat" in said
+
+
+def test_arguments_of_a_job_go_to_the_job(larder: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert larder("roll-up", "--help") == (0, "")
+    code, said = larder("roll-up", "--start", "2017-12-03T00")
+    assert code == 2
+    assert "--end" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (LookupError("table x has no partition y"), "larder: table x has no partition y\n"),
+        (ModuleNotFoundError("No module named 'pyspark'"), "larder: No module named 'pyspark'; install the extra"),
+    ],
+)
+def test_what_a_job_lacks_is_a_line(larder: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
+    def fail(_: list[str]) -> None:
+        raise error
+
+    monkeypatch.setattr(importlib, "import_module", lambda _: SimpleNamespace(main=fail))
+    code, text = larder("train-als")
+    assert code == 1
+    assert text.startswith(said)
+    assert text.count("\n") == 1
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Settings of an embedded server that holds two releases."""
+    with embedded_server(tmp_path / "redis") as url, redis.Redis.from_url(url) as client:
+        releases = Releases(client, "larder")
+        for number, name in enumerate(("r1", "r2"), 1):
+            records = {"c": 1000 * number, "p": 20, "g": 3}
+            releases.register(Release(name, f"2017-12-0{number}T00", number, VERIFIED, records=records))
+            releases.flip(name)
+        releases.register(Release("r3", "2017-12-03T00", 3))
+    file = tmp_path / "larder.toml"
+    file.write_text("[redis]\ndirectory = 'redis'\n")
+    return file
+
+
+def in_own_process(settings: Path, *arguments: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "larder", *arguments, "--settings", str(settings)],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100", "TERM": "dumb"},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def table(text: str) -> dict[str, list[str]]:
+    return {line.split()[0]: line.split()[1:] for line in text.splitlines()[1:-1]}
+
+
+@pytest.mark.end_to_end
+def test_operators_see_releases_and_go_back(kept: Path) -> None:
+    code, said, wrong = in_own_process(kept, "status")
+    assert (code, wrong) == (0, "")
+    assert table(said) == {
+        "r3": ["2017-12-03T00", "staged", "0", "0", "0"],
+        "r2": ["2017-12-02T00", "live", "2,000", "20", "3"],
+        "r1": ["2017-12-01T00", "verified", "1,000", "20", "3"],
+    }
+    assert said.splitlines()[-1] == "live: r2   a rollback goes to: r1"
+    code, said, _ = in_own_process(kept, "rollback")
+    assert code == 0
+    assert said.splitlines()[-1] == "live: r1   a rollback goes to: r2"
+    code, said, _ = in_own_process(kept, "rollback", "--to", "r2")
+    assert said.splitlines()[-1] == "live: r2   a rollback goes to: r1"
+    for name, state in (("r3", "staged"), ("r9", "unknown")):
+        code, said, wrong = in_own_process(kept, "rollback", "--to", name)
+        assert (code, said) == (1, "")
+        assert wrong == f"larder: release {name} is {state}, not verified, and was not made live\n"
+
+
+@pytest.mark.end_to_end
+def test_without_releases_there_is_nothing_to_go_back_to(tmp_path: Path) -> None:
+    file = tmp_path / "larder.toml"
+    file.write_text("[redis]\ndirectory = 'redis'\n")
+    code, said, _ = in_own_process(file, "status")
+    assert (code, said.splitlines()[-1]) == (0, "live: none   a rollback goes to: none")
+    code, _, wrong = in_own_process(file, "rollback")
+    assert code == 1
+    assert wrong.startswith("larder: no release was live before this one")
+    assert wrong.count("\n") == 1
