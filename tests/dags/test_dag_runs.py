@@ -60,6 +60,12 @@ directory = "redis"
 [spark]
 shuffle_partitions = 2
 """
+# Jobs of seconds gain nothing from a compiler that optimizes for hours.
+SPARK_PROPERTIES = """
+spark.ui.enabled false
+spark.driver.memory 1g
+spark.driver.extraJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
+"""
 
 
 class Shop:
@@ -69,7 +75,7 @@ class Shop:
         self.folder = folder
         self.settings_file = folder / "larder.toml"
         self.settings_file.write_text(SETTINGS)
-        (folder / "spark.conf").write_text("spark.ui.enabled false\nspark.driver.memory 1g\n")
+        (folder / "spark.conf").write_text(SPARK_PROPERTIES)
         self.environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
