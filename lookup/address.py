@@ -36,9 +36,7 @@ def parse_address(url: str) -> RedisAddress:
     parts = urlsplit(url)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     if parts.scheme not in ("redis", "rediss", "unix"):
-        raise AddressError(
-            f"redis.url begins with {parts.scheme!r}; it must be redis://, rediss:// or unix://"
-        )
+        raise AddressError(f"redis.url begins with {parts.scheme!r}; it must be redis://, rediss:// or unix://")
     _check_options(parts.scheme, options)
     _check_database(options.get("db", "") or ("" if parts.scheme == "unix" else parts.path.strip("/")))
     username = unquote(parts.username or "") or options.get("username", "")
@@ -67,9 +65,7 @@ def _check_options(scheme: str, options: dict[str, str]) -> None:
     known = PLAIN_OPTIONS + (TLS_OPTIONS if scheme == "rediss" else ())
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise AddressError(
-            f"redis.url has options the endpoint does not know: {unknown}; it knows {sorted(known)}"
-        )
+        raise AddressError(f"redis.url has options the endpoint does not know: {unknown}; it knows {sorted(known)}")
 
 
 def _check_database(database: str) -> None:

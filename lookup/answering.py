@@ -76,9 +76,7 @@ def offers_from(asked: Asked, replies: Replies) -> tuple[Offer, Offer, Offer]:
     similar = _similar(replies[:products], problem, release, limit) if products else NO_SIMILAR
     personal = _personal(replies[products:], problem, release, limit) if cookies else NO_PERSONAL
     # Where nothing was asked for, the lists in process are all there is, and no trouble with Redis matters.
-    missing = (
-        (_learn(release, generic_keys, replies[products + cookies :]) or problem) if generic_keys else ""
-    )
+    missing = (_learn(release, generic_keys, replies[products + cookies :]) or problem) if generic_keys else ""
     return similar, personal, release.generic.offer(question.location, question.device, missing)
 
 

@@ -118,9 +118,7 @@ class LookupApp:
 
     async def _recommend_batch(self, scope: Scope, proto: HTTPProtocol) -> Response:
         if scope.query_string:
-            raise BadRequestError(
-                400, "unknown_parameter", "a batch takes no parameters; put them in the body"
-            )
+            raise BadRequestError(400, "unknown_parameter", "a batch takes no parameters; put them in the body")
         requests = requests_from_body(await self._body(scope, proto), self._limits)
         if self._live.current is None:
             return self._without_release()

@@ -68,9 +68,7 @@ class LiveRelease:
         release = name.decode("utf-8", "replace")
         [raw] = await read(self._link, [command(b"GET", self._keys.meta(release))])
         if raw is None:
-            raise ReleaseError(
-                f"release {release} is live, but {self._keys.meta(release).decode()} is not there"
-            )
+            raise ReleaseError(f"release {release} is live, but {self._keys.meta(release).decode()} is not there")
         return release, raw
 
     async def _switch(self, identity: Identity) -> None:

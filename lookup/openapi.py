@@ -45,9 +45,7 @@ ERROR_CODES = (
     "too_many_products",
     "unknown_parameter",
 )
-RETRY_AFTER: Json = {
-    "Retry-After": {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 1}}
-}
+RETRY_AFTER: Json = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 1}}}
 REQUEST_ID: Json = {
     "name": "X-Request-Id",
     "in": "header",

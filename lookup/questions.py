@@ -44,9 +44,7 @@ def question_from_query(query: str, limits: Lookup) -> Question:
         if name == "product":
             products.append(value)
         elif name in given:
-            raise BadRequestError(
-                400, "repeated_parameter", f"{name} is given twice; only product may be repeated"
-            )
+            raise BadRequestError(400, "repeated_parameter", f"{name} is given twice; only product may be repeated")
         elif name in PARAMETERS:
             given[name] = value
         elif part:
@@ -116,9 +114,7 @@ def _checked(value: str, name: str) -> str:
             400, "invalid_encoding", f"{name} holds half of a surrogate pair; send whole characters"
         ) from None
     if size > MAX_ID_BYTES:
-        raise BadRequestError(
-            400, "id_too_long", f"{name} has {size} bytes; at most {MAX_ID_BYTES} are taken"
-        )
+        raise BadRequestError(400, "id_too_long", f"{name} has {size} bytes; at most {MAX_ID_BYTES} are taken")
     return value
 
 

@@ -76,9 +76,7 @@ def read_meta(raw: bytes, release: str) -> Meta:
     try:
         meta = json.loads(raw)
         if meta["format"] != FORMAT:
-            raise ReleaseError(
-                f"release {release} has format {meta['format']!r}; this endpoint reads {FORMAT}"
-            )
+            raise ReleaseError(f"release {release} has format {meta['format']!r}; this endpoint reads {FORMAT}")
         return Meta(
             release=release,
             as_of=_utc(meta["as_of"]),

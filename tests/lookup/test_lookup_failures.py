@@ -62,9 +62,7 @@ def test_a_flip_is_seen(own_redis: MakeRedis, own_endpoint: MakeEndpoint) -> Non
     assert route_of(answer, "generic")["reason"] == "no_generic_list"
 
 
-def test_a_release_name_that_comes_again_is_read_again(
-    own_redis: MakeRedis, own_endpoint: MakeEndpoint
-) -> None:
+def test_a_release_name_that_comes_again_is_read_again(own_redis: MakeRedis, own_endpoint: MakeEndpoint) -> None:
     server = own_redis()
     publish_usual(server.client())
     served = own_endpoint(server.url)
@@ -119,9 +117,7 @@ def test_without_redis_generic_lists_answer_and_all_comes_back(
     wait_until(lambda: route_of(served.ask("cookie=c1"), "personal")["status"] == "used")
 
 
-def test_a_redis_that_hangs_costs_the_deadline_and_no_more(
-    own_redis: MakeRedis, own_endpoint: MakeEndpoint
-) -> None:
+def test_a_redis_that_hangs_costs_the_deadline_and_no_more(own_redis: MakeRedis, own_endpoint: MakeEndpoint) -> None:
     server = own_redis()
     publish_usual(server.client())
     served = own_endpoint(server.url, deadline_ms=50)

@@ -29,9 +29,7 @@ def test_examples_fit_their_schemas() -> None:
     for path in DOCUMENT["paths"].values():
         for operation in path.values():
             bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
-            media = [
-                each for body in bodies for each in body.get("content", {}).values() if "example" in each
-            ]
+            media = [each for body in bodies for each in body.get("content", {}).values() if "example" in each]
             for each in media:
                 schema = {**each["schema"], "components": DOCUMENT["components"]}
                 jsonschema.validate(each["example"], schema, cls=jsonschema.Draft202012Validator)

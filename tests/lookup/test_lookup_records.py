@@ -29,9 +29,7 @@ def test_a_head_is_the_beginning_of_the_list(ordinals: list[int], scored: bool, 
 
 
 @given(ordinal_lists, st.booleans(), st.integers(1, 20), st.binary(min_size=1, max_size=8))
-def test_a_record_cut_short_or_made_longer_is_corrupt(
-    ordinals: list[int], scored: bool, cut: int, more: bytes
-) -> None:
+def test_a_record_cut_short_or_made_longer_is_corrupt(ordinals: list[int], scored: bool, cut: int, more: bytes) -> None:
     record = encoded(ordinals, scored)
     for broken in (record[: max(0, len(record) - cut)], record + more):
         with pytest.raises(CorruptRecordError):

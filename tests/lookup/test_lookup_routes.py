@@ -18,8 +18,7 @@ def outcome(status: str, reason: str | None = None, level: str | None = None) ->
 
 def outcomes(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {
-        each["route"]: {name: value for name, value in each.items() if name != "route"}
-        for each in answer["routes"]
+        each["route"]: {name: value for name, value in each.items() if name != "route"} for each in answer["routes"]
     }
 
 
@@ -125,9 +124,7 @@ def test_batch_answers_each_or_says_why_not(endpoint: Endpoint) -> None:
 
 
 def test_empty_batch(endpoint: Endpoint) -> None:
-    assert endpoint.client.post("/v1/recommendations:batch", json={"requests": []}).json() == {
-        "responses": []
-    }
+    assert endpoint.client.post("/v1/recommendations:batch", json={"requests": []}).json() == {"responses": []}
 
 
 @pytest.mark.parametrize(
@@ -260,9 +257,7 @@ def test_answers_fit_the_published_schema(endpoint: Endpoint) -> None:
         "Answer": [endpoint.ask(query) for query in ("", "product=p1&cookie=c1", "cookie=nobody&product=p5")],
         "Readiness": [endpoint.readiness()],
         "Error": [endpoint.client.get("/v1/recommendations?n=0").json(), endpoint.client.get("/").json()],
-        "BatchAnswer": [
-            endpoint.client.post("/v1/recommendations:batch", json={"requests": [{}, {"n": 0}]}).json()
-        ],
+        "BatchAnswer": [endpoint.client.post("/v1/recommendations:batch", json={"requests": [{}, {"n": 0}]}).json()],
     }
     for name, found in answers.items():
         schema = {"$ref": f"#/components/schemas/{name}", "components": description["components"]}

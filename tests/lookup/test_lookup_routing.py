@@ -67,9 +67,7 @@ def test_an_answer_is_short_only_where_all_routes_are_exhausted(
 
 
 @given(st.integers(1, 30), offers, asked_names)
-def test_the_outcome_says_what_each_route_gave(
-    n: int, given_offers: Sequence[Offer], asked: frozenset[bytes]
-) -> None:
+def test_the_outcome_says_what_each_route_gave(n: int, given_offers: Sequence[Offer], asked: frozenset[bytes]) -> None:
     picks, outcomes = compose(n, given_offers, NAMES, asked)
     giving = sorted({route for _, _, route in picks}, key=ROUTES.index)
     for offer, outcome in zip(given_offers, outcomes, strict=True):

@@ -19,9 +19,7 @@ FOREIGN = ("pyspark", "tensorflow", "pyarrow", "pandas", "storage", "models", "j
 
 
 def test_needs_neither_spark_nor_tensorflow() -> None:
-    script = (
-        f"import sys, lookup.app, lookup.serve\nprint(*[name for name in {FOREIGN!r} if name in sys.modules])"
-    )
+    script = f"import sys, lookup.app, lookup.serve\nprint(*[name for name in {FOREIGN!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
