@@ -92,10 +92,26 @@ def _aggregate_finding_bad_data(
     try:
         return _aggregate(spark, tables, hours, settings)
     except (Py4JJavaError, PySparkException):
-        checked = check_data(hours, settings.events.format)
+        checked = _check_columns(spark, check_data(hours, settings.events.format), settings)
         if checked == hours:
             raise  # the input is not to blame
         return _aggregate(spark, tables, checked, settings)
+
+
+def _check_columns(spark: SparkSession, hours: list[EventHour], settings: Settings) -> list[EventHour]:
+    """Marks files with columns that Spark cannot read: times of day, halves, names that differ in case alone."""
+    errors = {}
+    for schema, uris in _by_schema(hours).items():
+        try:
+            _read_alike(spark, uris[:1], settings)
+        except PySparkException as error:
+            errors[schema] = str(error).splitlines()[0]
+    return [
+        replace(
+            hour, files=tuple(replace(file, error=file.error or errors.get(file.schema, "")) for file in hour.files)
+        )
+        for hour in hours
+    ]
 
 
 def _aggregate(spark: SparkSession, tables: Tables, hours: list[EventHour], settings: Settings) -> list[Manifest]:
@@ -117,14 +133,18 @@ def _aggregate(spark: SparkSession, tables: Tables, hours: list[EventHour], sett
 
 def _read(spark: SparkSession, hours: list[EventHour], settings: Settings) -> DataFrame:
     """All readable files as events; files with the same columns are read together."""
-    by_schema: dict[str, list[str]] = {}
-    for hour in hours:
-        for file in hour.readable:
-            by_schema.setdefault(file.schema, []).append(file.uri)
-    frames = [_read_alike(spark, uris, settings) for _, uris in sorted(by_schema.items())]
+    frames = [_read_alike(spark, uris, settings) for _, uris in sorted(_by_schema(hours).items())]
     empty = T.StructType([*EVENT, *(T.StructField(name, T.StringType()) for name in (C.REASON, C.RAW))])
     nothing = spark.createDataFrame([], empty.add(C.HOUR, T.IntegerType()).add(SOURCE_FILE, T.StringType()))
     return reduce(DataFrame.unionByName, frames, nothing)
+
+
+def _by_schema(hours: list[EventHour]) -> dict[str, list[str]]:
+    uris: dict[str, list[str]] = {}
+    for hour in hours:
+        for file in hour.readable:
+            uris.setdefault(file.schema, []).append(file.uri)
+    return uris
 
 
 def _read_alike(spark: SparkSession, uris: list[str], settings: Settings) -> DataFrame:
