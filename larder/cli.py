@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import redis
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from loaders.embedded import EmbeddedServerError, redis_server
@@ -78,7 +79,7 @@ def quarantine(
     table = Table("reason", "rows", box=None)
     table.add_column("for example", overflow="fold")
     for row in found.to_pylist():
-        table.add_row(row["reason"], f"{row[ROWS]:,}", row[EXAMPLE])
+        table.add_row(row["reason"], f"{row[ROWS]:,}", escape(row[EXAMPLE]))
     Console().print(table)
 
 
