@@ -19,11 +19,11 @@ ALLOWED = {
     "loaders": (),
     "jobs": ("models", "loaders", "storage", "settings"),
     "lookup": ("loaders.codec", "loaders.keys", "settings"),
-    "larder": ("jobs", "lookup", "loaders", "settings"),
+    "larder": ("jobs", "lookup", "models", "loaders", "storage", "settings"),
     "dags": (),
 }
 OURS = {*ALLOWED, "demo", "bench", "tests"}
-WITHOUT_SPARK = ("dags", "lookup", "loaders", "settings", "larder")
+WITHOUT_SPARK = ("dags", "lookup", "loaders", "settings")
 SPARK_SIDE = ("pyspark", "pyarrow", "pandas", "tensorflow", "elephas")
 SAYS_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
 MOST_LINES = 400

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from datetime import datetime
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +222,18 @@ def test_data_that_break_below_a_sound_footer_are_set_aside(spark: SparkSession,
     assert outcome(settings, START + 1) == (1, 1, 0, 0, 0)
     assert reasons(settings, START) == {"unreadable_file": 1}
     assert aggregate(spark, settings, START, START + 2).details["up_to_date"] == 2
+
+
+def test_files_with_columns_that_cannot_be_read_are_set_aside(spark: SparkSession, tmp_path: Path) -> None:
+    write_parquet(tmp_path, START, [{}])
+    write_parquet(tmp_path, START, [{"opened": time(9, 30)}] * 2, "time_of_day.parquet")
+    write_parquet(tmp_path, START, [{"TS": "late"}], "same_name.parquet")
+    settings = settings_in(tmp_path)
+    aggregate(spark, settings, START, START + 1)
+    assert outcome(settings, START) == (1, 1, 0, 0, 2)
+    found = {Path(row["source"]).name: row["raw"] for row in rejected(settings, START)}
+    assert "TIME" in found["time_of_day.parquet"]
+    assert "already exists" in found["same_name.parquet"]
 
 
 def test_an_hour_of_many_rows_is_split_into_files_whole(spark: SparkSession, tmp_path: Path) -> None:

@@ -7,16 +7,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import redis
 from typer.testing import CliRunner
 
+from jobs.arguments import hour_partition
 from larder import cli
 from loaders.embedded import embedded_server
 from loaders.releases import VERIFIED, Release, Releases
+from storage import DataFile, Tables
+from storage.tables import plan_run
 
 ROOT = Path(__file__).parents[2]
 VERBS = [*cli.JOBS, "quarantine", "serve", "status", "rollback"]
@@ -108,6 +114,32 @@ def test_what_a_job_lacks_is_a_line(larder: Run, monkeypatch: pytest.MonkeyPatch
     assert code == 1
     assert text.startswith(said)
     assert text.count("\n") == 1
+
+
+def test_what_was_set_aside_is_shown_commonest_first_with_an_example(tmp_path: Path) -> None:
+    tables = Tables(str(tmp_path / "tables"))
+    for hour, rows in enumerate(
+        [[("f", "too_late", '{"a": "[/b]"}'), ("f", "bad_type:ts", "{}")], [("g", "too_late", "{}")]]
+    ):
+        planned = plan_run("quarantine", hour_partition(hour), {}, {})
+        place = tables.run_place(planned) / "part-00000.parquet"
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(dict(zip(("source", "reason", "raw"), zip(*rows, strict=True), strict=True))), sink)
+        place.write(sink.getvalue())
+        tables.publish(replace(planned, files=(DataFile("part-00000.parquet", len(rows), 1),)))
+    file = tmp_path / "larder.toml"
+    file.write_text("[storage]\ntables = 'tables'\n")
+    window = ["--start", "1970-01-01T00", "--end", "1970-01-01T03"]
+    done = CliRunner().invoke(cli.app, ["quarantine", *window, "--settings", str(file)], env={"COLUMNS": "100"})
+    assert done.exit_code == 0
+    found = [line.strip().split(maxsplit=2) for line in done.output.splitlines()[1:]]
+    assert found == [["too_late", "2", '{"a": "[/b]"}'], ["bad_type:ts", "1", "{}"]]
+
+
+def test_a_window_of_no_hour_is_a_line(larder: Run) -> None:
+    code, said = larder("quarantine", "--start", "noon", "--end", "1970-01-01")
+    assert (code, said.count("\n")) == (1, 1)
+    assert "'noon' is not an hour" in said
 
 
 @pytest.fixture
