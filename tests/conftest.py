@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # A developer's own settings must not change what a test sees.
 for _name in [name for name in os.environ if name.startswith("LARDER_")]:
     del os.environ[_name]
+# A JVM that lives for a minute gains nothing from its second compiler; jobs in processes of their own have it too.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
 @pytest.fixture(scope="session")
