@@ -28,7 +28,7 @@ class Storage(Section):
 class Events(Section):
     """How raw events are read and which are believed."""
 
-    format: Literal["parquet", "json"] = Field("parquet", description="json: an object a line, plain or gzip (zstd: native Hadoop)")
+    format: Literal["parquet", "json"] = Field("parquet", description="json: one object a line, gzip too")
     columns: dict[str, str] = Field(
         default_factory=dict, description="event column of the contract -> column of your logs"
     )
