@@ -119,6 +119,8 @@ def main() -> None:
     """Entry point: known errors become one line and exit code 1."""
     try:
         app()
+    except (KeyError, IndexError):
+        raise  # a mistake of ours, though a LookupError like a missing partition
     except (SettingsError, ReleaseError, EmbeddedServerError, LookupError, FileNotFoundError) as error:
         _fail(str(error.args[0] if error.args else error))
     except argparse.ArgumentTypeError as error:
