@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import redis
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from larder.releases import verbs
 from loaders.embedded import EmbeddedServerError, redis_server
-from loaders.releases import ReleaseError, Releases
-from settings import Settings, SettingsError, load_settings
+from loaders.failures import explained
+from loaders.releases import ReleaseError
+from settings import SettingsError, load_settings
 
 EXAMPLES = """
 Recommendations cooked ahead of time, kept ready, served cold.
@@ -29,6 +27,11 @@ A day, by hand:
   larder precompute      --as-of 2017-12-04T00
   larder load-redis      --as-of 2017-12-04T00
   larder serve
+
+\b
+Releases:
+  larder releases
+  larder rollback
 """
 # Verbs in the order of the flow; each is a job of jobs/ and takes the job's own arguments.
 JOBS = {
@@ -76,22 +79,7 @@ def serve(settings_file: SettingsFile = None) -> None:
             _fail(str(error))
 
 
-@app.command()
-def status(settings_file: SettingsFile = None) -> None:
-    """Which releases there are, and which is live."""
-    with _releases(load_settings(settings_file)) as releases:
-        _print_status(releases)
-
-
-@app.command()
-def rollback(
-    to: Annotated[str | None, typer.Option(help="a release of `larder status`; the one before if not named")] = None,
-    settings_file: SettingsFile = None,
-) -> None:
-    """Make the release before the live one live again, in one command."""
-    with _releases(load_settings(settings_file)) as releases:
-        releases.rollback(to)
-        _print_status(releases)
+app.add_typer(verbs)
 
 
 def main() -> None:
@@ -101,29 +89,11 @@ def main() -> None:
     except (SettingsError, ReleaseError, EmbeddedServerError, LookupError) as error:
         _fail(str(error.args[0] if error.args else error))
     except redis.RedisError as error:
-        _fail(f"Redis: {error}; is redis.url right, and the server up?")
+        _fail(f"Redis: {explained(error)}")
     except ModuleNotFoundError as error:
         _fail(f"{error}; install the extra that brings it, e.g. pip install 'larder[jobs,vision,lookup]'")
-
-
-@contextmanager
-def _releases(settings: Settings) -> Iterator[Releases]:
-    with redis_server(settings.redis.url, settings.redis.directory) as url, redis.Redis.from_url(url) as client:
-        yield Releases(client, settings.redis.namespace)
 
 
 def _fail(message: str) -> NoReturn:
     print(f"larder: {message}", file=sys.stderr)
     sys.exit(1)
-
-
-def _print_status(releases: Releases) -> None:
-    live = releases.live()
-    table = Table("release", "as of", "state", "cookies", "products", "contexts", box=None)
-    for release in reversed(releases.all()):
-        state = "live" if release.name == live.release else release.state
-        counts = [f"{release.records.get(kind, 0):,}" for kind in ("c", "p", "g")]
-        table.add_row(release.name, release.as_of, state, *counts)
-    console = Console()
-    console.print(table)
-    console.print(f"live: {live.release or 'none'}   a rollback goes to: {live.previous or 'none'}")
