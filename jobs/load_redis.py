@@ -20,7 +20,7 @@ from jobs.precompute import CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LIS
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
 from loaders import memory, publisher, verifying
-from loaders.codec import encode_dictionary, encode_lists
+from loaders.codec import encode_lists
 from loaders.embedded import redis_server
 from loaders.failures import LoadError, explained
 from loaders.keys import CONTEXTS, COOKIES, FORMAT, PRODUCTS
@@ -135,7 +135,7 @@ def _load(
     ]
     records = {kind: manifests[table].rows for table, kind in KIND_OF.items()}
     products = manifests[DICTIONARY].rows
-    ids = pq.read_table(tables.uris([manifests[DICTIONARY]])[0])[C.PRODUCT_ID].to_pylist() if products else []
+    ids = pq.read_table(tables.uris([manifests[DICTIONARY]])[0])[C.PRODUCT_ID].to_numpy().tolist() if products else []
     drawn = sample(files)
     as_of = manifests[RELEASE].partition.removeprefix("as_of=")
     release = publisher.plan(name, as_of, records, products, settings.redis.bucket_size)
@@ -166,7 +166,7 @@ def _require_room(
         records=release.records,
         lengths={kind: record_lengths(some, with_scores) for kind, some in drawn.items()},
         buckets=release.buckets,
-        dictionary_bytes=sum(map(len, encode_dictionary(ids))),
+        dictionary_bytes=len("".join(ids).encode()) + len(ids),
         chunks=release.chunks,
     )
     total = sum(release.records.values())

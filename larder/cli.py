@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import redis
 import typer
 
-from larder.releases import verbs
+from larder import planning, releases
 from loaders.embedded import EmbeddedServerError, redis_server
 from loaders.failures import explained
 from loaders.releases import ReleaseError
@@ -79,7 +79,8 @@ def serve(settings_file: SettingsFile = None) -> None:
             _fail(str(error))
 
 
-app.add_typer(verbs)
+app.add_typer(releases.verbs)
+app.add_typer(planning.verbs)
 
 
 def main() -> None:

@@ -40,14 +40,17 @@ def encode_varints(values: npt.NDArray[np.integer]) -> tuple[Bytes, Offsets]:
 
     Args: values, shape (n,), 0 <= value < 2^32. Returns the bytes, and offsets of shape (n + 1,).
     """
-    lengths = varint_lengths(values)
-    offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
-    longest = int(lengths.max(initial=1))
-    padded = np.empty((len(values), longest), np.uint8)
+    longest = 1 + int(np.searchsorted(VARINT_LIMITS, values.max(initial=0), side="right"))
+    padded, used = np.empty((len(values), longest), np.uint8), np.ones((len(values), longest), bool)
+    lengths = np.ones(len(values), np.uint8)
     for byte in range(longest):
-        more = (lengths > byte + 1).view(np.uint8) << 7
-        padded[:, byte] = (values >> (7 * byte)).astype(np.uint8) & 0x7F | more
-    return padded[_filled(lengths, longest)], offsets
+        padded[:, byte] = (values >> (7 * byte)).astype(np.uint8) & 0x7F
+        if byte + 1 < longest:
+            more = values >= VARINT_LIMITS[byte]
+            used[:, byte + 1] = more
+            padded[:, byte] |= np.where(more, np.uint8(0x80), np.uint8(0))
+            lengths += more.view(np.uint8)
+    return padded[used], np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
 
 
 def encode_lists(
@@ -196,9 +199,10 @@ def encode_dictionary(ids: Sequence[str]) -> list[bytes]:
     chunks = []
     for start in range(0, len(ids), DICTIONARY_CHUNK):
         texts = [text.encode() for text in ids[start : start + DICTIONARY_CHUNK]]
-        lengths, offsets = encode_varints(np.array([len(text) for text in texts], np.int64))
-        heads = lengths.tobytes()
-        chunks.append(b"".join(heads[offsets[i] : offsets[i + 1]] + text for i, text in enumerate(texts)))
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        text_offsets = np.concatenate(([0], np.cumsum(lengths)))
+        heads = encode_varints(lengths)
+        chunks.append(interleave([heads, (np.frombuffer(b"".join(texts), np.uint8), text_offsets)])[0].tobytes())
     return chunks
 
 

@@ -11,8 +11,11 @@ import pytest
 from publishing_servers import Server, start_cluster, stop
 from publishing_tables import write_release
 
+from jobs.load_redis import RELEASE, release_name
 from loaders.releases import Releases
 from loaders.servers import connect
+from settings import load_settings
+from storage import Tables
 
 ROOT = Path(__file__).parents[2]
 FIRST, SECOND = "2026-11-20T00", "2026-11-21T00"
@@ -33,6 +36,11 @@ class Shop:
 
     def release(self, as_of: str, cookies: int = 5_000, seed: int = 0, **more: int) -> dict[int, list[int]]:
         return write_release(self.tables, as_of, cookies, seed=seed, **more)
+
+    def name(self, as_of: str) -> str:
+        """The name that the release of that instant has in the server."""
+        manifest = Tables(str(self.tables)).get(RELEASE, f"as_of={as_of}", "write_release")
+        return release_name(manifest, load_settings(self.settings).redis)
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "larder", *arguments, "--settings", str(self.settings)]

@@ -52,13 +52,13 @@ class Readers:
                 break
             try:
                 live = client.hget(Keys("larder").live, "release").decode()
-                found = read_list(client, live, key)
+                found, right = read_list(client, live, key), self.expected[live][key]
             except Exception as error:
                 self.wrong.append(repr(error))
                 continue
             self.answers += 1
             time.sleep(self.pause)
             self.seen.add(live)
-            if found != self.expected[live][key]:
+            if found != right:
                 self.wrong.append(f"{live}: {key:x}: {found}")
         client.close()
