@@ -20,7 +20,7 @@ from loaders.servers import Client, connect
 from models import columns as C
 from storage import Place
 
-ROWS_AT_ONCE = 250_000
+ROWS_AT_ONCE = 500_000
 SAMPLE_FILES = 8
 SAMPLE_ROWS = 2_000
 PROGRESS_NAMES = 2  # the last parts of a path tell a run's files apart

@@ -43,6 +43,14 @@ def test_what_is_loaded_is_served_and_can_be_gone_back_from(shop: Shop) -> None:
     assert f"live: {names[1]}" in shop.larder("releases").stdout
 
 
+def test_spark_tasks_load_it_as_well(shop: Shop) -> None:
+    lists = shop.release(FIRST)
+    done = shop.larder("load-redis", "--as-of", FIRST)
+    assert done.returncode == 0, done.stderr
+    client = shop.releases().client
+    assert all(read_list(client, live_of(shop), key) == items for key, items in list(lists.items())[:200])
+
+
 def test_the_same_again_writes_nothing(shop: Shop) -> None:
     shop.release(FIRST)
     name = loaded(shop, FIRST)
