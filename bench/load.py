@@ -76,7 +76,7 @@ def _settings(work: Path, tables: Path, url: str, scores: bool) -> Path:
 
 def _measured(client: redis.Redis, cookies: int, work: Callable[[], None]) -> tuple[float, float]:
     """Cookies a second, and bytes of used_memory a cookie."""
-    client.flushall()
+    client.execute_command("FLUSHALL", "SYNC")
     before, begun = client.info("memory")["used_memory"], time.perf_counter()
     work()
     seconds = time.perf_counter() - begun
@@ -130,7 +130,7 @@ def _server_limit(client: redis.Redis, payload: int) -> float | None:
     binary = shutil.which("redis-benchmark") or shutil.which("valkey-benchmark")
     if binary is None:
         return None
-    client.flushall()
+    client.execute_command("FLUSHALL", "SYNC")
     port = client.connection_pool.connection_kwargs["port"]
     command = [binary, "-p", str(port), "-n", str(LIMIT_SETS), "-r", str(LIMIT_SETS), "-P", "64", "-t", "set"]
     done = subprocess.run([*command, "-d", str(payload), "--csv"], check=True, capture_output=True, text=True)

@@ -124,21 +124,25 @@ def _blocks(
     """Node, number of lists, commands, number of commands: blocks of whole buckets, small enough for a core's cache."""
     keys = Keys(namespace)
     buckets, fields = buckets_and_fields(lists.keys, release.buckets[kind])
-    distinct, bucket_of_list = np.unique(buckets, return_inverse=True)
-    names = [keys.bucket(release.name, kind, bucket) for bucket in distinct.tolist()]
+    order = np.argsort(buckets)
+    starts = np.flatnonzero(np.diff(buckets[order], prepend=-1))  # where the lists of each bucket begin
+    names = [keys.bucket(release.name, kind, bucket) for bucket in buckets[order[starts]].tolist()]
     owners, node_of_bucket = _owners(client, names)
-    order = np.lexsort((bucket_of_list, node_of_bucket[bucket_of_list]))
-    bucket_of_list = bucket_of_list[order]
+    if len(owners) > 1:
+        lengths = np.diff(starts, append=len(order))
+        by_node = np.argsort(node_of_bucket, kind="stable")
+        order = order[np.argsort(np.repeat(node_of_bucket, lengths), kind="stable")]
+        starts = np.concatenate(([0], np.cumsum(lengths[by_node])[:-1]))
+        names, node_of_bucket = [names[at] for at in by_node.tolist()], node_of_bucket[by_node]
     # A block ends where a bucket ends: every so many lists, and where the next node begins.
-    starts = np.flatnonzero(np.r_[True, np.diff(bucket_of_list) != 0])
-    node_at_start = node_of_bucket[bucket_of_list[starts]]
-    is_edge = np.r_[True, (np.diff(starts // ROWS_A_BLOCK) > 0) | (np.diff(node_at_start) > 0)]
-    for start, end in pairwise([*starts[is_edge].tolist(), len(order)]):
-        some = order[start:end]
-        which, number = np.unique(bucket_of_list[start:end], return_inverse=True)
+    edge = (np.diff(starts // ROWS_A_BLOCK, prepend=-1) > 0) | (np.diff(node_of_bucket, prepend=-1) > 0)
+    for first, end in pairwise([*np.flatnonzero(edge).tolist(), len(starts)]):
+        start, stop = int(starts[first]), int(starts[end]) if end < len(starts) else len(order)
+        some = order[start:stop]
+        number = np.repeat(np.arange(end - first), np.diff(starts[first:end], append=stop))
         records = encode_lists(*in_order(lists, some, with_scores))
-        commands = hset_commands([names[bucket] for bucket in which.tolist()], number, fields[some], records)
-        yield owners[int(node_of_bucket[bucket_of_list[start]])], len(some), commands, len(which)
+        commands = hset_commands(names[first:end], number, fields[some], records)
+        yield owners[int(node_of_bucket[first])], len(some), commands, end - first
 
 
 def _owners(client: Client, names: list[bytes]) -> tuple[list[redis.Redis], npt.NDArray[np.int64]]:
