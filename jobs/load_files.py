@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import parent_process
 
 import numpy as np
 import pyarrow as pa
@@ -74,21 +73,14 @@ class FileLoad:
             return explained(error)
         return ""
 
-    @property
-    def _rows_at_once(self) -> int:
-        """Under a limit a batch takes a second or so: less than a lease."""
-        return min(self.rows_at_once, int(self.per_second) or self.rows_at_once)
-
     def _load(self, client: Client, file: ReleaseFile) -> None:
         progress, pace = Keys(self.namespace).load(self.release.name), Pace(self.per_second)
         known = client.hget(progress, file.field)
         there, at = int(known or 0), 0
-        for batch in file.batches(self._rows_at_once, self.with_scores):
+        for batch in file.batches(self.rows_at_once, self.with_scores):
             at += batch.num_rows
             if at <= there:
                 continue
-            if (parent := parent_process()) is not None and not parent.is_alive():
-                raise ReleaseError("the loader was killed")  # its lock runs out soon; nobody reads this
             lists = as_lists(file.kind, batch)
             publisher.write_lists(client, self.namespace, self.release, file.kind, lists, self.with_scores, pace)
             client.hset(progress, file.field, at)  # only now that the server has confirmed all before

@@ -15,7 +15,6 @@ from pyspark.sql import SparkSession
 
 from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
 from jobs.load_files import FileLoad, ReleaseFile, as_lists, sample
-from jobs.load_processes import load_in_processes
 from jobs.load_progress import lists_loaded, load_progress
 from jobs.precompute import CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
 from jobs.report import StageReport, stage
@@ -40,7 +39,6 @@ __all__ = ["as_lists", "main", "parse_arguments", "release_name", "run"]
 JOB = "load_redis"
 KIND_OF = {COOKIE_LISTS: COOKIES, PRODUCT_LISTS: PRODUCTS, CONTEXT_LISTS: CONTEXTS}
 RELEASE_DIGITS = 6
-ROWS_FOR_PROCESSES = 50_000
 LEASES_WAITED = 2  # so that a loader killed a moment ago holds nobody up for long
 
 
@@ -193,11 +191,8 @@ def _load_files(
     if spark is not None and files:
         failures = spark.sparkContext.parallelize(files, len(files)).map(load).collect()
     else:
-        if sum(file.rows for file in files) < ROWS_FOR_PROCESSES:  # sooner done than processes started
-            with ThreadPoolExecutor(tasks) as pool:
-                failures = list(pool.map(load, files))
-        else:
-            failures = load_in_processes(load, files, tasks)
+        with ThreadPoolExecutor(tasks) as pool:
+            failures = list(pool.map(load, files))
     if failed := [failure for failure in failures if failure]:
         raise LoadError(failed[0])
 
