@@ -47,9 +47,10 @@ class StageReport:
 
 
 @contextmanager
-def stage(spark: SparkSession, name: str, window: str) -> Iterator[StageReport]:
+def stage(spark: SparkSession | None, name: str, window: str) -> Iterator[StageReport]:
     """Times a stage, shows its progress on a terminal and prints its report at the end.
 
+    Without a session it shows none: whoever works without Spark, or knows more than Spark, shows its own.
     Set LARDER_LOG=json for one JSON object a line on standard output instead of text.
     """
     report, begun = StageReport(name, window), time.perf_counter()
@@ -60,8 +61,8 @@ def stage(spark: SparkSession, name: str, window: str) -> Iterator[StageReport]:
 
 
 @contextmanager
-def _progress(spark: SparkSession, title: str) -> Iterator[None]:
-    if not sys.stderr.isatty():
+def _progress(spark: SparkSession | None, title: str) -> Iterator[None]:
+    if spark is None or not sys.stderr.isatty():
         yield
         return
     done = threading.Event()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,21 +14,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from larder import planning, releases
 from loaders.embedded import EmbeddedServerError, redis_server
-from loaders.releases import ReleaseError, Releases
-from settings import Settings, SettingsError, load_settings
+from loaders.releases import ReleaseError
+from settings import SettingsError, load_settings
 
 EXAMPLES = """
 Recommendations cooked ahead of time, kept ready, served cold.
 
 \b
-A day, by hand:
   larder aggregate-hours --start 2017-12-03T00 --end 2017-12-04T00
-  larder roll-up         --start 2017-12-03T00 --end 2017-12-04T00
-  larder train-als       --as-of 2017-12-04T00
-  larder precompute      --as-of 2017-12-04T00
-  larder load-redis      --as-of 2017-12-04T00
-  larder serve
+  larder load-redis --as-of 2017-12-04T00
 """
 # Verbs in the order of the flow; each is a job of jobs/ and takes the job's own arguments.
 JOBS = {
@@ -97,22 +91,8 @@ def serve(settings_file: SettingsFile = None) -> None:
             _fail(str(error))
 
 
-@app.command()
-def status(settings_file: SettingsFile = None) -> None:
-    """Which releases there are, and which is live."""
-    with _releases(load_settings(settings_file)) as releases:
-        _print_status(releases)
-
-
-@app.command()
-def rollback(
-    to: Annotated[str | None, typer.Option(help="a release of `larder status`; the one before if not named")] = None,
-    settings_file: SettingsFile = None,
-) -> None:
-    """Make the release before the live one live again, in one command."""
-    with _releases(load_settings(settings_file)) as releases:
-        releases.rollback(to)
-        _print_status(releases)
+app.add_typer(releases.verbs)
+app.add_typer(planning.verbs)
 
 
 def main() -> None:
@@ -131,24 +111,6 @@ def main() -> None:
         _fail(f"{error}; install the extra that brings it, e.g. pip install 'larder[jobs,vision,lookup]'")
 
 
-@contextmanager
-def _releases(settings: Settings) -> Iterator[Releases]:
-    with redis_server(settings.redis.url, settings.redis.directory) as url, redis.Redis.from_url(url) as client:
-        yield Releases(client, settings.redis.namespace)
-
-
 def _fail(message: str) -> NoReturn:
     print(f"larder: {message}", file=sys.stderr)
     sys.exit(1)
-
-
-def _print_status(releases: Releases) -> None:
-    live = releases.live()
-    table = Table("release", "as of", "state", "cookies", "products", "contexts", box=None)
-    for release in reversed(releases.all()):
-        state = "live" if release.name == live.release else release.state
-        counts = [f"{release.records.get(kind, 0):,}" for kind in ("c", "p", "g")]
-        table.add_row(release.name, release.as_of, state, *counts)
-    console = Console()
-    console.print(table)
-    console.print(f"live: {live.release or 'none'}   a rollback goes to: {live.previous or 'none'}")

@@ -18,6 +18,7 @@ Offsets = npt.NDArray[np.int64]
 MAX_ITEMS = 1 << 13
 DICTIONARY_CHUNK = 4096
 SCORE_STEPS = 255
+MOST_PADDING = 4  # bytes of padded rows a byte of records, at most
 VARINT_LIMITS = (1 << 7, 1 << 14, 1 << 21, 1 << 28)
 HALF = struct.Struct("<e")
 
@@ -26,9 +27,12 @@ class CorruptRecordError(ValueError):
     """The bytes are not a record of this format."""
 
 
-def varint_lengths(values: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+def varint_lengths(values: npt.NDArray[np.integer]) -> Bytes:
     """Bytes that each value takes as an unsigned LEB128 varint (1 to 5 for values below 2^35)."""
-    return 1 + np.searchsorted(VARINT_LIMITS, values, side="right")
+    lengths = np.ones(len(values), np.uint8)
+    for limit in VARINT_LIMITS:
+        lengths += (values >= limit).view(np.uint8)
+    return lengths
 
 
 def encode_varints(values: npt.NDArray[np.integer]) -> tuple[Bytes, Offsets]:
@@ -36,16 +40,17 @@ def encode_varints(values: npt.NDArray[np.integer]) -> tuple[Bytes, Offsets]:
 
     Args: values, shape (n,), 0 <= value < 2^32. Returns the bytes, and offsets of shape (n + 1,).
     """
-    lengths = varint_lengths(values)
-    offsets = np.concatenate(([0], np.cumsum(lengths)))
-    out = np.zeros(offsets[-1], np.uint8)
-    rest = values.astype(np.uint64)
-    for byte in range(int(lengths.max(initial=0))):
-        here = lengths > byte
-        more = (lengths > byte + 1)[here].astype(np.uint8) << 7
-        out[offsets[:-1][here] + byte] = (rest[here] & 0x7F).astype(np.uint8) | more
-        rest >>= 7
-    return out, offsets
+    longest = 1 + int(np.searchsorted(VARINT_LIMITS, values.max(initial=0), side="right"))
+    padded, used = np.empty((len(values), longest), np.uint8), np.ones((len(values), longest), bool)
+    lengths = np.ones(len(values), np.uint8)
+    for byte in range(longest):
+        padded[:, byte] = (values >> (7 * byte)).astype(np.uint8) & 0x7F
+        if byte + 1 < longest:
+            more = values >= VARINT_LIMITS[byte]
+            used[:, byte + 1] = more
+            padded[:, byte] |= np.where(more, np.uint8(0x80), np.uint8(0))
+            lengths += more.view(np.uint8)
+    return padded[used], np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
 
 
 def encode_lists(
@@ -99,13 +104,37 @@ def interleave(parts: Sequence[tuple[Bytes, Offsets]]) -> tuple[Bytes, Offsets]:
     """Record i of the result is record i of each part, one after the other. Each part: bytes and (n + 1,) offsets."""
     lengths = [np.diff(offsets) for _, offsets in parts]
     ends = np.concatenate(([0], np.cumsum(np.sum(lengths, axis=0)))).astype(np.int64)
+    longest = [int(length.max(initial=0)) for length in lengths]
+    if len(lengths[0]) * sum(longest) > MOST_PADDING * ends[-1]:
+        return _interleave_uneven(parts, lengths, ends), ends
+    rows, kept = [], []
+    for (data, offsets), length, width in zip(parts, lengths, longest, strict=True):
+        here = _filled(length, width)
+        row = np.empty(here.shape, np.uint8)
+        row[here] = data[offsets[0] : offsets[-1]]
+        rows.append(row)
+        kept.append(here)
+    return np.concatenate(rows, axis=1)[np.concatenate(kept, axis=1)], ends
+
+
+def _interleave_uneven(
+    parts: Sequence[tuple[Bytes, Offsets]], lengths: list[npt.NDArray[np.int64]], ends: Offsets
+) -> Bytes:
+    """Where one record is much longer than most, padding all to its length would take too much memory."""
     out = np.empty(ends[-1], np.uint8)
     starts = ends[:-1].copy()
     for (data, offsets), length in zip(parts, lengths, strict=True):
         shift = np.repeat(starts - offsets[:-1], length)
         out[np.arange(offsets[0], offsets[-1]) + shift] = data[offsets[0] : offsets[-1]]
         starts += length
-    return out, ends
+    return out
+
+
+def _filled(lengths: npt.NDArray[np.integer], width: int) -> npt.NDArray[np.bool_]:
+    """Shape (n, width): which places of a row padded to width bear something."""
+    if width < 1 << 8:  # a fourth of the time
+        return np.arange(width, dtype=np.uint8) < lengths.astype(np.uint8)[:, None]
+    return np.arange(width) < lengths[:, None]
 
 
 def decode_list(record: bytes) -> tuple[list[int], list[float] | None]:
@@ -170,9 +199,10 @@ def encode_dictionary(ids: Sequence[str]) -> list[bytes]:
     chunks = []
     for start in range(0, len(ids), DICTIONARY_CHUNK):
         texts = [text.encode() for text in ids[start : start + DICTIONARY_CHUNK]]
-        lengths, offsets = encode_varints(np.array([len(text) for text in texts], np.int64))
-        heads = lengths.tobytes()
-        chunks.append(b"".join(heads[offsets[i] : offsets[i + 1]] + text for i, text in enumerate(texts)))
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        text_offsets = np.concatenate(([0], np.cumsum(lengths)))
+        heads = encode_varints(lengths)
+        chunks.append(interleave([heads, (np.frombuffer(b"".join(texts), np.uint8), text_offsets)])[0].tobytes())
     return chunks
 
 

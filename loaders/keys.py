@@ -40,6 +40,15 @@ class Keys:
         """Hash: release -> JSON of what is known of it."""
         return f"{self.namespace}:releases".encode()
 
+    @property
+    def lock(self) -> bytes:
+        """String with a time to live: JSON of who is loading."""
+        return f"{self.namespace}:lock".encode()
+
+    def load(self, release: str) -> bytes:
+        """Hash, while a load is under way: file -> rows that are in the server."""
+        return f"{self.namespace}:{release}:load".encode()
+
     def meta(self, release: str) -> bytes:
         """String: JSON that a reader needs to read this release."""
         return f"{self.namespace}:{release}:meta".encode()

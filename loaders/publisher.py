@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import redis
 
-from loaders.codec import DICTIONARY_CHUNK, buckets_and_fields, encode_dictionary, encode_lists
-from loaders.commands import hset_commands
+from loaders.bulk import Pace, send_lists
+from loaders.codec import DICTIONARY_CHUNK, encode_dictionary
 from loaders.keys import FORMAT, Keys
 from loaders.releases import STAGED, VERIFIED, Release, ReleaseError, Releases
+from loaders.servers import Client, nodes, run_ids
 
 LISTPACK_SETTING = "hash-max-listpack-value"
+OLD_LISTPACK_SETTING = "hash-max-ziplist-value"
 LISTPACK_BYTES = 512
 COMMANDS_AT_ONCE = 200
+RETRY_SECONDS = (0.1, 0.5, 2.0)
+MOVED = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")
+RESTARTED = "the server was restarted during the load"
+
+
+class RestartedError(ReleaseError):
+    """The server may have lost what it had confirmed, and its settings."""
 
 
 @dataclass(frozen=True)
@@ -36,31 +45,39 @@ class Lists:
     scores: npt.NDArray[np.floating]
 
 
-def stage(
-    releases: Releases, name: str, as_of: str, records: dict[str, int], products: int, bucket_size: int
-) -> Release:
-    """Registers a release that is about to be written. `records` counts the lists of each kind."""
-    known = releases.find(name)
-    release = Release(
+def plan(name: str, as_of: str, records: dict[str, int], products: int, bucket_size: int) -> Release:
+    """A release not yet in the server, its order not yet given. `records` counts the lists of each kind."""
+    return Release(
         name=name,
         as_of=as_of,
-        order=known.order if known else releases.next_order(),
+        order=0,
         state=STAGED,
         buckets={kind: max(1, math.ceil(count / bucket_size)) for kind, count in records.items()},
         records=records,
         chunks=math.ceil(products / DICTIONARY_CHUNK),
     )
+
+
+def stage(
+    releases: Releases, name: str, as_of: str, records: dict[str, int], products: int, bucket_size: int
+) -> Release:
+    """Registers a release that is about to be written. `records` counts the lists of each kind."""
+    known = releases.find(name)
+    order = known.order if known else releases.next_order()
+    release = replace(plan(name, as_of, records, products, bucket_size), order=order)
     require_listpacks(releases.client)
     releases.register(release)
     return release
 
 
-def require_listpacks(client: redis.Redis) -> None:
+def require_listpacks(client: Client) -> None:
     """Sees to it that the server keeps buckets compact. Raises ReleaseError, with the remedy, where it can't."""
     try:
-        found = client.config_get(LISTPACK_SETTING).get(LISTPACK_SETTING)
-        if found is not None and int(found) < LISTPACK_BYTES:
-            client.config_set(LISTPACK_SETTING, LISTPACK_BYTES)
+        for node in nodes(client):
+            for name, found in node.config_get("hash-max-*-value").items():
+                # Redis before 7 knows it as ziplist alone; later ones by both names.
+                if name in (LISTPACK_SETTING, OLD_LISTPACK_SETTING) and int(found or 0) < LISTPACK_BYTES:
+                    node.config_set(name, LISTPACK_BYTES)
     except redis.ResponseError as error:
         raise ReleaseError(
             f"the server does not let its settings be read or changed ({error}); set {LISTPACK_SETTING} "
@@ -69,32 +86,43 @@ def require_listpacks(client: redis.Redis) -> None:
 
 
 def write_lists(
-    connection: redis.Redis, namespace: str, release: Release, kind: str, lists: Lists, with_scores: bool
+    client: Client,
+    namespace: str,
+    release: Release,
+    kind: str,
+    lists: Lists,
+    with_scores: bool,
+    pace: Pace | None = None,
 ) -> int:
-    """Writes some lists of one kind; the same lists again change nothing. Returns their number."""
+    """Writes some lists of one kind; the same lists again change nothing. Returns their number.
+
+    A connection that drops is opened again, unless the server was restarted meanwhile. Raises redis.RedisError.
+    """
     if not len(lists.keys):
         return 0
-    buckets, fields = buckets_and_fields(lists.keys, release.buckets[kind])
-    order = np.argsort(buckets, kind="stable")
-    offsets, ordinals, scores = _in_order(lists, order)
-    records = encode_lists(offsets, ordinals, scores if with_scores else None)
-    distinct, key_of_record = np.unique(buckets[order], return_inverse=True)
-    keys = Keys(namespace)
-    names = [keys.bucket(release.name, kind, int(bucket)) for bucket in distinct]
-    ends = np.searchsorted(key_of_record, np.arange(COMMANDS_AT_ONCE, len(names), COMMANDS_AT_ONCE))
-    edges = [0, *ends.tolist(), len(order)]
-    data, ends_of_records = records
-    batches = []
-    for at, (start, end) in enumerate(pairwise(edges)):
-        some = names[at * COMMANDS_AT_ONCE : (at + 1) * COMMANDS_AT_ONCE]
-        part = (data, ends_of_records[start : end + 1])
-        number = key_of_record[start:end] - at * COMMANDS_AT_ONCE
-        batches.append((len(some), hset_commands(some, number, fields[order[start:end]], part)))
-    _send(connection, batches)
+    servers = run_ids(client)
+    for pause in (*RETRY_SECONDS, None):
+        try:
+            send_lists(client, namespace, release, kind, lists, with_scores, pace or Pace())
+            break
+        except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError, OSError) as error:
+            if pause is None or not _may_pass(error):
+                raise
+            time.sleep(pause)
+            if isinstance(client, redis.RedisCluster):
+                client.nodes_manager.initialize()
+            if run_ids(client) != servers:
+                raise RestartedError(RESTARTED) from None
     return len(lists.keys)
 
 
-def write_dictionary(client: redis.Redis, namespace: str, release: Release, ids: Sequence[str]) -> None:
+def _may_pass(error: Exception) -> bool:
+    """Whether the same again may succeed: the connection was lost, or a cluster's slots have moved."""
+    lost = isinstance(error, OSError | redis.ConnectionError | redis.TimeoutError)
+    return (lost and not isinstance(error, redis.AuthenticationError)) or str(error).startswith(MOVED)
+
+
+def write_dictionary(client: Client, namespace: str, release: Release, ids: Sequence[str]) -> None:
     """Writes the product ids by ordinal."""
     keys = Keys(namespace)
     for number, chunk in enumerate(encode_dictionary(ids)):
@@ -135,31 +163,3 @@ def count_records(releases: Releases, release: Release, kind: str) -> int:
             pipeline.hlen(releases.keys.bucket(release.name, kind, bucket))
         total += sum(pipeline.execute())
     return total
-
-
-def _in_order(
-    lists: Lists, order: npt.NDArray[np.integer]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.integer], npt.NDArray[np.floating]]:
-    lengths = np.diff(lists.offsets)[order]
-    offsets = np.concatenate(([0], np.cumsum(lengths)))
-    take = np.arange(offsets[-1]) + np.repeat(lists.offsets[:-1][order] - offsets[:-1], lengths)
-    return offsets, lists.ordinals[take], lists.scores[take]
-
-
-def _send(client: redis.Redis, batches: list[tuple[int, Any]]) -> None:
-    """Sends commands while the replies to the batch before are still on their way. Raises what the server replies."""
-    connection = client.connection_pool.get_connection()
-    try:
-        waiting = 0
-        for count, commands in batches:
-            connection.send_packed_command([commands.tobytes()])
-            for _ in range(waiting):
-                connection.read_response()
-            waiting = count
-        for _ in range(waiting):
-            connection.read_response()
-    except BaseException:
-        connection.disconnect()  # replies are left in it
-        raise
-    finally:
-        client.connection_pool.release(connection)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass, field, replace
-
-import redis
+from typing import Any
 
 from loaders.keys import KINDS, Keys
+from loaders.servers import Client
 
 STAGED, VERIFIED = "staged", "verified"
 UNLINKED_AT_ONCE = 500
+UNLINKED_PER_SECOND = 20_000
+# The pointer and what it pointed to before change together, whoever else flips at the same time.
+FLIP = """
+local live = redis.call('HGET', KEYS[1], 'release')
+if live ~= ARGV[1] then redis.call('HSET', KEYS[1], 'release', ARGV[1], 'previous', live or '') end
+return live or ''
+"""
 
 
 class ReleaseError(RuntimeError):
@@ -41,8 +49,9 @@ class Live:
 class Releases:
     """The releases of one namespace."""
 
-    def __init__(self, client: redis.Redis, namespace: str) -> None:
-        self.client, self.keys = client, Keys(namespace)
+    def __init__(self, client: Client, namespace: str) -> None:
+        self.client: Any = client  # one server's or a cluster's
+        self.keys = Keys(namespace)
 
     def live(self) -> Live:
         release, previous = self.client.hmget(self.keys.live, ["release", "previous"])
@@ -65,13 +74,18 @@ class Releases:
 
     def flip(self, name: str) -> None:
         """Makes a verified release live, in one command. Raises ReleaseError for any other."""
-        release = self.find(name)
-        if release is None or release.state != VERIFIED:
-            state = release.state if release else "unknown"
-            raise ReleaseError(f"release {name} is {state}, not verified, and was not made live")
         live = self.live()
-        if live.release != name:
-            self.client.hset(self.keys.live, mapping={"release": name, "previous": live.release or ""})
+        if (state := self.state(name)) != VERIFIED:
+            raise ReleaseError(f"release {name} is {state}, not verified, and was not made live")
+        self.client.eval(FLIP, 1, self.keys.live, name)
+        if self.state(name) != VERIFIED:  # retired in this very moment
+            self.client.eval(FLIP, 1, self.keys.live, live.release or "")
+            raise ReleaseError(f"release {name} was retired meanwhile; {live.release or 'none'} is live")
+
+    def state(self, name: str) -> str:
+        """What the registry says of a release: `unknown` where it says nothing."""
+        release = self.find(name)
+        return release.state if release else "unknown"
 
     def rollback(self, to: str | None = None) -> Live:
         """Goes back to the release that was live before, or to the one named. Returns the new pointer."""
@@ -81,27 +95,32 @@ class Releases:
         self.flip(target)
         return self.live()
 
-    def retire_beyond(self, keep: int) -> list[str]:
+    def retire_beyond(self, keep: int, per_second: float = UNLINKED_PER_SECOND) -> list[str]:
         """Removes the oldest releases beyond `keep`, never the live one nor the one before it; returns their names."""
         live = self.live()
         others = [r for r in self.all() if r.name not in (live.release, live.previous)]
         kept_anyway = len({live.release, live.previous} - {None})
         surplus = others[: max(0, len(others) + kept_anyway - keep)]
         for release in surplus:
-            self.remove(release)
+            self.remove(release, per_second)
         return [release.name for release in surplus]
 
-    def remove(self, release: Release) -> None:
-        """Unlinks a release's keys, a few at a time, and forgets it. Raises ReleaseError for the live one."""
-        if self.live().release == release.name:
-            raise ReleaseError(f"release {release.name} is live")
+    def remove(self, release: Release, per_second: float = UNLINKED_PER_SECOND) -> None:
+        """Unlinks a release's keys, at most `per_second`, and forgets it. Raises ReleaseError for the live one."""
         self.register(replace(release, state=STAGED))  # cut short, it must not be taken for complete
+        if self.live().release == release.name:
+            self.register(release)
+            raise ReleaseError(f"release {release.name} is live")
+        self.client.unlink(self.keys.load(release.name))  # first, or a load of the same would skip what is gone
         names = list(self._names(release))
         for start in range(0, len(names), UNLINKED_AT_ONCE):
+            begun, some = time.monotonic(), names[start : start + UNLINKED_AT_ONCE]
             pipeline = self.client.pipeline(transaction=False)
-            for name in names[start : start + UNLINKED_AT_ONCE]:
+            for name in some:
                 pipeline.unlink(name)
             pipeline.execute()
+            if start + UNLINKED_AT_ONCE < len(names):
+                time.sleep(max(0.0, begun + len(some) / per_second - time.monotonic()))
         self.client.hdel(self.keys.releases, release.name)
 
     def _names(self, release: Release) -> list[bytes]:

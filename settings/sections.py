@@ -126,6 +126,10 @@ class Redis(Section):
     keep_releases: int = Field(3, ge=2, description="releases kept, the live one included")
     bucket_size: int = Field(48, ge=1, le=100, description="records a hash holds on average")
     scores: bool = Field(True, description="publish one byte of score an item")
+    lists_per_second: int = Field(0, ge=0, description="a load writes no faster, all tasks together; 0: no limit")
+    retired_keys_per_second: int = Field(20_000, ge=1, description="keys removed a second when a release is retired")
+    lease_seconds: float = Field(15.0, gt=0, description="a loader that was killed holds the lock for so long")
+    threads: int = Field(2, ge=1, description="files loaded at a time where Spark is not used")
 
 
 class Lookup(Section):

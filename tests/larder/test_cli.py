@@ -25,8 +25,8 @@ from storage import DataFile, Tables
 from storage.tables import plan_run
 
 ROOT = Path(__file__).parents[2]
-VERBS = [*cli.JOBS, "quarantine", "serve", "status", "rollback"]
-LINES, COLUMNS = 32, 80
+VERBS = [*cli.JOBS, "quarantine", "serve", "status", "verify", "rollback", "retire", "diff", "plan"]
+LINES, COLUMNS = 36, 80
 
 
 def test_help_fits_a_screen_and_lists_every_verb_in_the_order_of_the_flow() -> None:

@@ -1,0 +1,47 @@
+"""`larder plan`: what a shop of a given size needs, before there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loaders.planning import Assumed, Size, measured_rate, plan_lines
+from settings import load_settings
+
+verbs = typer.Typer()
+BYTES_A_GIBIBYTE = 1 << 30
+
+
+@verbs.command()
+def plan(
+    cookies: Annotated[int, typer.Option(help="cookies that get a list")],
+    products: Annotated[int, typer.Option(help="products of the catalogue")],
+    contexts: Annotated[int, typer.Option(help="pairs of location and device")] = 1_000,
+    requests: Annotated[float, typer.Option(help="requests a second at the busiest")] = 1_000.0,
+    requests_per_instance: Annotated[float, typer.Option(help="requests a second of one endpoint")] = 10_000.0,
+    lists_per_core: Annotated[float, typer.Option(help="lists a second that a Spark core makes")] = 6_000.0,
+    shard_gib: Annotated[float, typer.Option(help="memory of one Redis server")] = 16.0,
+    rate: Annotated[float, typer.Option(help="lists loaded a second; 0: measure it here")] = 0.0,
+    settings_file: Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")] = None,
+) -> None:
+    """What a shop of some size needs, reckoned."""
+    settings = load_settings(settings_file)
+    size = Size(
+        cookies=cookies,
+        products=products,
+        contexts=contexts,
+        items=settings.lists.personal,
+        scores=settings.redis.scores,
+        bucket_size=settings.redis.bucket_size,
+    )
+    assumed = Assumed(
+        releases=settings.redis.keep_releases,
+        shard_bytes=int(shard_gib * BYTES_A_GIBIBYTE),
+        lists_per_core=lists_per_core,
+        requests=requests,
+        requests_per_instance=requests_per_instance,
+    )
+    for line in plan_lines(size, assumed, rate or measured_rate(size)):
+        print(line)

@@ -1,0 +1,171 @@
+"""The bulk path: whole batches of lists as HSET commands, sent while the replies to earlier ones are on their way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import pairwise
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import redis
+
+from loaders.codec import Bytes, buckets_and_fields, encode_lists
+from loaders.commands import hset_commands
+from loaders.keys import Keys
+from loaders.servers import Client, owner
+
+if TYPE_CHECKING:
+    from loaders.publisher import Lists
+    from loaders.releases import Release
+
+ROWS_A_BLOCK = 8192
+BLOCKS_UNDER_WAY = 4
+RECEIVED_AT_ONCE = 1 << 16
+
+
+class Pace:
+    """Keeps the lists written in one place below a rate; 0 means as fast as it goes."""
+
+    def __init__(self, per_second: float = 0.0) -> None:
+        self.per_second = per_second
+        self._free_at = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self, lists: int) -> None:
+        """Returns when `lists` more may be written."""
+        if not self.per_second:
+            return
+        with self._lock:
+            now = time.monotonic()
+            start = max(now, self._free_at)
+            self._free_at = start + lists / self.per_second
+        time.sleep(start - now)
+
+
+class Wire:
+    """One connection that takes blocks of commands whose replies are integers. Raises redis.RedisError, OSError."""
+
+    def __init__(self, node: redis.Redis) -> None:
+        self._pool = node.connection_pool
+        self._connection: Any = self._pool.get_connection()
+        self._waiting: deque[int] = deque()
+        self._received = b""
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._waiting:
+            self._connection.disconnect()  # replies are left in it
+        self._pool.release(self._connection)
+
+    def send(self, commands: Bytes, count: int) -> None:
+        """Sends `count` commands, once few enough of those sent before are without a reply."""
+        while len(self._waiting) >= BLOCKS_UNDER_WAY:
+            self._receive()
+        self._waiting.append(count)
+        self._connection.send_packed_command([commands.data])
+
+    def finish(self) -> None:
+        """Returns when every command has its reply."""
+        while self._waiting:
+            self._receive()
+
+    def _receive(self) -> None:
+        """The replies to one block. redis-py's own parser takes longer for a reply than the server for a command."""
+        missing = self._waiting[0]
+        while missing:
+            data = self._received or self._connection._sock.recv(RECEIVED_AT_ONCE)
+            if not data:
+                raise redis.ConnectionError("connection closed by the server")
+            self._received = b""
+            if b"-" in data:
+                raise redis.ResponseError(self._error_in(data))
+            lines = data.count(b"\n")
+            if lines > missing:  # those after belong to the next block
+                at = -1
+                for _ in range(missing):
+                    at = data.index(b"\n", at + 1)
+                self._received, lines = data[at + 1 :], missing
+            missing -= lines
+        self._waiting.popleft()
+
+    def _error_in(self, data: bytes) -> str:
+        text = data[data.index(b"-") + 1 :]
+        while b"\r\n" not in text and (more := self._connection._sock.recv(RECEIVED_AT_ONCE)):
+            text += more
+        return text.partition(b"\r\n")[0].decode(errors="replace")
+
+
+def send_lists(
+    client: Client, namespace: str, release: Release, kind: str, lists: Lists, with_scores: bool, pace: Pace
+) -> None:
+    """Writes some lists of one kind and returns when the server has confirmed all. Raises redis.RedisError, OSError."""
+    with ExitStack() as opened:
+        wires: dict[int, Wire] = {}
+        for node, rows, commands, count in _blocks(client, namespace, release, kind, lists, with_scores):
+            if id(node) not in wires:
+                wires[id(node)] = opened.enter_context(Wire(node))
+            pace.wait(rows)
+            wires[id(node)].send(commands, count)
+        for wire in wires.values():
+            wire.finish()
+
+
+def _blocks(
+    client: Client, namespace: str, release: Release, kind: str, lists: Lists, with_scores: bool
+) -> Iterator[tuple[redis.Redis, int, Bytes, int]]:
+    """Node, number of lists, commands, number of commands: blocks of whole buckets, small enough for a core's cache."""
+    keys = Keys(namespace)
+    buckets, fields = buckets_and_fields(lists.keys, release.buckets[kind])
+    order = np.argsort(buckets)
+    starts = np.flatnonzero(np.diff(buckets[order], prepend=-1))  # where the lists of each bucket begin
+    names = [keys.bucket(release.name, kind, bucket) for bucket in buckets[order[starts]].tolist()]
+    owners, node_of_bucket = _owners(client, names)
+    if len(owners) > 1:
+        lengths = np.diff(starts, append=len(order))
+        by_node = np.argsort(node_of_bucket, kind="stable")
+        order = order[np.argsort(np.repeat(node_of_bucket, lengths), kind="stable")]
+        starts = np.concatenate(([0], np.cumsum(lengths[by_node])[:-1]))
+        names, node_of_bucket = [names[at] for at in by_node.tolist()], node_of_bucket[by_node]
+    # A block ends where a bucket ends: every so many lists, and where the next node begins.
+    edge = (np.diff(starts // ROWS_A_BLOCK, prepend=-1) > 0) | (np.diff(node_of_bucket, prepend=-1) > 0)
+    for first, end in pairwise([*np.flatnonzero(edge).tolist(), len(starts)]):
+        start, stop = int(starts[first]), int(starts[end]) if end < len(starts) else len(order)
+        some = order[start:stop]
+        number = np.repeat(np.arange(end - first), np.diff(starts[first:end], append=stop))
+        records = encode_lists(*in_order(lists, some, with_scores))
+        commands = hset_commands(names[first:end], number, fields[some], records)
+        yield owners[int(node_of_bucket[first])], len(some), commands, end - first
+
+
+def _owners(client: Client, names: list[bytes]) -> tuple[list[redis.Redis], npt.NDArray[np.int64]]:
+    """The nodes, and which of them holds each key."""
+    if not isinstance(client, redis.RedisCluster):
+        return [client], np.zeros(len(names), np.int64)
+    found: dict[int, int] = {}
+    owners: list[redis.Redis] = []
+    where = np.empty(len(names), np.int64)
+    for at, name in enumerate(names):
+        node = owner(client, name)
+        if id(node) not in found:
+            found[id(node)] = len(owners)
+            owners.append(node)
+        where[at] = found[id(node)]
+    return owners, where
+
+
+def in_order(
+    lists: Lists, order: npt.NDArray[np.integer], with_scores: bool
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.integer], npt.NDArray[np.floating] | None]:
+    """Offsets, ordinals and scores of the lists named by `order`, shape (k,), as `encode_lists` takes them."""
+    lengths = np.diff(lists.offsets)[order]
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    take = np.arange(offsets[-1]) + np.repeat(lists.offsets[:-1][order] - offsets[:-1], lengths)
+    return offsets, lists.ordinals[take], lists.scores[take] if with_scores else None

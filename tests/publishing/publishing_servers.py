@@ -1,0 +1,101 @@
+"""Servers of the tests' own, on loopback: to be filled, killed, made replicas of; and clusters of three."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+
+from loaders.embedded import server_binary
+
+CLUSTER_NODES = 3
+SLOTS = 16384
+START_SECONDS = 20.0
+
+
+class Server:
+    """One server with its data in `folder`; `options` are its command line's."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.options, self.port = folder, options, free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> Server:
+        command = [server_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        command += ["--appendonly", "no", *self.options]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                with redis.Redis(port=self.port, socket_timeout=1) as client:
+                    client.ping()
+                return self
+            except redis.AuthenticationError:
+                return self
+            except redis.RedisError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def start_cluster(folder: Path) -> list[Server]:
+    """Three primaries that share all slots and know each other."""
+    options = ("--cluster-enabled", "yes", "--save", "", "--cluster-require-full-coverage", "yes")
+    servers = [Server(folder / f"n{number}", *options).start() for number in range(CLUSTER_NODES)]
+    clients = [redis.Redis(port=server.port) for server in servers]
+    edges = [SLOTS * number // CLUSTER_NODES for number in range(CLUSTER_NODES + 1)]
+    for number, (client, (first, end)) in enumerate(zip(clients, itertools.pairwise(edges), strict=True)):
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+        client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", servers[number].port)
+    deadline = time.monotonic() + START_SECONDS
+    while not all(_is_whole(client) for client in clients):
+        assert time.monotonic() < deadline, "the cluster did not form"
+        time.sleep(0.05)
+    for client in clients:
+        client.close()
+    return servers
+
+
+def stop(servers: list[Server]) -> None:
+    for server in servers:
+        server.kill()
+        shutil.rmtree(server.folder, ignore_errors=True)
+
+
+def _is_whole(client: redis.Redis) -> bool:
+    info = client.execute_command("CLUSTER", "INFO")
+    text = info.decode() if isinstance(info, bytes) else str(info)
+    return str(CLUSTER_NODES) in text.partition("cluster_known_nodes:")[2][:2] or (
+        isinstance(info, dict) and info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == CLUSTER_NODES
+    )
+
+
+def free_port() -> int:
+    """A port whose cluster bus, 10,000 above it, is a port too."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port < 55_000:
+            return port
+        for port in range(20_000, 30_000):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)):
+                    return port

@@ -1,0 +1,66 @@
+"""Releases of any size as precompute writes them, without the models behind; and what a reader ought to find."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.precompute import CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
+from storage import Tables
+from storage.tables import DataFile, Manifest, fingerprint
+
+FILES, ITEMS = 4, 10
+
+
+def write_release(
+    tables: Path, as_of: str, cookies: int, products: int = 500, seed: int = 0, items: int = ITEMS, files: int = FILES
+) -> dict[int, list[int]]:
+    """Writes the tables of a release; returns its lists of ordinals by cookie key (a thousand of them)."""
+    random = np.random.default_rng(seed)
+    drawn = np.random.default_rng(7).integers(-(2**63), 2**63, cookies)  # a larger release has the same ones and more
+    keys = np.sort(drawn)
+    ordinals = skewed(random, (cookies, items), products)
+    run = fingerprint([as_of, cookies, products, seed, items])
+    columns = {"cookie_key": pa.array(keys), **_lists(ordinals)}
+    counts = {COOKIE_LISTS: cookies}
+    _write(tables, as_of, run, COOKIE_LISTS, pa.table(columns), files)
+    names = [f"p{number:07d}" for number in range(products)]
+    some = min(products, 200)
+    similar = pa.table({"product_id": names[:some], **_lists(skewed(random, (some, items), products))})
+    _write(tables, as_of, run, PRODUCT_LISTS, similar, 1)
+    contexts = {"location": ["l1", ""], "device": ["app", ""], **_lists(skewed(random, (2, items), products))}
+    _write(tables, as_of, run, CONTEXT_LISTS, pa.table(contexts), 1)
+    dictionary = pa.table({"ordinal": pa.array(range(products), pa.int32()), "product_id": names})
+    _write(tables, as_of, run, DICTIONARY, dictionary, 1)
+    Tables(str(tables)).publish(Manifest(RELEASE, f"as_of={as_of}", run, counts=counts))
+    return {int(key) % 2**64: ordinals[np.searchsorted(keys, key)].tolist() for key in drawn[:1000]}
+
+
+def skewed(random: np.random.Generator, shape: tuple[int, int], products: int) -> np.ndarray:
+    """Ordinals with a density that falls like 1 / (ordinal + 1): Zipf's law."""
+    return np.minimum(products ** random.random(shape) - 1, products - 1).astype(np.int32)
+
+
+def _lists(ordinals: np.ndarray) -> dict[str, pa.Array]:
+    offsets = pa.array(np.arange(len(ordinals) + 1) * ordinals.shape[1], pa.int32())
+    scores = np.tile(np.linspace(1, 0.1, ordinals.shape[1], dtype=np.float32), len(ordinals))
+    return {
+        "items": pa.ListArray.from_arrays(offsets, ordinals.reshape(-1)),
+        "scores": pa.ListArray.from_arrays(offsets, scores),
+    }
+
+
+def _write(tables: Path, as_of: str, run: str, name: str, table: pa.Table, files: int) -> None:
+    manifest = Manifest(name, f"as_of={as_of}", run)
+    folder = Path(Tables(str(tables)).run_place(manifest).path)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for number in range(files):
+        start, end = (table.num_rows * at // files for at in (number, number + 1))
+        path = folder / f"part-{number:05d}.parquet"
+        pq.write_table(table.slice(start, end - start), path)
+        written.append(DataFile(path.name, end - start, path.stat().st_size))
+    Tables(str(tables)).publish(Manifest(name, f"as_of={as_of}", run, tuple(written)))

@@ -1,0 +1,46 @@
+"""What is reckoned before a load beside what the server says after it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import FIRST, Shop
+
+from loaders.memory import entry_bytes, size_class
+from loaders.planning import Size, planned
+
+WITHIN = 0.10
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("cookies", [40_000, 200_000])
+@pytest.mark.parametrize("scores", [True, False])
+def test_the_plan_is_within_a_tenth_of_a_real_load(single_shop: Shop, cookies: int, scores: bool) -> None:
+    single_shop.release(FIRST, cookies=cookies, products=20_000, items=30)
+    single_shop.configure(bucket_size=48, scores=str(scores).lower())
+    client = single_shop.releases().client
+    before = client.info("memory")["used_memory"]
+    done = single_shop.load(FIRST)
+    assert done.returncode == 0, done.stderr
+    measured = client.info("memory")["used_memory"] - before
+    _, estimate = planned(Size(cookies=cookies, products=20_000, contexts=2, scores=scores, id_bytes=8))
+    # The tables hold lists for 200 products; a plan reckons with one for each.
+    without = estimate.total - estimate.by_part["p"]
+    assert without == pytest.approx(measured, rel=WITHIN)
+
+
+@pytest.mark.end_to_end
+def test_the_arithmetic_is_shown(single_shop: Shop) -> None:
+    shown = single_shop.larder("plan", "--cookies", "1000000", "--products", "10000", "--rate", "500000").stdout
+    for what in ("memory of a release", "shards", "load", "Spark", "endpoint instances"):
+        assert what in shown
+    assert "2 s = 1,011,000 lists / 500,000 a second" in shown
+
+
+def test_sizes_of_listpack_entries() -> None:
+    assert entry_bytes(np.array([1, 63, 64, 125, 126, 4095])).tolist() == [3, 65, 67, 128, 130, 4099]
+
+
+def test_sizes_that_the_allocator_hands_out() -> None:
+    sizes = np.array([1, 8, 65, 81, 1025, 3585, 4096, 4097])
+    assert size_class(sizes).tolist() == [8, 8, 80, 96, 1280, 4096, 4096, 5120]
