@@ -60,7 +60,8 @@ def write_release(settings: Settings, as_of: int, seed: int, cookies: int = 40) 
 
 
 def load(spark: SparkSession, settings: Settings, as_of: int, stay: bool = False) -> StageReport:
-    return load_redis.run(spark, argparse.Namespace(settings=settings, as_of=as_of, stay=stay))
+    arguments = argparse.Namespace(settings=settings, as_of=as_of, stay=stay, wait=None, without_spark=False)
+    return load_redis.run(spark, arguments)
 
 
 def contents(client: redis.Redis, namespace: str) -> dict[bytes, Any]:

@@ -108,10 +108,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Three releases: two small ones, of which the older is retired when the large one comes."""
+    """Three releases; the first, of more keys than are removed at once, is retired when the last comes."""
     folder = str(tmp_path_factory.mktemp("releases") / "tables")
     settings = Settings(storage={"tables": folder})
-    for number, cookies in enumerate((20, 20, COOKIES)):
+    for number, cookies in enumerate((600, 20, COOKIES)):
         write_release(settings, AS_OF + number, seed=number, cookies=cookies)
     return folder
 
@@ -123,6 +123,7 @@ def redis_settings(client: redis.Redis, folder: Path, tables: str, namespace: st
         "namespace": namespace,
         "keep_releases": 2,
         "bucket_size": 1,  # many keys, so that there is time to be killed in
+        "retired_keys_per_second": 250,  # likewise
     }
     return write_settings(folder, storage={"tables": tables}, redis=section)
 
