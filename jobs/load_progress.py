@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
-from rich.console import Console
 from rich.status import Status
 
+from jobs.report import watched
 from loaders.releases import Release, Releases
 
 POLL_SECONDS = 0.5
@@ -20,18 +19,8 @@ POLL_SECONDS = 0.5
 @contextmanager
 def load_progress(releases: Releases, release: Release) -> Iterator[None]:
     """Shows the progress of loading `release` meanwhile; nothing where standard error is no terminal."""
-    if not sys.stderr.isatty():
+    with watched(f"load_redis {release.name}", lambda status, done: _watch(releases, release, status, done)):
         yield
-        return
-    done = threading.Event()
-    with Console(stderr=True).status(f"load_redis {release.name}") as status:
-        watcher = threading.Thread(target=_watch, args=(releases, release, status, done), daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            done.set()
-            watcher.join()
 
 
 def lists_loaded(releases: Releases, name: str) -> int:

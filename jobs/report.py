@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,12 +62,22 @@ def stage(spark: SparkSession | None, name: str, window: str) -> Iterator[StageR
 
 @contextmanager
 def _progress(spark: SparkSession | None, title: str) -> Iterator[None]:
-    if spark is None or not sys.stderr.isatty():
+    if spark is None:
+        yield
+        return
+    with watched(title, lambda status, done: _watch(spark, status, title, done)):
+        yield
+
+
+@contextmanager
+def watched(title: str, watch: Callable[[Status, threading.Event], None]) -> Iterator[None]:
+    """Runs `watch` beside, to update a status line until the event is set; nothing where there is no terminal."""
+    if not sys.stderr.isatty():
         yield
         return
     done = threading.Event()
     with Console(stderr=True).status(title) as status:
-        watcher = threading.Thread(target=_watch, args=(spark, status, title, done), daemon=True)
+        watcher = threading.Thread(target=watch, args=(status, done), daemon=True)
         watcher.start()
         try:
             yield
