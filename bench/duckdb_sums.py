@@ -50,7 +50,7 @@ def roll_up(
     weight = " + ".join(f"{weights[type_]} * {name}" for type_, name in TYPES.items())
     keys = {"interactions": "cookie_id, product_id", "contexts": "product_id, location, device"}
     for table, key in keys.items():
-        new = f"""select {key}, ({weight}) * exp2((hour - {landmark}) / {half_lives[table]}) as strength
+        new = f"""select {key}, ({weight}) * pow(2.0, (hour - {landmark}) / {half_lives[table]}) as strength
             from '{counts}' where {weight} > 0"""
         state = f"union all select {key}, strength from '{before}/{table}.parquet'" if before else ""
         query = f"select {key}, sum(strength) as strength from ({new} {state}) group by {key}"
