@@ -58,7 +58,6 @@ def _size(folder: Path, rows: int, arguments: argparse.Namespace) -> dict[str, A
             memory=arguments.driver_memory.upper() + "B", cores=arguments.cores,
         )  # fmt: skip
         best["duckdb"], memory["duckdb"] = min(best["duckdb"], seconds), found.megabytes()
-    table_rows, table_bytes = table_size(folder / "tables", "hourly_counts")
     result = {
         "rows": rows,
         "seconds": round(best["ours"], 2),
@@ -66,8 +65,7 @@ def _size(folder: Path, rows: int, arguments: argparse.Namespace) -> dict[str, A
         "megabytes": memory["ours"],
         "duckdb_megabytes": memory["duckdb"],
         "bytes_in": folder_bytes(source),
-        "rows_out": table_rows,
-        "bytes_out": table_bytes,
+        "table": table_size(folder / "tables", "hourly_counts"),
     }
     print(result, flush=True)
     shutil.rmtree(folder)

@@ -27,10 +27,11 @@ def run_job(verb: str, settings: Path, *arguments: str) -> tuple[Watched, float]
     return found, sum(stage["seconds"] for stage in stages)
 
 
-def table_size(tables: Path, name: str) -> tuple[int, int]:
-    """Rows and bytes of a table: what its manifests name."""
-    found = manifests(tables, name)
-    return sum(m["rows"] for m in found), sum(file["bytes"] for m in found for file in m["files"])
+def table_size(tables: Path, name: str, only_newest: bool = False) -> dict[str, int]:
+    """Rows and bytes of a table, or of its last partition: what manifests name."""
+    found = sorted(manifests(tables, name), key=lambda manifest: manifest["partition"])[-1 if only_newest else 0 :]
+    sizes = [file["bytes"] for manifest in found for file in manifest["files"]]
+    return {"rows": sum(manifest["rows"] for manifest in found), "bytes": sum(sizes)}
 
 
 def manifests(tables: Path, name: str) -> list[dict[str, Any]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import boto3
 import pyarrow.parquet as pq
 import pytest
+from job_processes import run_jobs
 from moto.server import ThreadedMotoServer
 
 from demo import synthetic
@@ -23,7 +22,6 @@ from storage.s3 import S3Access, spark_options
 
 pytestmark = pytest.mark.end_to_end
 
-ROOT = Path(__file__).parents[2]
 BUCKET = "shop"
 START = hour("2026-11-20T08")
 SETTINGS = """
@@ -40,19 +38,7 @@ shuffle_partitions = 2
 driver_memory = "1g"
 packages = ["org.apache.hadoop:hadoop-aws:3.4.1"]
 """
-# Both jobs in one session, as the demo runs them: one start of Java.
-BOTH_JOBS = """
-import sys
-from jobs import aggregate_hours, roll_up
-from jobs.session import spark_session
-settings, start, end = sys.argv[1:]
-argv = ["--settings", settings, "--start", start, "--end", end]
-counting, rolling = aggregate_hours.parse_arguments(argv), roll_up.parse_arguments([*argv, "--from-empty"])
-with spark_session("tests", counting.settings) as spark:
-    aggregate_hours.run(spark, counting)
-    roll_up.run(spark, rolling)
-    aggregate_hours.run(spark, counting)
-"""
+WINDOW = ["--start", "2026-11-20T08", "--end", "2026-11-20T09"]
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +100,9 @@ def test_an_hour_from_events_to_states(surroundings: str, tmp_path: Path) -> Non
         client.upload_file(str(file), BUCKET, f"events/{hour_partition(START)}/{file.name}")
     (tmp_path / "larder.toml").write_text(SETTINGS.format(endpoint=surroundings))
 
-    command = [sys.executable, "-c", BOTH_JOBS, str(tmp_path / "larder.toml"), "2026-11-20T08", "2026-11-20T09"]
-    environment = {**os.environ, "LARDER_LOG": "json", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+    counting, rolling = ["aggregate_hours", *WINDOW], ["roll_up", *WINDOW, "--from-empty"]
+    first, _, again = run_jobs(tmp_path / "larder.toml", counting, rolling, counting)
 
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
-    first, _, again = (json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"'))
     assert again["details"]["up_to_date"] == 1
     truth = json.loads((tmp_path / "truth" / hour_partition(START) / "hour.json").read_text())
     assert first["rows_in"] == truth["rows"]
