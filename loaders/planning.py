@@ -80,7 +80,8 @@ def measured_rate(size: Size) -> float:
     with tempfile.TemporaryDirectory() as folder, embedded_server(Path(folder)) as url:
         client = connect(url)
         records = {COOKIES: MEASURED_LISTS, PRODUCTS: 0, CONTEXTS: 0}
-        release = publisher.stage(Releases(client, "plan"), "plan", "plan", records, 0, size.bucket_size)
+        planned_release = publisher.plan("plan", "plan", records, 0, size.bucket_size)
+        release = publisher.stage(Releases(client, "plan"), planned_release)
         begun = time.perf_counter()
         publisher.write_lists(client, "plan", release, COOKIES, lists, size.scores)
         rate = MEASURED_LISTS / (time.perf_counter() - begun)

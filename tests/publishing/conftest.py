@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from publishing_servers import Server, start_cluster, stop
-from publishing_tables import write_release
+from publishing_tables import write_delta, write_release
 
-from jobs.load_redis import RELEASE, release_name
+from jobs.precompute import RELEASE
+from jobs.whole_release import release_name
 from loaders.releases import Releases
 from loaders.servers import connect
 from settings import load_settings
@@ -36,6 +37,9 @@ class Shop:
 
     def release(self, as_of: str, cookies: int = 5_000, seed: int = 0, **more: int) -> dict[int, list[int]]:
         return write_release(self.tables, as_of, cookies, seed=seed, **more)
+
+    def delta(self, end: str, lists: dict[int, list[str]], hours: int = 1) -> None:
+        write_delta(self.tables, end, lists, hours)
 
     def name(self, as_of: str) -> str:
         """The name that the release of that instant has in the server."""
