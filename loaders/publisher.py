@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,17 @@ class Lists:
     offsets: npt.NDArray[np.integer]
     ordinals: npt.NDArray[np.integer]
     scores: npt.NDArray[np.floating]
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.integer]:
+        """Items of each list, shape (n,)."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def are_even(self) -> bool:
+        """Whether the arrays hold nothing but lists of one length, and so are matrices."""
+        length = int(self.lengths.max(initial=0))
+        return length > 0 and bool((self.lengths == length).all()) and len(self.ordinals) == length * len(self.keys)
 
 
 def plan(name: str, as_of: str, records: dict[str, int], products: int, bucket_size: int) -> Release:

@@ -87,6 +87,9 @@ def test_only_what_differs_is_written(single_shop: Shop) -> None:
     assert "changed=1  new=0" in done.stdout
     client = single_shop.releases().client
     assert len(list(client.scan_iter(f"larder:{live_of(single_shop)}:*"))) == 2  # a bucket, and the meta
+    status = single_shop.larder("status").stdout
+    assert re.search(rf"{TWO} +live delta +1 +0 +0", status)
+    assert f"live: {live_of(single_shop)}, a delta over {bare}" in status
     assert "up_to_date=" in single_shop.load(TWO, "--delta").stdout
 
 
