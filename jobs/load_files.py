@@ -49,7 +49,8 @@ class ReleaseFile:
         with system.open_input_file(path) as source:
             parquet = pq.ParquetFile(source)
             columns = [name for name in parquet.schema_arrow.names if with_scores or name != C.SCORES]
-            yield from parquet.iter_batches(rows_at_once, columns=columns)
+            # Other files are read meanwhile: threads for the columns of one would be in their way.
+            yield from parquet.iter_batches(rows_at_once, columns=columns, use_threads=False)
 
     def rows_kept(self) -> npt.NDArray[np.bool_]:
         """Which rows are written, shape (self.rows,)."""
