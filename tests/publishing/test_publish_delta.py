@@ -74,91 +74,91 @@ def test_what_changed_is_laid_over_what_is_live(shop: Shop) -> None:
     assert f"lies beneath {names[0]}, {names[1]}" in shop.larder("retire", first).stderr
 
 
-def test_only_what_differs_is_written(single_shop: Shop) -> None:
-    before = single_shop.release(FIRST, seed=1)
-    first, known = loaded(single_shop, FIRST), list(before)
-    single_shop.configure(scores="false")
-    bare = loaded(single_shop, FIRST)
+def test_only_what_differs_is_written(faulty_shop: Shop) -> None:
+    before = faulty_shop.release(FIRST, seed=1)
+    first, known = loaded(faulty_shop, FIRST), list(before)
+    faulty_shop.configure(scores="false")
+    bare = loaded(faulty_shop, FIRST)
     assert bare != first
-    single_shop.delta(ONE, {known[0]: named([1]), known[1]: named(before[known[1]])})
-    single_shop.delta(TWO, {known[0]: named(before[known[0]]), known[2]: named([2])})
-    done = single_shop.load(TWO, "--delta")
+    faulty_shop.delta(ONE, {known[0]: named([1]), known[1]: named(before[known[1]])})
+    faulty_shop.delta(TWO, {known[0]: named(before[known[0]]), known[2]: named([2])})
+    done = faulty_shop.load(TWO, "--delta")
     assert f"over={bare}" in done.stdout
     assert "changed=1  new=0" in done.stdout
-    client = single_shop.releases().client
-    assert len(list(client.scan_iter(f"larder:{live_of(single_shop)}:*"))) == 2  # a bucket, and the meta
-    status = single_shop.larder("status").stdout
+    client = faulty_shop.releases().client
+    assert len(list(client.scan_iter(f"larder:{live_of(faulty_shop)}:*"))) == 2  # a bucket, and the meta
+    status = faulty_shop.larder("status").stdout
     assert re.search(rf"{TWO} +live delta +1 +0 +0", status)
-    assert f"live: {live_of(single_shop)}, a delta over {bare}" in status
-    assert "up_to_date=" in single_shop.load(TWO, "--delta").stdout
+    assert f"live: {live_of(faulty_shop)}, a delta over {bare}" in status
+    assert "up_to_date=" in faulty_shop.load(TWO, "--delta").stdout
 
 
-def test_an_hour_without_lists_is_told_and_not_missed(single_shop: Shop) -> None:
-    before = single_shop.release(FIRST, seed=1)
+def test_an_hour_without_lists_is_told_and_not_missed(faulty_shop: Shop) -> None:
+    before = faulty_shop.release(FIRST, seed=1)
     key = next(iter(before))
-    assert "no release is live" in single_shop.load(ONE, "--delta").stdout
-    loaded(single_shop, FIRST)
-    refused = single_shop.load(ONE, "--delta")
+    assert "no release is live" in faulty_shop.load(ONE, "--delta").stdout
+    loaded(faulty_shop, FIRST)
+    refused = faulty_shop.load(ONE, "--delta")
     assert refused.returncode == 1
     assert f"larder precompute-cookies --start {FIRST} --end {ONE}" in refused.stderr
-    single_shop.delta(THREE, {key: named([1])}, hours=2)
-    assert "hours_left_out=1" in single_shop.load(THREE, "--delta").stdout
-    single_shop.delta(ONE, {key: named([2])})
-    done = single_shop.load(THREE, "--delta")
+    faulty_shop.delta(THREE, {key: named([1])}, hours=2)
+    assert "hours_left_out=1" in faulty_shop.load(THREE, "--delta").stdout
+    faulty_shop.delta(ONE, {key: named([2])})
+    done = faulty_shop.load(THREE, "--delta")
     assert "hours_left_out=0" in done.stdout
-    assert lists_by_id(single_shop, live_of(single_shop), [key]) == {key: named([1])}
+    assert lists_by_id(faulty_shop, live_of(faulty_shop), [key]) == {key: named([1])}
 
 
-def test_nothing_older_takes_the_place_of_what_is_live(single_shop: Shop) -> None:
-    before = single_shop.release(FIRST, seed=1)
-    first = loaded(single_shop, FIRST)
+def test_nothing_older_takes_the_place_of_what_is_live(faulty_shop: Shop) -> None:
+    before = faulty_shop.release(FIRST, seed=1)
+    first = loaded(faulty_shop, FIRST)
     for end in (ONE, TWO):
-        single_shop.delta(end, {next(iter(before)): named([1])})
-    delta = loaded(single_shop, TWO, "--delta")
-    refused = single_shop.load(ONE, "--delta")
+        faulty_shop.delta(end, {next(iter(before)): named([1])})
+    delta = loaded(faulty_shop, TWO, "--delta")
+    refused = faulty_shop.load(ONE, "--delta")
     assert refused.returncode == 1
     assert f"release {delta}, which is live, is as of {TWO}, later than {ONE}" in refused.stderr
-    assert live_of(single_shop) == delta
-    single_shop.release(SECOND, seed=2)
-    second = loaded(single_shop, SECOND)
-    refused = single_shop.load(FIRST)
+    assert live_of(faulty_shop) == delta
+    faulty_shop.release(SECOND, seed=2)
+    second = loaded(faulty_shop, SECOND)
+    refused = faulty_shop.load(FIRST)
     assert refused.returncode == 1
     assert f"release {second}, which is live" in refused.stderr
-    assert loaded(single_shop, FIRST, "--stay") == second
-    assert loaded(single_shop, FIRST, "--even-if-older") == first
+    assert loaded(faulty_shop, FIRST, "--stay") == second
+    assert loaded(faulty_shop, FIRST, "--even-if-older") == first
 
 
-def test_a_later_delta_does_not_keep_a_whole_release_out(single_shop: Shop) -> None:
+def test_a_later_delta_does_not_keep_a_whole_release_out(faulty_shop: Shop) -> None:
     """The day's release is made while the deltas of the hours after it go live over the release of the day before."""
-    before = single_shop.release(FIRST, seed=1)
-    loaded(single_shop, FIRST)
+    before = faulty_shop.release(FIRST, seed=1)
+    loaded(faulty_shop, FIRST)
     late = "2026-11-21T01"
-    single_shop.delta(late, {next(iter(before)): named([1])})
-    loaded(single_shop, late, "--delta")
-    single_shop.release(SECOND, seed=2)
-    second = loaded(single_shop, SECOND)
-    releases = single_shop.releases()
-    release = releases.find(loaded(single_shop, late, "--delta"))
+    faulty_shop.delta(late, {next(iter(before)): named([1])})
+    loaded(faulty_shop, late, "--delta")
+    faulty_shop.release(SECOND, seed=2)
+    second = loaded(faulty_shop, SECOND)
+    releases = faulty_shop.releases()
+    release = releases.find(loaded(faulty_shop, late, "--delta"))
     assert release is not None
     assert release.base == second
-    assert lists_by_id(single_shop, release.name, list(before)[:1]) == {next(iter(before)): named([1])}
+    assert lists_by_id(faulty_shop, release.name, list(before)[:1]) == {next(iter(before)): named([1])}
 
 
-def test_retiring_keeps_what_lies_beneath(single_shop: Shop) -> None:
-    before = single_shop.release(FIRST, seed=1)
-    single_shop.configure(keep_releases=2)
-    first = loaded(single_shop, FIRST)
+def test_retiring_keeps_what_lies_beneath(faulty_shop: Shop) -> None:
+    before = faulty_shop.release(FIRST, seed=1)
+    faulty_shop.configure(keep_releases=2)
+    first = loaded(faulty_shop, FIRST)
     deltas = []
     for end in (ONE, TWO, THREE):
-        single_shop.delta(end, {next(iter(before)): [end]})
-        deltas.append(loaded(single_shop, end, "--delta"))
-    assert [release.name for release in single_shop.releases().all()] == [first, *deltas[1:]]
-    client = single_shop.releases().client
+        faulty_shop.delta(end, {next(iter(before)): [end]})
+        deltas.append(loaded(faulty_shop, end, "--delta"))
+    assert [release.name for release in faulty_shop.releases().all()] == [first, *deltas[1:]]
+    client = faulty_shop.releases().client
     assert not list(client.scan_iter(f"larder:{deltas[0]}:*"))
-    single_shop.releases().flip(first)
-    assert single_shop.larder("retire", deltas[1]).returncode == 0
+    faulty_shop.releases().flip(first)
+    assert faulty_shop.larder("retire", deltas[1]).returncode == 0
     with pytest.raises(ReleaseError, match="lies beneath"):
-        single_shop.releases().remove(single_shop.releases().find(first))  # type: ignore[arg-type]
+        faulty_shop.releases().remove(faulty_shop.releases().find(first))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -195,28 +195,28 @@ def test_killed_amid_a_delta_nobody_sees_it(shop: Shop) -> None:
     assert shop.larder("verify").returncode == 0
 
 
-def test_a_damaged_delta_is_not_verified(single_shop: Shop) -> None:
-    before = single_shop.release(FIRST, seed=1)
-    loaded(single_shop, FIRST)
-    single_shop.delta(ONE, {key: ["new"] for key in list(before)[:40]})
-    name = loaded(single_shop, ONE, "--delta")
-    client = single_shop.releases().client
+def test_a_damaged_delta_is_not_verified(faulty_shop: Shop) -> None:
+    before = faulty_shop.release(FIRST, seed=1)
+    loaded(faulty_shop, FIRST)
+    faulty_shop.delta(ONE, {key: ["new"] for key in list(before)[:40]})
+    name = loaded(faulty_shop, ONE, "--delta")
+    client = faulty_shop.releases().client
     bucket = next(client.scan_iter(f"larder:{name}:c:*"))
     client.hdel(bucket, next(iter(client.hgetall(bucket))))
-    assert f"release {name} has 39 records of kind {COOKIES}, not 40" in single_shop.larder("verify").stderr
+    assert f"release {name} has 39 records of kind {COOKIES}, not 40" in faulty_shop.larder("verify").stderr
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
-def test_the_reader_for_node_reads_both_layers(single_shop: Shop) -> None:
+def test_the_reader_for_node_reads_both_layers(faulty_shop: Shop) -> None:
     from loaders.keys import key64
 
-    single_shop.release(FIRST, seed=1, products=5_000)
-    loaded(single_shop, FIRST)
-    single_shop.delta(ONE, {key64("1228"): ["new", *named([4_999, 0])]})
-    loaded(single_shop, ONE, "--delta")
+    faulty_shop.release(FIRST, seed=1, products=5_000)
+    loaded(faulty_shop, FIRST)
+    faulty_shop.delta(ONE, {key64("1228"): ["new", *named([4_999, 0])]})
+    loaded(faulty_shop, ONE, "--delta")
     reader = ROOT / "docs" / "readers" / "reader.mjs"
     for words, expected in ((["cookie", "1228"], ["new", *named([4_999, 0])]), (["product", "p0000003"], None)):
-        done = subprocess.run(["node", str(reader), single_shop.url, *words], capture_output=True, text=True)
+        done = subprocess.run(["node", str(reader), faulty_shop.url, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         items = json.loads(done.stdout)["items"]
         assert items == expected if expected else all(re.fullmatch(r"p\d{7}", item) for item in items)
