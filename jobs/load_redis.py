@@ -160,27 +160,52 @@ def _load_and_flip(
 def _load(
     spark: SparkSession | None, url: str, releases: Releases, content: Content, settings: Settings, lease: Lease
 ) -> None:
-    """Stages, writes, counts, compares. What a load before this one has written already is not written again."""
-    name, with_scores = content.release.name, settings.redis.scores
-    drawn = sample(content.files)
-    _require_room(releases, content, drawn, with_scores)
+    """Stages, writes, counts, compares. What a load before this one has written already is not written again, unless
+    it proves to be lost: a node of a cluster may lose lists while another keeps the note of them.
+    """
+    name, drawn = content.release.name, sample(content.files)
+    _require_room(releases, content, drawn, settings.redis.scores)
     release = publisher.stage(releases, content.release)
+    goes_on = lists_loaded(releases, name) > 0
+    while True:
+        _write(spark, url, releases, release, content, settings)
+        lease.check()
+        try:
+            _check(releases, release, drawn, len(content.ids), settings.redis.scores)
+            break
+        except ReleaseError:
+            releases.client.unlink(releases.keys.load(name))  # what is noted as loaded is not to be believed
+            if not goes_on:
+                raise
+            goes_on = False
+    releases.client.unlink(releases.keys.load(name))
+
+
+def _write(
+    spark: SparkSession | None,
+    url: str,
+    releases: Releases,
+    release: Release,
+    content: Content,
+    settings: Settings,
+) -> None:
+    """Writes the lists that are not noted as written, and the dictionary. Raises LoadError."""
     servers = run_ids(releases.client)
     with load_progress(releases, release, sum(file.rows for file in content.files)):
         _load_files(spark, url, release, content.files, settings)
     publisher.write_dictionary(releases.client, settings.redis.namespace, release, content.ids)
     if run_ids(releases.client) != servers:
         raise LoadError(f"{publisher.RESTARTED}; run it again; the live release is as it was")
-    lease.check()
-    try:
-        for kind, some in drawn.items():
-            for lists in some:
-                verifying.compare_lists(releases, release, kind, lists, with_scores)
-        publisher.complete(releases, release, len(content.ids), with_scores)
-    except ReleaseError:  # what is noted as loaded is not to be believed: the next run writes everything
-        releases.client.unlink(releases.keys.load(name))
-        raise
-    releases.client.unlink(releases.keys.load(name))
+
+
+def _check(
+    releases: Releases, release: Release, drawn: dict[str, list[Lists]], products: int, with_scores: bool
+) -> None:
+    """Compares the sample and counts all. Raises ReleaseError."""
+    for kind, some in drawn.items():
+        for lists in some:
+            verifying.compare_lists(releases, release, kind, lists, with_scores)
+    publisher.complete(releases, release, products, with_scores)
 
 
 def _require_room(releases: Releases, content: Content, drawn: dict[str, list[Lists]], with_scores: bool) -> None:

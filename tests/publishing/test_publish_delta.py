@@ -207,16 +207,16 @@ def test_a_damaged_delta_is_not_verified(faulty_shop: Shop) -> None:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
-def test_the_reader_for_node_reads_both_layers(faulty_shop: Shop) -> None:
+def test_the_reader_for_node_reads_both_layers(single_shop: Shop) -> None:
     from loaders.keys import key64
 
-    faulty_shop.release(FIRST, seed=1, products=5_000)
-    loaded(faulty_shop, FIRST)
-    faulty_shop.delta(ONE, {key64("1228"): ["new", *named([4_999, 0])]})
-    loaded(faulty_shop, ONE, "--delta")
+    single_shop.release(FIRST, seed=1, products=5_000)
+    loaded(single_shop, FIRST)
+    single_shop.delta(ONE, {key64("1228"): ["new", *named([4_999, 0])]})
+    loaded(single_shop, ONE, "--delta")
     reader = ROOT / "docs" / "readers" / "reader.mjs"
     for words, expected in ((["cookie", "1228"], ["new", *named([4_999, 0])]), (["product", "p0000003"], None)):
-        done = subprocess.run(["node", str(reader), faulty_shop.url, *words], capture_output=True, text=True)
+        done = subprocess.run(["node", str(reader), single_shop.url, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         items = json.loads(done.stdout)["items"]
         assert items == expected if expected else all(re.fullmatch(r"p\d{7}", item) for item in items)

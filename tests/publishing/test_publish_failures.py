@@ -163,7 +163,7 @@ def test_a_release_that_does_not_fit_is_refused_with_the_figures(faulty_shop: Sh
     first_live(faulty_shop)
     before, node = live_of(faulty_shop), faulty_shop.nodes()[-1]
     faulty_shop.release(SECOND, cookies=COOKIES, seed=2)
-    node.config_set("maxmemory", node.info("memory")["used_memory"] + 2**20)
+    node.config_set("maxmemory", node.info("memory")["used_memory"] + 2**18)
     refused = faulty_shop.load(SECOND)
     assert refused.returncode == 1
     assert re.search(r"takes about \d+ MiB, and the server has \d+ of \d+ MiB \(maxmemory\) in use", refused.stderr)
