@@ -1,4 +1,5 @@
-// Reads lists of formats 1 and 2 (docs/redis_format.md) straight from Redis or Valkey. Node 18 or later, no packages; one server, no cluster.
+// Reads lists of formats 1 and 2 (docs/redis_format.md) straight from Redis or Valkey. Node 18 or later, no packages;
+// one server, no cluster.
 //
 //   import { connect, LiveRelease } from "./reader.mjs";
 //   const redis = await connect({ host: "127.0.0.1", port: 6379 });
