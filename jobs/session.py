@@ -51,7 +51,6 @@ def _options(settings: Settings) -> dict[str, str]:
         # A bad value becomes null and is quarantined with its reason, instead of failing the job.
         "spark.sql.ansi.enabled": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.sql.legacy.parquet.nanosAsLong": "true",  # what pandas writes; models/events.py knows
         "spark.sql.files.openCostInBytes": "262144",  # many small files a task
         # Else listing a year of hours is a task an hour.
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "64",

@@ -33,7 +33,12 @@ class Events(Section):
         default_factory=dict, description="event column of the contract -> column of your logs"
     )
     max_lateness_hours: int = Field(168, ge=0, description="an event older than its partition by more is quarantined")
-    rows_per_file: int = Field(5_000_000, ge=1, description="an hour with more input rows is split into several files")
+    max_events_an_hour: int = Field(
+        10_000, ge=1, description="a cookie with more is a bot: set aside and counted, its events are not"
+    )
+    rows_per_file: int = Field(
+        2_000_000, ge=1, description="an hour with more input rows is split; a task holds so many in memory"
+    )
 
     @field_validator("columns")
     @classmethod

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from settings import Settings
@@ -19,6 +20,11 @@ for _name in [name for name in os.environ if name.startswith("LARDER_")]:
     del os.environ[_name]
 # A JVM that lives for a minute gains nothing from its second compiler; jobs in processes of their own have it too.
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
+
+# A first example may compile a kernel, or start a server.
+hypothesis.settings.register_profile("larder", deadline=None)
+hypothesis.settings.load_profile("larder")
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ def hour_rows(hour: int) -> list[Row]:
     draw = random.Random(hour)
     contexts = [(cookie, product, device) for cookie in range(4) for product in ("p1", "p2") for device in ("", "till")]
     return [
-        (hour, cookie, product, "north", device, 1, draw.randrange(2), 0, draw.randrange(3), 1, NOW, 0)
+        (hour, cookie, product, "north", device, 1, draw.randrange(2), 0, draw.randrange(3), 1, NOW)
         for cookie, product, device in draw.sample(contexts, 8)
     ]
 
