@@ -10,7 +10,6 @@ import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
@@ -28,6 +27,7 @@ from jobs.hour_tasks import (
 )
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
+from jobs.task_sizes import together
 from settings import Settings
 from storage import Manifest, Place, Tables
 from storage.event_rows import ROWS_A_PIECE, pieces_of
@@ -38,8 +38,6 @@ from storage.tables import plan_run
 
 JOB = "aggregate_hours"
 COUNTS, QUARANTINED, BOTS = TABLES = ("hourly_counts", "quarantine", "bots")
-MOST_TOGETHER = 256  # pieces a task: small files take their time too
-Item = TypeVar("Item")
 
 
 class CountsDoNotReconcileError(RuntimeError):
@@ -128,12 +126,12 @@ def _in_spark(
     if not pieces:
         return []
     rules = Rules(settings.events.columns, settings.events.max_lateness_hours, settings.events.max_events_an_hour)
-    tasks = _together(pieces, [piece.likely_rows for piece in pieces], ROWS_A_PIECE)
+    tasks = together(pieces, [piece.likely_rows for piece in pieces], ROWS_A_PIECE)
     places = [plan.first_place + file for plan in plans.values() for file in range(plan.files)]
     rows = [hour.likely_rows // plans[hour.hour].files for hour in hours for _ in range(plans[hour.hour].files)]
     partition_of = {
         place: number
-        for number, of_partition in enumerate(_together(places, rows, settings.events.rows_per_file))
+        for number, of_partition in enumerate(together(places, rows, settings.events.rows_per_file))
         for place in of_partition
     }
     reports = len(set(partition_of.values()))  # the last partition
@@ -145,19 +143,6 @@ def _in_spark(
         .mapPartitions(lambda parcels: count_places(parcels, plans, rules))
         .collect()
     )
-
-
-def _together(items: list[Item], rows: list[int], most: int) -> list[list[Item]]:
-    """Neighbours put together until they have about `most` rows."""
-    groups: list[list[Item]] = []
-    waiting = most
-    for item, size in zip(items, rows, strict=True):
-        if waiting + size > most or len(groups[-1]) >= MOST_TOGETHER:
-            groups.append([])
-            waiting = 0
-        groups[-1].append(item)
-        waiting += size
-    return groups
 
 
 def _unreadable(hour: EventHour, plan: HourPlan) -> Written:

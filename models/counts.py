@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from models import columns as C
 from models.events import ROW_COLUMNS, Events
-from models.hashing import xxh64
 from models.interning import interned
-from models.sorting import dealt_by_hash, sort_range, sort_records
+from models.ranges import range_of, rows_by_range
+from models.sorting import LOW_32, dealt_by_hash, sort_range, sort_records
+from models.texts import by_hash, by_text, with_used_texts
 
 PURCHASE = C.EVENT_TYPES.index("purchase")
-NARROW = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,11 @@ class HourlyCounts:
     bots: pa.Table  # BOTS: cookies with more events than any person has, none of which is counted
 
 
-def range_of(cookie_key: np.ndarray, ranges: int) -> np.ndarray:
-    """Which of `ranges` (a power of two) equal ranges of keys each key falls in, int64 [n]."""
-    if ranges == 1:
-        return np.zeros(len(cookie_key), np.int64)
-    bits = ranges.bit_length() - 1
-    return (cookie_key >> (64 - bits)) + (ranges >> 1)
-
-
 def dealt(events: Events, ranges: int) -> list[tuple[int, Events]]:
     """The events of each range of cookie keys that has any."""
     if ranges == 1:
         return [(0, events)] if len(events) else []
-    order, starts = _dealt_rows(range_of(events.cookie_key, ranges), ranges)
+    order, starts = rows_by_range(range_of(events.cookie_key, ranges), ranges)
     ordered = events.take(order)
     spans = zip(range(ranges), starts[:-1], starts[1:], strict=True)
     return [(number, ordered.take(slice(start, end))) for number, start, end in spans if start < end]
@@ -52,7 +44,7 @@ def packed(events: Events) -> bytes:
     columns = {name: getattr(events, name) for name in ("cookie_key", "ts", "event_type", "quantity", "event_key")}
     arrays = {name: pa.array(values) for name, values in columns.items() if values is not None}
     for name in ("product", "location", "device"):
-        arrays[name] = _with_used_texts(getattr(events, name), getattr(events, f"{name}s"))
+        arrays[name] = with_used_texts(getattr(events, name), getattr(events, f"{name}s"))
     batch = pa.record_batch(arrays)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as stream:
@@ -93,9 +85,9 @@ def hourly_counts(events: Events, hour: int, max_events: int) -> HourlyCounts:
     Of events of one cookie with the same event_id the earliest counts. A cookie with more than `max_events` events,
     duplicates included, is a bot.
     """
-    product, products = _by_hash(events.product, events.products)
-    location, locations = _by_text(events.location, events.locations)
-    device, devices = _by_text(events.device, events.devices)
+    product, products = by_hash(events.product, events.products)
+    location, locations = by_text(events.location, events.locations)
+    device, devices = by_text(events.device, events.devices)
     context, contexts = _contexts(location, device, max(1, len(devices)))
     with_ids = events.event_key is not None
     ids = events.event_key if events.event_key is not None else np.zeros(0, np.int64)
@@ -109,9 +101,9 @@ def hourly_counts(events: Events, hour: int, max_events: int) -> HourlyCounts:
         {
             C.HOUR: np.full(groups, hour, np.int32),
             C.COOKIE_KEY: records[:, KEY],
-            C.PRODUCT_ID: _with_used_texts(records[:, DETAIL] >> 32, products),
-            C.LOCATION: _with_used_texts(found_context // max(1, len(devices)), locations),
-            C.DEVICE: _with_used_texts(found_context % max(1, len(devices)), devices),
+            C.PRODUCT_ID: with_used_texts(records[:, DETAIL] >> 32, products),
+            C.LOCATION: with_used_texts(found_context // max(1, len(devices)), locations),
+            C.DEVICE: with_used_texts(found_context % max(1, len(devices)), devices),
             **{C.COUNT_OF_TYPE[name]: counts[:, place] for place, name in enumerate(C.EVENT_TYPES)},
             C.QUANTITY: counts[:, UNITS],
             C.LAST_TS: pa.array(records[:, TS], pa.timestamp("us", "UTC")),
@@ -120,12 +112,6 @@ def hourly_counts(events: Events, hour: int, max_events: int) -> HourlyCounts:
     bot_table = pa.table({C.HOUR: np.full(len(bots), hour, np.int32), C.COOKIE_KEY: bots[:, 0], C.EVENTS: bots[:, 1]})
     events_of_bots = int(bots[:, 1].sum())
     return HourlyCounts(table, len(events) - duplicates - events_of_bots, duplicates, bot_table)
-
-
-def _by_hash(codes: np.ndarray, texts: pa.StringArray) -> tuple[np.ndarray, pa.StringArray]:
-    """Codes in the order of the texts' hashes: as good as any order that follows from the texts, and cheap to find."""
-    order = np.argsort(xxh64(texts))
-    return _inverse(order)[codes], texts.take(pa.array(order))
 
 
 def _contexts(location: np.ndarray, device: np.ndarray, devices: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,47 +124,9 @@ def _contexts(location: np.ndarray, device: np.ndarray, devices: int) -> tuple[n
     return numbers, found
 
 
-def _by_text(codes: np.ndarray, texts: pa.StringArray) -> tuple[np.ndarray, pa.StringArray]:
-    order = np.argsort(np.array(texts.to_pylist(), object)) if len(texts) else np.zeros(0, np.int64)
-    return _inverse(order)[codes], texts.take(pa.array(order, pa.int64()))
-
-
-def _inverse(order: np.ndarray) -> np.ndarray:
-    ranks = np.empty(len(order), np.int32)
-    ranks[order] = np.arange(len(order), dtype=np.int32)
-    return ranks
-
-
-def _with_used_texts(codes: np.ndarray, texts: pa.StringArray) -> pa.DictionaryArray:
-    used = np.zeros(len(texts), bool)
-    used[codes] = True
-    new = np.cumsum(used, dtype=np.int32) - np.int32(1)
-    kept = texts if used.all() else texts.take(pa.array(np.flatnonzero(used)))
-    indices = new[codes]
-    narrow = indices.astype(np.int16) if len(kept) <= NARROW else indices
-    return pa.DictionaryArray.from_arrays(pa.array(narrow), kept)
-
-
-@numba.njit(cache=True, nogil=True)
-def _dealt_rows(number: np.ndarray, ranges: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers by range, in their order within each, and where each range starts."""
-    starts = np.zeros(ranges + 1, np.int64)
-    for i in range(len(number)):
-        starts[number[i] + 1] += 1
-    for r in range(ranges):
-        starts[r + 1] += starts[r]
-    order, at = np.empty(len(number), np.int64), starts.copy()
-    for i in range(len(number)):
-        order[at[number[i]]] = i
-        at[number[i]] += 1
-    return order, starts
-
-
 # An event as a row of integers, so that sorting moves it as one: a cache line at most.
 KEY, DETAIL, TS, KIND, EVENT_KEY = range(5)  # DETAIL: product << 32 | context; KIND: quantity << 2 | event type
 UNITS = 4  # after the counts of the four types
-LOW_32 = (1 << 32) - 1
-ROWS_A_SLOT = 12
 
 
 @numba.njit(cache=True, nogil=True)
@@ -193,7 +141,7 @@ def _sorted_records(
     with_ids: bool,
 ) -> np.ndarray:
     """Events as records by (KEY, DETAIL): dealt to small slots by their keys, then each slot sorted in cache."""
-    places, bounds = dealt_by_hash(cookie_key, ROWS_A_SLOT)
+    places, bounds = dealt_by_hash(cookie_key)
     records = np.empty((len(cookie_key), 5 if with_ids else 4), np.int64)
     for i in range(len(cookie_key)):
         place = places[i]

@@ -7,6 +7,8 @@ import numpy as np
 
 SHORT = 24  # up to here, insertion is faster than merging
 LONG = 64  # from here on, records are sorted by their numbers
+ROWS_A_SLOT = 12
+LOW_32 = (1 << 32) - 1
 
 
 @numba.njit(inline="always")
@@ -51,7 +53,7 @@ def sort_range(
 
 
 @numba.njit(cache=True, nogil=True)
-def dealt_by_hash(hashed: np.ndarray, rows_a_slot: int) -> tuple[np.ndarray, np.ndarray]:
+def dealt_by_hash(hashed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where each row goes when rows are dealt to slots in the order of `hashed`: a place [n], and the slots' bounds.
 
     `hashed` (int64 [n]) must be spread evenly between its least and greatest value, as hashes are.
@@ -60,7 +62,7 @@ def dealt_by_hash(hashed: np.ndarray, rows_a_slot: int) -> tuple[np.ndarray, np.
     least = hashed.min() if n else np.int64(0)
     spread = np.uint64((hashed.max() if n else np.int64(0)) - least)
     bits = 0
-    while (spread >> np.uint64(bits)) > np.uint64(max(1, n // rows_a_slot)):
+    while (spread >> np.uint64(bits)) > np.uint64(max(1, n // ROWS_A_SLOT)):
         bits += 1
     shift = np.uint64(bits)
     bounds = np.zeros(np.int64(spread >> shift) + 2, np.int64)

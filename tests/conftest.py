@@ -14,6 +14,7 @@ from settings.sections import Spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+    from spark_cluster import Cluster
 
 # A developer's own settings must not change what a test sees.
 for _name in [name for name in os.environ if name.startswith("LARDER_")]:
@@ -35,3 +36,18 @@ def spark() -> Iterator[SparkSession]:
     session = start_session("tests", Settings(spark=Spark(shuffle_partitions=4)))
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    from spark_cluster import spark_cluster
+
+    with spark_cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture
+def cluster(_cluster: Cluster) -> Cluster:
+    """A standalone cluster with two workers, whatever the test before did to it. Jobs must run in other processes."""
+    _cluster.complete()
+    return _cluster
