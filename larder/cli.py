@@ -36,6 +36,7 @@ JOBS = {
     "train-vision": "Train the vision model, data-parallel.",
     "embed-products": "Embed every picture.",
     "precompute": "Make the lists of a release.",
+    "precompute-cookies": "Make new lists for the cookies of some hours.",
     "evaluate": "Measure lists on later purchases.",
     "load-redis": "Load a release and make it live.",
 }
