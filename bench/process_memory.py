@@ -97,7 +97,7 @@ def _tree(root: int) -> dict[int, int]:
 
 
 def _role(pid: int, parent: int) -> str:
-    """The driver's Java, Python workers of Spark, the daemon that they are forked from, or the command itself; shells."""
+    """Java, Python workers of Spark, the daemon that they are forked from, the command itself, or shells."""
     line = _command_line(pid)
     if line and os.path.basename(line[0]).startswith("java"):
         return "java"
