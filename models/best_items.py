@@ -1,9 +1,8 @@
 """The best items of many users by inner product: exact, compiled, and blind to items that can't come in.
 
-Items are sorted by the length of their vectors. An inner product is at most the product of lengths (Cauchy, Schwarz), so
-once a user's n-th best score is above that for the next tile of items, the rest need not be looked at (Teflioudi,
-Gemulla, LEMP, SIGMOD 2015). Scores of a tile are one matrix product, small enough to stay in the cache until they are
-read.
+Items are sorted by the length of their vectors. An inner product is at most the product of lengths (Cauchy, Schwarz).
+So once a user's n-th best score is above that for the next tile of items, the rest need not be looked at (Teflioudi,
+Gemulla, Mykytiuk, LEMP, SIGMOD 2015). Scores of a tile are one matrix product, small enough to stay in the cache.
 """
 
 from __future__ import annotations
