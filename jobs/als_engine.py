@@ -194,6 +194,6 @@ def _write_factors(place: Place, number: int, cookies: npt.NDArray[np.int64], fa
     lists = pa.ListArray.from_arrays(offsets, pa.array(factors.reshape(-1)))
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({C.COOKIE_KEY: cookies, C.FACTORS: lists}), sink, compression="zstd")
-    data, name = sink.getvalue(), f"part-{number:06d}.parquet"
+    data, name = sink.getvalue(), f"part-{number:09d}.parquet"
     (place / name).write(data)
     return DataFile(name, len(cookies), data.size)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark import TaskContext
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
-from models import columns as C
-from models.als_blocks import AlsBlock, als_block
-from models.factors import ITEM, RATING
+from models.als_blocks import AlsBlock
 from storage import Place
 
 Array = npt.NDArray[np.generic]
@@ -76,35 +71,4 @@ class UserBlocks:
         remove(self._file(f"users-{iteration:03d}", block))
 
     def _file(self, name: str, block: int) -> Place:
-        return self.place / f"{name}-{block:06d}.arrow"
-
-
-def user_blocks(ratings: DataFrame, place: Place, blocks: int, alpha: float) -> UserBlocks:
-    """Interactions of COOKIE_KEY, ITEM (a number), RATING, unique in the first two, as files by blocks of users.
-
-    Those that an earlier run finished are taken as they are.
-    """
-    done = place / "blocks.arrow"
-    if not done.exists():
-        write_arrays(done, {"numbers": np.array(_write_blocks(ratings, place, blocks, alpha), np.int64)})
-    return UserBlocks(place, tuple(read_arrays(done)["numbers"].tolist()))
-
-
-def _write_blocks(ratings: DataFrame, place: Place, blocks: int, alpha: float) -> list[int]:
-    """Returns the numbers of the blocks that have any users."""
-    written = UserBlocks(place, ())
-    schema = pa.schema([(C.COOKIE_KEY, pa.int64()), (ITEM, pa.int32()), (RATING, pa.float32())])
-
-    def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        task = TaskContext.get()
-        assert task is not None
-        rows = pa.Table.from_batches(batches, schema)
-        if len(rows):
-            weights = rows[RATING].to_numpy() * np.float32(alpha)
-            block = als_block(rows[C.COOKIE_KEY].to_numpy(), rows[ITEM].to_numpy(), weights)
-            written.write_interactions(task.partitionId(), block)
-            yield pa.record_batch([pa.array([task.partitionId()])], names=["block"])
-
-    rows = ratings.select(C.COOKIE_KEY, F.col(ITEM).cast("int").alias(ITEM), F.col(RATING).cast("float").alias(RATING))
-    found = rows.repartition(blocks, C.COOKIE_KEY).mapInArrow(write, "block long").collect()
-    return sorted(row.block for row in found)
+        return self.place / f"{name}-{block:09d}.arrow"

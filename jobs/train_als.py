@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.als_factors import train
+from jobs.als_interactions import Interactions
 from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
 from jobs.report import StageReport, stage
 from jobs.roll_up import INTERACTIONS, decay_of
@@ -48,9 +49,8 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         planned = [_plan(table, interactions, settings) for table in (USER_FACTORS, ITEM_FACTORS)]
         report.rows_in = interactions.rows
         if not all(tables.is_current(plan) for plan in planned):
-            ratings = _ratings(spark, tables, interactions, arguments.as_of)
             train_with = _train if settings.als.engine == "larder" else _train_with_mllib
-            for manifest in train_with(tables, planned, ratings, report):
+            for manifest in train_with(spark, tables, planned, interactions, arguments.as_of, report):
                 tables.publish(manifest)
         else:
             report.details["up_to_date"] = True
@@ -83,7 +83,9 @@ def _ratings(spark: SparkSession, tables: Tables, interactions: Manifest, as_of:
     return frame.select(C.COOKIE_KEY, C.PRODUCT_ID, strength.cast("float").alias(RATING))
 
 
-def _train(tables: Tables, planned: list[Manifest], ratings: DataFrame, report: StageReport) -> list[Manifest]:
+def _train(
+    spark: SparkSession, tables: Tables, planned: list[Manifest], source: Manifest, as_of: int, report: StageReport
+) -> list[Manifest]:
     parameters = parameters_of(planned[0].parameters)
 
     def on_iteration(number: int) -> None:
@@ -91,13 +93,15 @@ def _train(tables: Tables, planned: list[Manifest], ratings: DataFrame, report: 
 
     places = [tables.run_place(plan) for plan in planned]
     scratch = tables.place(SCRATCH) / planned[0].run
-    files = train(ratings, parameters, scratch, places[0], places[1], on_iteration)
+    interactions = Interactions(tables.uris([source]), decay_of(source).factor(as_of) * parameters.alpha)
+    files = train(spark, interactions, parameters, scratch, places[0], places[1], on_iteration)
     return [replace(plan, files=some) for plan, some in zip(planned, files, strict=True)]
 
 
 def _train_with_mllib(
-    tables: Tables, planned: list[Manifest], ratings: DataFrame, report: StageReport
+    spark: SparkSession, tables: Tables, planned: list[Manifest], source: Manifest, as_of: int, report: StageReport
 ) -> list[Manifest]:
+    ratings = _ratings(spark, tables, source, as_of)
     users, items = trained_factors(ratings, parameters_of(planned[0].parameters))
     return [
         write_frame(tables, planned[0], users, USER_FACTORS_SCHEMA, FILES, [C.COOKIE_KEY]),

@@ -35,9 +35,10 @@ class AlsBlock:
 
 def als_block(cookies: npt.NDArray[np.int64], items: npt.NDArray[np.int32], weights: Floats) -> AlsBlock:
     """A block of interactions (k,), each pair of cookie and item once. Their order does not matter."""
+    order = np.lexsort((items, cookies))
+    cookies, items, weights = cookies[order], items[order], weights[order]
     known, users = np.unique(cookies, return_inverse=True)
-    order = np.lexsort((items, users))
-    users, items, weights = users[order].astype(np.int32), items[order], weights[order]
+    users = users.astype(np.int32)
     offsets = np.searchsorted(users, np.arange(len(known) + 1))
     by_item = np.argsort(items, kind="stable")
     listed, starts = np.unique(items[by_item], return_index=True)
@@ -51,3 +52,11 @@ def als_block(cookies: npt.NDArray[np.int64], items: npt.NDArray[np.int32], weig
         users=users[by_item],
         item_weights=weights[by_item],
     )
+
+
+def cuts_between(cookies: npt.NDArray[np.int64], most: int) -> list[tuple[int, int]]:
+    """Stretches of about `most` rows of `cookies` (k,), rising, that end where a cookie ends."""
+    starts = np.append(np.flatnonzero(np.diff(cookies, prepend=cookies[:1] - 1)), len(cookies))
+    wanted = np.arange(0, len(cookies), most)
+    edges = np.unique(np.append(starts[np.searchsorted(starts, wanted)], len(cookies)))
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))

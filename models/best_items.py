@@ -119,7 +119,12 @@ class BestItems:
         self.places[order] = np.arange(len(order))
 
     def of(
-        self, users: Floats, offsets: npt.NDArray[np.int64], owned: Ints, extra: Floats | None, n: int
+        self,
+        users: Floats,
+        offsets: npt.NDArray[np.integer],
+        owned: npt.NDArray[np.integer],
+        extra: Floats | None,
+        n: int,
     ) -> tuple[Ints, Floats]:
         """The n best items of users (m, d), best first, ties to the lower number; and their scores, (m, n).
 
