@@ -25,7 +25,7 @@ class EventFile:
     read."""
 
     uri: str
-    identity: str  # changes whenever the content may have: name, size and time of change
+    identity: str  # changes whenever the content may have: name, size, and ETag or time of change
     bytes: int = 0
     modified_ns: int = 0  # since 1970
     row_groups: tuple[int, ...] | None = None
@@ -76,16 +76,18 @@ def find_hours(
 
     def look(hour: int) -> EventHour:
         folder = events / partition_of(hour)
-        found = [(info.path[len(folder.path) :].lstrip("/"), info) for info in folder.files()]
-        files = tuple(_describe(folder, name, info, event_format) for name, info in found)
+        found = folder.files()
+        versions = folder.versions(found) if found else {}
+        files = tuple(_describe(folder, info, versions[info.path], event_format) for info in found)
         return EventHour(hour, files, bool(success_file) and (folder / success_file).exists())
 
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(look, hours))
 
 
-def _describe(folder: Place, name: str, info: fs.FileInfo, event_format: str) -> EventFile:
-    found = EventFile((folder / name).uri, f"{name}:{info.size}:{info.mtime_ns}", info.size, info.mtime_ns or 0)
+def _describe(folder: Place, info: fs.FileInfo, version: str, event_format: str) -> EventFile:
+    name = info.path[len(folder.path) :].lstrip("/")
+    found = EventFile((folder / name).uri, f"{name}:{info.size}:{version}", info.size, info.mtime_ns or 0)
     if event_format == "json":
         return found
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,12 +58,10 @@ class Place:
         shown = (f for f in found if f.type == fs.FileType.File and not _is_hidden(f.path[len(path) :]))
         return sorted(shown, key=lambda f: f.path)
 
-    def versions(self) -> dict[str, str]:
-        """By path of `files()`, what changes whenever the content may have: the ETag on S3, else the time of change."""
-        if self.uri.partition("://")[0] in SCHEMES:
-            of_path = etags(self.path)
-            return {info.path: of_path[info.path] for info in self.files() if info.path in of_path}
-        return {info.path: str(info.mtime_ns) for info in self.files()}
+    def versions(self, files: Iterable[fs.FileInfo]) -> dict[str, str]:
+        """By path, what changes whenever a file's content may have: the ETag on S3, else the time of change."""
+        of_path = etags(self.path) if self.uri.partition("://")[0] in SCHEMES else {}
+        return {info.path: of_path.get(info.path, str(info.mtime_ns)) for info in files}
 
     def folders(self) -> list[str]:
         """Names of the folders directly in it, sorted; none if it is not there."""
