@@ -11,14 +11,15 @@ import json
 import random
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
+from typing import NamedTuple
 
 import redis
 
 from bench.lookup_release import DEVICES, LOCATIONS, cookie_id, product_id, write_lookup_release
-from bench.lookup_servers import KEY, fastapi, floor, ours, resident_megabytes
+from bench.lookup_servers import KEY, fastapi, floor, ours, processor_seconds, resident_megabytes
 from bench.outcome import outcome
 from bench.wrk import Load, drive, find_wrk, write_requests
 from loaders.embedded import embedded_server
@@ -30,6 +31,14 @@ WARM_SECONDS = 2
 SOAK_RATE = 11_600
 PATH = "/v1/recommendations"
 ALL_ON = ""
+HEADERS = {"X-API-Key": KEY}
+
+
+class Measured(NamedTuple):
+    """One case: what wrk saw, and the processor time that the server took a request, in microseconds."""
+
+    load: Load
+    microseconds: float
 
 
 def main() -> None:
@@ -54,12 +63,13 @@ def main() -> None:
             "floor": stack.enter_context(floor(port)),
             "fastapi_redis_py": stack.enter_context(fastapi(port)),
         }
-        cases = {name: (url, questions["peers" if name != "ours" else "known"]) for name, (url, _) in served.items()}
-        cases |= {name: (served["ours"][0], questions[name]) for name in ("mix", "batch")}
+        cases = {name: (*each, questions["peers" if name != "ours" else "known"]) for name, each in served.items()}
+        cases |= {name: (*served["ours"], questions[name]) for name in ("mix", "batch")}
         found = _measured(cases, arguments.rounds, arguments.seconds)
         soak = _soak(*served["ours"], questions["mix"], arguments.soak) if arguments.soak else {}
-    rates = {name: load.rate for name, load in found.items()}
-    latencies = {name: {"p50": load.p50, "p99": load.p99, "p999": load.p999} for name, load in found.items()}
+    loads = {name: each.load for name, each in found.items()}
+    rates = {name: load.rate for name, load in loads.items()}
+    latencies = {name: {"p50": load.p50, "p99": load.p99, "p999": load.p999} for name, load in loads.items()}
     print(
         outcome(
             "lookup",
@@ -69,7 +79,8 @@ def main() -> None:
             milliseconds=latencies,
             mix=round(rates["mix"]),
             batch_answers=round(rates["batch"] * BATCH),
-            failed=sum(load.refused + load.broken for load in found.values()),
+            processor_microseconds={name: round(each.microseconds, 1) for name, each in found.items()},
+            failed=sum(load.refused + load.broken for load in loads.values()),
             cookies=int(arguments.cookies),
             **soak,
         )
@@ -82,7 +93,7 @@ def _write_questions(work: Path, cookies: int, products: int, seed: int = 0) -> 
     known = [cookie_id(draw.randrange(cookies)) for _ in range(QUESTIONS)]
     mix = [_visitor(draw, cookies, products) for _ in range(QUESTIONS)]
     batches = [[_visitor(draw, cookies, products) for _ in range(BATCH)] for _ in range(BATCHES)]
-    cases = {
+    cases: dict[str, list[tuple[str, ...]]] = {
         "peers": [("GET", f"/r/{cookie}") for cookie in known],
         "known": [("GET", f"{PATH}?cookie={cookie}") for cookie in known],
         "mix": [("GET", f"{PATH}?{'&'.join(f'{name}={value}' for name, value in each.items())}") for each in mix],
@@ -103,27 +114,24 @@ def _visitor(draw: random.Random, cookies: int, products: int) -> dict[str, str]
     return asked
 
 
-def _measured(cases: dict[str, tuple[str, Path]], rounds: int, seconds: float) -> dict[str, Load]:
+def _measured(cases: Mapping[str, tuple[str, int, Path]], rounds: int, seconds: float) -> dict[str, Measured]:
     """The median round of each case, by rate."""
-    found: dict[str, list[Load]] = {name: [] for name in cases}
+    found: dict[str, list[Measured]] = {name: [] for name in cases}
     for number in range(rounds):
-        for name, (url, requests) in cases.items():
+        for name, (url, pid, requests) in cases.items():
             if number == 0:
-                drive(url, requests, WARM_SECONDS, headers={"X-API-Key": KEY})
-            load = drive(url, requests, seconds, headers={"X-API-Key": KEY})
-            found[name].append(load)
-            print(_line(name, load), flush=True)
-    return {name: min(loads, key=lambda load: abs(load.rate - _middle(loads))) for name, loads in found.items()}
-
-
-def _middle(loads: list[Load]) -> float:
-    return median(load.rate for load in loads)
+                drive(url, requests, WARM_SECONDS, headers=HEADERS)
+            before = processor_seconds(pid)
+            load = drive(url, requests, seconds, headers=HEADERS)
+            found[name].append(Measured(load, 1e6 * (processor_seconds(pid) - before) / load.requests))
+            print(f"{_line(name, load)}   {found[name][-1].microseconds:6.1f} us of processor", flush=True)
+    return {name: sorted(each, key=lambda one: one.load.rate)[len(each) // 2] for name, each in found.items()}
 
 
 def _soak(url: str, pid: int, requests: Path, seconds: float) -> dict[str, object]:
     """Holds the rate of a billion requests a day, and watches memory."""
     before, began = resident_megabytes(pid), time.monotonic()
-    load = drive(url, requests, seconds, rate=SOAK_RATE, headers={"X-API-Key": KEY})
+    load = drive(url, requests, seconds, rate=SOAK_RATE, headers=HEADERS)
     memory = [round(before), round(resident_megabytes(pid))]
     print(_line("soak", load), f"memory {memory} MB, {time.monotonic() - began:.0f} s", flush=True)
     return {"soak": {"rate": round(load.rate), **load._asdict(), "megabytes": memory}}

@@ -17,5 +17,5 @@ server = redis.asyncio.Redis(port=int(os.environ["REDIS_PORT"]))
 @app.get("/r/{cookie}")
 async def recommend(cookie: str) -> dict[str, Any]:
     """The first ten numbers of the cookie's list."""
-    value = await server.get(f"rec:{cookie}")
+    value: Any = await server.get(f"rec:{cookie}")
     return {"cookie": cookie, "items": list(unpack(value)[:10]) if value else []}

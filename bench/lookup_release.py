@@ -30,7 +30,7 @@ def product_id(number: int) -> str:
 
 
 def write_lookup_release(client: redis.Redis, cookies: int, products: int, seed: int = 0) -> None:
-    """`cookies` lists of 30 products by Zipf's law, as many similar lists as products, and a list a location and device.
+    """`cookies` lists of 30 products by Zipf's law, a similar list a product, and a generic one a location and device.
 
     For the peers a key `rec:COOKIE` holds the 30 ordinals as unsigned 32-bit integers.
     """
@@ -84,4 +84,6 @@ def _write_for_peers(client: redis.Redis, ordinals: np.ndarray) -> None:
 
 def _zipf(random: np.random.Generator, rows: int, products: int) -> np.ndarray:
     """Distinct-enough ordinals, shape (rows, ITEMS): the inverse of the density's integral, of uniform numbers."""
-    return np.minimum(np.float32(products) ** random.random((rows, ITEMS), np.float32) - 1, products - 1).astype(np.int64)
+    return np.minimum(np.float32(products) ** random.random((rows, ITEMS), np.float32) - 1, products - 1).astype(
+        np.int64
+    )

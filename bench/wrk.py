@@ -35,7 +35,9 @@ def find_wrk() -> str:
     """The path of wrk. Exits with the remedy where there is none."""
     found = shutil.which("wrk")
     if found is None:
-        raise SystemExit("this bench needs wrk; install it (Debian, Ubuntu: apt-get install wrk; macOS: brew install wrk)")
+        raise SystemExit(
+            "this bench needs wrk; install it (Debian, Ubuntu: apt-get install wrk; macOS: brew install wrk)"
+        )
     return found
 
 
@@ -47,7 +49,7 @@ def drive(
     rate: int = 0,
     headers: Mapping[str, str] | None = None,
 ) -> Load:
-    """Sends lines of `requests` (see wrk.lua) at random from one thread; `rate` a second, 0: as fast as answers come."""
+    """Sends lines of `requests` (see wrk.lua) at random from one thread; `rate` a second, 0: as fast as it goes."""
     words = [find_wrk(), "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "10s", "-s", str(SCRIPT)]
     for name, value in (headers or {}).items():
         words += ["-H", f"{name}: {value}"]

@@ -50,9 +50,9 @@ class RedisLink:
             return f"no reply within {self.deadline:g} s"
         return self._problem
 
-    def send(self, commands: bytes, count: int) -> asyncio.Future[Replies] | str:
+    def send(self, commands: bytes, count: int, seconds: float | None = None) -> asyncio.Future[Replies] | str:
         """See Wire.send; the reason `redis_down` where there is no connection."""
-        return self._wire.send(commands, count) if self._wire is not None else REDIS_DOWN
+        return self._wire.send(commands, count, seconds) if self._wire is not None else REDIS_DOWN
 
     async def tried(self) -> None:
         """Waits for the first attempt to connect, whatever comes of it."""

@@ -9,7 +9,8 @@ import time
 
 from loaders.keys import Keys
 from lookup.link import RedisLink
-from lookup.release import ReadError, Release, ReleaseError, load_release, read, read_meta
+from lookup.reading import ReadError, read
+from lookup.release import Release, ReleaseError, load_release, read_meta
 from lookup.wire import command
 
 # A release that was refused is tried again no sooner, unless the pointer or its meta changes.

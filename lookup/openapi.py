@@ -8,6 +8,7 @@ from lookup.generic import LEVELS
 from lookup.questions import MAX_ID_BYTES
 from lookup.reasons import MEANINGS
 from lookup.routing import ROUTES, STATUSES
+from lookup.scenes import DEFAULT, scenes_from
 from settings.sections import Lookup
 
 Json = dict[str, Any]
@@ -42,8 +43,12 @@ ERROR_CODES = (
     "no_release",
     "not_found",
     "repeated_parameter",
+    "overloaded",
+    "rate_limited",
     "too_many_products",
+    "unauthorised",
     "unknown_parameter",
+    "unknown_scene",
 )
 RETRY_AFTER: Json = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 1}}}
 REQUEST_ID: Json = {
@@ -93,6 +98,15 @@ def _recommendations(limits: Lookup) -> Json:
                 "schema": {"type": "array", "maxItems": limits.max_products, "items": _id()},
                 "example": ["milk"],
             },
+            {
+                "name": "exclude",
+                "in": "query",
+                "required": False,
+                "description": "a product not to be shown, such as one of the basket; may be repeated",
+                "style": "form",
+                "explode": True,
+                "schema": {"type": "array", "maxItems": limits.max_exclude, "items": _id()},
+            },
             _parameter("location", "where the visitor is"),
             _parameter("device", "what the visitor uses"),
             {
@@ -102,12 +116,26 @@ def _recommendations(limits: Lookup) -> Json:
                 "description": "products wanted",
                 "schema": _n(limits),
             },
+            {
+                "name": "scene",
+                "in": "query",
+                "required": False,
+                "description": "the place of the site that asks",
+                "schema": _scene(limits),
+            },
+            {
+                "name": "explain",
+                "in": "query",
+                "required": False,
+                "description": "1: say how the answer came about",
+                "schema": {"enum": ["0", "1"]},
+            },
             REQUEST_ID,
         ],
         "responses": {
             "200": _content("The answer", "Answer", ANSWER_EXAMPLE),
             "400": _content("A parameter does not fit", "Error", ERROR_EXAMPLE),
-            "503": _no_release("Error"),
+            **_refusals(),
         },
     }
 
@@ -128,7 +156,7 @@ def _batch() -> Json:
             "400": _content("The body is no batch", "Error", ERROR_EXAMPLE),
             "408": _content("The body did not arrive in time", "Error", None),
             "413": _content("The body is too large", "Error", None),
-            "503": _no_release("Error"),
+            **_refusals(),
         },
     }
 
@@ -193,6 +221,9 @@ def _schemas(limits: Lookup) -> Json:
             location=text,
             device=text,
             n={**_n(limits), "type": ["integer", "null"]},
+            exclude={"oneOf": [text, {"type": "array", "items": text}]},
+            scene={**_scene(limits), "enum": [None, *_scene(limits)["enum"]]},
+            explain={"type": ["boolean", "null"]},
         ),
         "Batch": _closed(
             ["requests"],
@@ -228,7 +259,7 @@ def _schemas(limits: Lookup) -> Json:
             request_id={"type": "string"},
             routes={
                 "type": "array",
-                "minItems": len(ROUTES),
+                "minItems": 1,
                 "maxItems": len(ROUTES),
                 "items": _ref("Route"),
             },
@@ -294,5 +325,18 @@ def _content(description: str, schema: str, example: Json | None) -> Json:
     return {"description": description, "content": {"application/json": media}}
 
 
+def _scene(limits: Lookup) -> Json:
+    return {"enum": list(scenes_from(limits)), "default": DEFAULT}
+
+
+def _refusals() -> Json:
+    slow = {**_content("The key's questions a second are used up", "Error", None), "headers": RETRY_AFTER}
+    return {
+        "401": _content("No key, or none that is known", "Error", None),
+        "429": slow,
+        "503": _no_release("Error"),
+    }
+
+
 def _no_release(schema: str) -> Json:
-    return {**_content("No release is loaded yet", schema, None), "headers": RETRY_AFTER}
+    return {**_content("No release is loaded yet, or too many requests wait", schema, None), "headers": RETRY_AFTER}

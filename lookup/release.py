@@ -8,25 +8,20 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-import hiredis
-
-from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary
-from loaders.keys import CONTEXTS, FORMAT, KINDS, Keys, key64
+from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary, field_width
+from loaders.keys import CONTEXTS, FORMAT, KINDS, Keys
 from lookup.generic import EVERYBODY, GenericLists
 from lookup.link import RedisLink
-from lookup.reasons import MEANINGS
+from lookup.reading import read
 from lookup.rendering import encode_text
 from lookup.wire import command
 
 BUCKETS_A_READ = 16
+HGET = b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 
 
 class ReleaseError(ValueError):
     """The release cannot be served; the message says why."""
-
-
-class ReadError(ConnectionError):
-    """Redis did not give what was asked for; the same read may work later."""
 
 
 class Meta(NamedTuple):
@@ -43,32 +38,33 @@ class Meta(NamedTuple):
 class Release:
     """One release, immutable but for the generic lists learned while it is served.
 
-    `names` holds the product ids by ordinal as JSON strings, ready for an answer.
+    `names` holds the product ids by ordinal as JSON strings, ready for an answer. A snapshot has generic lists alone.
     """
 
-    def __init__(self, meta: Meta, keys: Keys, names: list[bytes], generic: GenericLists) -> None:
+    def __init__(
+        self, meta: Meta, keys: Keys, names: list[bytes], generic: GenericLists, is_snapshot: bool = False
+    ) -> None:
+        self.is_snapshot = is_snapshot
         self.name = meta.release
         self.name_json = encode_text(meta.release)
         self.as_of = meta.as_of.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
         self.as_of_seconds = int(meta.as_of.timestamp())
         self.names = names
         self.generic = generic
-        self._buckets = meta.buckets
-        self._prefixes = _prefixes(keys, meta.release)
+        self._places = {kind: _place(keys, meta, kind) for kind in KINDS}
 
-    def ask(self, kind: str, text: str) -> bytes:
-        """The command that reads the record of an id."""
-        return self.ask_key(kind, key64(text))
-
-    def ask_key(self, kind: str, key: int) -> bytes:
-        """The command that reads the record of a 64-bit key."""
-        bucket, field = bucket_and_field(key, self._buckets[kind])
-        name = b"%b%x" % (self._prefixes[kind], bucket)
-        return b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(field), field)
+    def ask(self, kind: str, key: int) -> bytes:
+        """The command that reads the record of a 64-bit key (key64 of an id)."""
+        buckets, width, prefix = self._places[kind]
+        quotient, bucket = divmod(key, buckets)
+        name = b"%b%x" % (prefix, bucket)
+        return HGET % (len(name), name, width, quotient.to_bytes(width, "big"))
 
 
-def _prefixes(keys: Keys, release: str) -> dict[str, bytes]:
-    return {kind: keys.bucket(release, kind, 0)[:-1] for kind in KINDS}
+def _place(keys: Keys, meta: Meta, kind: str) -> tuple[int, int, bytes]:
+    """Number of buckets, bytes of a field, and what a bucket's key begins with: bucket_and_field in advance."""
+    buckets = meta.buckets[kind]
+    return buckets, field_width(buckets), keys.bucket(meta.release, kind, 0)[:-1]
 
 
 def read_meta(raw: bytes, release: str) -> Meta:
@@ -112,18 +108,6 @@ async def load_release(link: RedisLink, keys: Keys, meta: Meta, bound: int) -> R
     records = await (_read_generic if complete else _read_everybody)(link, keys, meta)
     generic = GenericLists(records, meta.products, complete, bound)
     return Release(meta, keys, names, generic)
-
-
-async def read(link: RedisLink, commands: list[bytes]) -> list[Any]:
-    """The replies to several commands. Raises ReadError where there is none, or an error among them."""
-    sent = link.send(b"".join(commands), len(commands))
-    replies = sent if isinstance(sent, str) else await sent
-    if isinstance(replies, str):
-        raise ReadError(f"the live release cannot be looked up: {MEANINGS[replies]}")
-    for reply in replies:
-        if isinstance(reply, hiredis.ReplyError):
-            raise ReadError(f"the live release cannot be looked up: Redis says {reply}")
-    return replies
 
 
 async def _read_names(link: RedisLink, keys: Keys, meta: Meta) -> list[bytes]:
