@@ -9,6 +9,7 @@ import os
 import random
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -59,8 +60,9 @@ class LookupApp:
         self._background = RedisLink(address, BACKGROUND_SECONDS, "larder-lookup-release")
         keys = Keys(settings.redis.namespace)
         pause, bound = self._limits.pointer_seconds, self._limits.generic_lists
-        self._live = LiveRelease(self._background, keys, pause, bound)
-        self._masks = Masks(self._background, keys, self._limits.mask_seconds)
+        snapshot = Path(self._limits.snapshot) if self._limits.snapshot else None
+        self._live = LiveRelease(self._background, keys, pause, bound, snapshot)
+        self._masks = Masks(self._background, keys, self._limits.mask_seconds, snapshot)
         self._metrics = Metrics()
         self._delay = Delay()
         self._admission = Admission(self._limits, self._delay)

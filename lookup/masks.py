@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from itertools import islice
+from pathlib import Path
 
 from loaders.keys import Keys
 from lookup.link import RedisLink
 from lookup.reading import ReadError, read
 from lookup.rendering import encode_text
+from lookup.snapshot import SnapshotError, load_masks, save_masks
 from lookup.wire import command
 
 # Names encoded between two turns of the event loop.
@@ -21,17 +23,19 @@ log = logging.getLogger("larder.lookup")
 class Masks:
     """`names` are the masked products as an answer would name them. `follow` must be a task."""
 
-    def __init__(self, link: RedisLink, keys: Keys, pause: float) -> None:
-        """`pause` in seconds between two looks."""
+    def __init__(self, link: RedisLink, keys: Keys, pause: float, folder: Path | None = None) -> None:
+        """`pause` in seconds between two looks; `folder` of the snapshot."""
         self.names: frozenset[bytes] = frozenset()
         self.problem = ""
         self._link = link
         self._key = keys.masks
         self._pause = pause
+        self._folder = folder
         self._version: bytes | None = None
 
     async def follow(self) -> None:
         """Looks until cancelled. What is known stays where Redis does not reply."""
+        self._restore()
         while True:
             try:
                 await self.look()
@@ -57,6 +61,23 @@ class Masks:
             names += map(encode_text, some)
             await asyncio.sleep(0)
         self.names, self._version = frozenset(names), version
+        self._save()
+
+    def _save(self) -> None:
+        if self._folder is None:
+            return
+        try:
+            save_masks(self.names, self._folder)
+        except OSError as error:
+            log.warning("the snapshot of the masks could not be written: %s", error)
+
+    def _restore(self) -> None:
+        if self._folder is None:
+            return
+        try:
+            self.names = load_masks(self._folder)
+        except SnapshotError as error:
+            log.warning("%s", error)
 
 
 def seen_command(keys: Keys) -> bytes:

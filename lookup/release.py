@@ -33,6 +33,7 @@ class Meta(NamedTuple):
     generic_lists: int
     products: int
     chunk: int
+    scored: bool = True
 
 
 class Release:
@@ -49,6 +50,7 @@ class Release:
         self.name_json = encode_text(meta.release)
         self.as_of = meta.as_of.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
         self.as_of_seconds = int(meta.as_of.timestamp())
+        self.scored = meta.scored
         self.names = names
         self.generic = generic
         self._places = {kind: _place(keys, meta, kind) for kind in KINDS}
@@ -80,6 +82,7 @@ def read_meta(raw: bytes, release: str) -> Meta:
             generic_lists=_whole(meta["records"][CONTEXTS], 0),
             products=_whole(meta["products"], 0),
             chunk=_whole(meta["chunk"], 1),
+            scored=bool(meta.get("scores", True)),
         )
     except ReleaseError:
         raise
