@@ -30,7 +30,14 @@ BATCH = 100
 WARM_SECONDS = 2
 SOAK_RATE = 11_600
 PATH = "/v1/recommendations"
-ALL_ON = ""
+ALL_ON = """
+seen = true
+journey = "journey"
+snapshot = "snapshot"
+[lookup.api_keys]
+bench = "{key}"
+spare = "another-key-0123456789"
+"""
 HEADERS = {"X-API-Key": KEY}
 
 
@@ -59,7 +66,7 @@ def main() -> None:
         questions = _write_questions(work, int(arguments.cookies), int(arguments.products))
         write_lookup_release(client, int(arguments.cookies), int(arguments.products))
         served = {
-            "ours": stack.enter_context(ours(work, url, ALL_ON)),
+            "ours": stack.enter_context(ours(work, url, ALL_ON.format(key=KEY))),
             "floor": stack.enter_context(floor(port)),
             "fastapi_redis_py": stack.enter_context(fastapi(port)),
         }

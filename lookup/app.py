@@ -20,6 +20,7 @@ from lookup.address import parse_address
 from lookup.admission import HEADER, Admission, Delay
 from lookup.answering import Answering, Asked
 from lookup.bodies import read_body
+from lookup.journal import Journal
 from lookup.link import RedisLink
 from lookup.live import LiveRelease
 from lookup.masks import Masks
@@ -71,6 +72,10 @@ class LookupApp:
         # A seed of its own, because forked workers would otherwise draw the same request ids.
         self._random_bits = random.Random(os.urandom(32)).getrandbits
         self._openapi = to_json(document(self._limits))
+        journey = self._limits.journey
+        self._journal = (
+            Journal(Path(journey), self._limits.journey_answers, self._limits.journey_seconds) if journey else None
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._paths: dict[str, tuple[str, str, Handler]] = {
             "/v1/recommendations": ("recommendations", "GET", self._recommend),
@@ -85,6 +90,8 @@ class LookupApp:
         """Starts what runs beside the requests; nothing waits for Redis here."""
         runs = [self._lookups.run(), self._background.run(), self._live.follow()]
         runs += [self._masks.follow(), self._delay.watch()]
+        if self._journal is not None:
+            runs.append(self._journal.run())
         if self._shared is not None:
             runs.append(self._share_counters(self._shared))
         self._tasks = [loop.create_task(run) for run in runs]
@@ -95,6 +102,8 @@ class LookupApp:
         for task in self._tasks:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        if self._journal is not None:
+            self._journal.stop()
         if self._shared is not None:
             self._shared.publish(self._counters())
 
@@ -145,6 +154,8 @@ class LookupApp:
 
     async def _answered(self, asked: Asked, request_id: bytes) -> bytes:
         answer = await self._answering.answer(asked)
+        if self._journal is not None:
+            self._journal.note(asked.question, asked.release.name, request_id, answer.taken)
         return answer_json(asked.release, answer.taken, answer.outcomes, request_id)
 
     async def _ask_all(self, requests: list[Any]) -> list[Asked | bytes]:
@@ -211,8 +222,13 @@ class LookupApp:
         )
 
     def _counters(self) -> Series:
+        series = self._metrics.series()
+        if self._journal is not None:
+            series["larder_lookup_journey_written_total"] = self._journal.written
+            for reason, count in self._journal.dropped.items():
+                series[f'larder_lookup_journey_dropped_total{{reason="{reason}"}}'] = count
         return {
-            **self._metrics.series(),
+            **series,
             'larder_lookup_release_loads_total{result="loaded"}': self._live.loads,
             'larder_lookup_release_loads_total{result="refused"}': self._live.refusals,
             "larder_lookup_redis_reconnects_total": self._lookups.reconnects,

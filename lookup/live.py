@@ -47,7 +47,9 @@ class LiveRelease:
             try:
                 await self.look()
                 self._note("")
-            except (ReadError, ReleaseError) as error:
+            except ReadError as error:
+                self._note(f"the live release cannot be looked up: {error}")
+            except ReleaseError as error:
                 self._note(str(error))
             except Exception as error:
                 log.exception("looking up the live release failed")

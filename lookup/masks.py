@@ -36,13 +36,14 @@ class Masks:
     async def follow(self) -> None:
         """Looks until cancelled. What is known stays where Redis does not reply."""
         self._restore()
+        await self._link.tried()
         while True:
             try:
                 await self.look()
                 problem = ""
             except (ReadError, ValueError, TypeError, AttributeError) as error:
                 # Also what a Redis that replies nonsense leads to.
-                problem = f"masks are those of before: {error}"
+                problem = f"masks cannot be looked up and stay as they are: {error}"
             if problem and problem != self.problem:
                 log.warning("%s", problem)
             self.problem = problem

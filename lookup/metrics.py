@@ -20,6 +20,8 @@ FAMILIES = {
     "larder_lookup_request_seconds": ("histogram", "Seconds from a request's arrival to its answer."),
     "larder_lookup_routes_total": ("counter", "What became of each route of each answer."),
     "larder_lookup_seen_unknown_total": ("counter", "Answers without what the visitor is not to be shown."),
+    "larder_lookup_journey_written_total": ("counter", "Answers in finished files of the journey log."),
+    "larder_lookup_journey_dropped_total": ("counter", "Answers that the journey log does not hold."),
     "larder_lookup_release_loads_total": ("counter", "Releases that went live, and refused ones."),
     "larder_lookup_redis_reconnects_total": ("counter", "Connections to Redis that were lost."),
     "larder_lookup_redis_up": ("gauge", "1 while Redis replies within the deadline."),

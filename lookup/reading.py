@@ -19,8 +19,8 @@ async def read(link: RedisLink, commands: list[bytes]) -> list[Any]:
     sent = link.send(b"".join(commands), len(commands))
     replies = sent if isinstance(sent, str) else await sent
     if isinstance(replies, str):
-        raise ReadError(f"the live release cannot be looked up: {MEANINGS[replies]}")
+        raise ReadError(MEANINGS[replies])
     for reply in replies:
         if isinstance(reply, hiredis.ReplyError):
-            raise ReadError(f"the live release cannot be looked up: Redis says {reply}")
+            raise ReadError(f"Redis says {reply}")
     return replies

@@ -6,6 +6,7 @@ import socket
 import ssl
 from contextlib import ExitStack
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -47,6 +48,8 @@ def serve(settings: Settings) -> None:
     except AddressError as error:
         raise ServeError(str(error)) from None
     _check_certificate(settings.lookup)
+    if settings.lookup.journey and find_spec("pyarrow") is None:
+        raise ServeError("lookup.journey needs pyarrow: pip install 'larder[journey]', or leave it empty")
     host, port = free_address(settings.lookup.host, settings.lookup.port)
     with ExitStack() as stack:
         workers = settings.lookup.workers

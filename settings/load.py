@@ -26,7 +26,7 @@ DEFAULT_FILE = "larder.toml"
 PLACES = {
     "storage": ("events", "tables", "catalogue", "images"),
     "redis": ("directory",),
-    "lookup": ("snapshot", "tls_certificate", "tls_key"),
+    "lookup": ("journey", "snapshot", "tls_certificate", "tls_key"),
 }
 
 

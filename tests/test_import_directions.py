@@ -18,8 +18,9 @@ ALLOWED = {
     "models": (),
     "loaders": (),
     "jobs": ("models", "loaders", "storage", "settings"),
-    "lookup": ("loaders.codec", "loaders.keys", "settings"),
-    "larder": ("jobs", "lookup", "models", "loaders", "storage", "settings"),
+    "journey": (),
+    "lookup": ("loaders.codec", "loaders.keys", "journey", "settings"),
+    "larder": ("jobs", "lookup", "journey", "models", "loaders", "storage", "settings"),
     "dags": (),
 }
 OURS = {*ALLOWED, "demo", "bench", "tests"}

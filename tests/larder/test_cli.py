@@ -25,7 +25,7 @@ from storage import DataFile, Tables
 from storage.tables import plan_run
 
 ROOT = Path(__file__).parents[2]
-VERBS = [*cli.JOBS, "quarantine", "serve", "status", "verify", "rollback", "retire", "diff", "plan", "mask"]
+VERBS = [*cli.JOBS, "quarantine", "serve", "status", "verify", "rollback", "retire", "diff", "plan", "mask", "report"]
 LINES, COLUMNS = 36, 80
 
 
