@@ -13,9 +13,10 @@ from lookup.address import RedisAddress
 from lookup.reasons import REDIS_DOWN
 from lookup.wire import Replies, Wire, command
 
-CONNECT_SECONDS = 2.0
+# Together with a pause and the silence of a wire these stay below the two seconds in which all must be well again.
+CONNECT_SECONDS = 1.0
 PING_SECONDS = 1.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
 
 log = logging.getLogger("larder.lookup")
 

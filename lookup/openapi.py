@@ -135,6 +135,7 @@ def _recommendations(limits: Lookup) -> Json:
         "responses": {
             "200": _content("The answer", "Answer", ANSWER_EXAMPLE),
             "400": _content("A parameter does not fit", "Error", ERROR_EXAMPLE),
+            "414": {"description": "The line has more than 64 KiB; ask by the batch call, whose body may be longer"},
             **_refusals(),
         },
     }

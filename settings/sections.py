@@ -186,7 +186,7 @@ class Lookup(Section):
     journey_answers: int = Field(100_000, ge=1000, description="answers of a worker that wait to be logged, at most")
     journey_seconds: float = Field(60.0, gt=0, description="a file of the log is finished after so long")
     snapshot: str = Field("", description="folder in which generic lists outlive a restart; empty: they don't")
-    shed_ms: int = Field(150, ge=1, description="requests are refused with 503 while others wait longer to be looked at")
+    shed_ms: int = Field(150, ge=1, description="requests get a 503 while others wait longer to be looked at")
     max_waiting: int = Field(4000, ge=1, description="requests of a worker that wait for Redis; more get a 503")
 
 
