@@ -62,6 +62,7 @@ class Answer(NamedTuple):
 
     taken: list[Picks]
     outcomes: Outcomes
+    seen: int  # products that the visitor is not shown
 
 
 class Answering:
@@ -117,8 +118,10 @@ class Answering:
         if isinstance(of_place, asyncio.Future):
             of_place = self._noted(GENERIC, await of_place)
         spent = {encode_text(product) for product in (*question.products, *question.exclude)}
+        asked_for = len(spent)
         if self._seen and of_cookie is not NOTHING:
             of_cookie = self._without_seen(of_cookie, spent)
+        seen = len(spent) - asked_for
         offers = []
         for step in question.scene.steps:
             if step.route == PERSONAL:
@@ -127,9 +130,9 @@ class Answering:
                 offers.append(similar(of_products, release, question) if question.products else NO_SIMILAR)
             else:
                 offers.append(generic(of_place, release, question, generic_keys))
-        answer = Answer(*compose(question.n, question.scene, offers, release.names, self._masks.names, spent))
-        self._metrics.answered(answer.outcomes)
-        return answer
+        taken, outcomes = compose(question.n, question.scene, offers, release.names, self._masks.names, spent)
+        self._metrics.answered(outcomes)
+        return Answer(taken, outcomes, seen)
 
     def _noted(self, route: str, replies: Replies) -> Replies:
         """Tells the route's breaker what came of its question."""

@@ -1,4 +1,4 @@
-"""The endpoint as a Granian RSGI application: paths, methods, statuses, and what runs beside the requests."""
+"""The endpoint as a Granian RSGI application: paths, methods and statuses."""
 
 from __future__ import annotations
 
@@ -9,27 +9,22 @@ import os
 import random
 import re
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from granian.rsgi import HTTPProtocol, Scope
 
-from loaders.keys import Keys
-from lookup.address import parse_address
-from lookup.admission import HEADER, Admission, Delay
-from lookup.answering import Answering, Asked
+from lookup.admission import HEADER
+from lookup.answering import Asked
 from lookup.bodies import read_body
-from lookup.journal import Journal
-from lookup.link import RedisLink
-from lookup.live import LiveRelease
-from lookup.masks import Masks
-from lookup.metrics import Metrics, Series, SharedCounters, label, render
+from lookup.explaining import explanation
+from lookup.metrics import render
 from lookup.openapi import document
 from lookup.questions import question_from_json, question_from_query, requests_from_body, rules_from
 from lookup.refusals import BadRequestError
 from lookup.release import Release
-from lookup.rendering import age_seconds, answer_json, error_json, to_json
+from lookup.rendering import answer_json, error_json, to_json
+from lookup.worker import Worker
 from settings import Settings, load_settings
 
 Headers = list[tuple[str, str]]
@@ -39,9 +34,6 @@ Handler = Callable[[Scope, HTTPProtocol], Awaitable[Response]]
 JSON: Headers = [("content-type", "application/json"), ("cache-control", "no-store")]
 TEXT: Headers = [("content-type", "text/plain; version=0.0.4; charset=utf-8"), ("cache-control", "no-store")]
 
-# Slow enough for the largest chunk over a slow line, and still an end.
-BACKGROUND_SECONDS = 5.0
-SHARE_SECONDS = 1.0
 # Questions of a batch between two of which other requests get their turn.
 TURN = 50
 SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
@@ -54,29 +46,15 @@ class LookupApp:
 
     def __init__(self, settings: Settings, folder: str = "") -> None:
         self._limits = settings.lookup
-        address = parse_address(settings.redis.url)
         self._rules = rules_from(self._limits)
-        self._lookups = RedisLink(address, self._limits.deadline_ms / 1000, "larder-lookup")
-        # Of its own, so that a visitor never queues behind a dictionary.
-        self._background = RedisLink(address, BACKGROUND_SECONDS, "larder-lookup-release")
-        keys = Keys(settings.redis.namespace)
-        pause, bound = self._limits.pointer_seconds, self._limits.generic_lists
-        snapshot = Path(self._limits.snapshot) if self._limits.snapshot else None
-        self._live = LiveRelease(self._background, keys, pause, bound, snapshot)
-        self._masks = Masks(self._background, keys, self._limits.mask_seconds, snapshot)
-        self._metrics = Metrics()
-        self._delay = Delay()
-        self._admission = Admission(self._limits, self._delay)
-        self._answering = Answering(self._lookups, keys, self._masks, self._metrics, self._limits)
-        self._shared = SharedCounters(folder) if folder else None
+        self._worker = Worker(settings, folder)
+        self._live = self._worker.live
+        self._admission = self._worker.admission
+        self._answering = self._worker.answering
+        self._journal = self._worker.journal
         # A seed of its own, because forked workers would otherwise draw the same request ids.
         self._random_bits = random.Random(os.urandom(32)).getrandbits
         self._openapi = to_json(document(self._limits))
-        journey = self._limits.journey
-        self._journal = (
-            Journal(Path(journey), self._limits.journey_answers, self._limits.journey_seconds) if journey else None
-        )
-        self._tasks: list[asyncio.Task[None]] = []
         self._paths: dict[str, tuple[str, str, Handler]] = {
             "/v1/recommendations": ("recommendations", "GET", self._recommend),
             "/v1/recommendations:batch": ("batch", "POST", self._recommend_batch),
@@ -87,25 +65,10 @@ class LookupApp:
         }
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Starts what runs beside the requests; nothing waits for Redis here."""
-        runs = [self._lookups.run(), self._background.run(), self._live.follow()]
-        runs += [self._masks.follow(), self._delay.watch()]
-        if self._journal is not None:
-            runs.append(self._journal.run())
-        if self._shared is not None:
-            runs.append(self._share_counters(self._shared))
-        self._tasks = [loop.create_task(run) for run in runs]
-        for task in self._tasks:
-            task.add_done_callback(_tell_unexpected_end)
+        self._worker.start(loop)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        for task in self._tasks:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
-        if self._journal is not None:
-            self._journal.stop()
-        if self._shared is not None:
-            self._shared.publish(self._counters())
+        self._worker.stop(loop)
 
     async def __rsgi__(self, scope: Scope, proto: HTTPProtocol) -> None:
         """One request."""
@@ -126,14 +89,15 @@ class LookupApp:
         finally:
             self._admission.waiting -= 1
         proto.response_bytes(status, headers, body)
-        self._metrics.requested(endpoint, status, perf_counter() - began)
+        self._worker.metrics.requested(endpoint, status, perf_counter() - began)
 
     async def _recommend(self, scope: Scope, proto: HTTPProtocol) -> Response:
         caller = self._admitted(scope)
         question = question_from_query(scope.query_string, self._rules)
         self._admission.spend(caller, 1)
+        began = perf_counter()
         asked = self._answering.ask(question, self._release())
-        return 200, JSON, await self._answered(asked, self._request_id(scope))
+        return 200, JSON, await self._answered(asked, self._request_id(scope), began)
 
     async def _recommend_batch(self, scope: Scope, proto: HTTPProtocol) -> Response:
         caller = self._admitted(scope)
@@ -141,22 +105,28 @@ class LookupApp:
             raise BadRequestError(400, "unknown_parameter", "a batch takes no parameters; put them in the body")
         requests = requests_from_body(await read_body(scope, proto, self._limits.max_body_bytes), self._limits)
         self._admission.spend(caller, len(requests))
+        began = perf_counter()
         asked = await self._ask_all(requests)
         request_id, answers = self._request_id(scope), []
         for number, each in enumerate(asked):
             if isinstance(each, bytes):
                 answers.append(each)
             else:
-                answers.append(b'{"answer":%b}' % await self._answered(each, b"%b-%d" % (request_id, number)))
+                found = await self._answered(each, b"%b-%d" % (request_id, number), began)
+                answers.append(b'{"answer":%b}' % found)
             if number % TURN == TURN - 1:
                 await asyncio.sleep(0)
         return 200, JSON, b'{"responses":[%b]}' % b",".join(answers)
 
-    async def _answered(self, asked: Asked, request_id: bytes) -> bytes:
+    async def _answered(self, asked: Asked, request_id: bytes, began: float) -> bytes:
         answer = await self._answering.answer(asked)
         if self._journal is not None:
             self._journal.note(asked.question, asked.release.name, request_id, answer.taken)
-        return answer_json(asked.release, answer.taken, answer.outcomes, request_id)
+        more = b""
+        if asked.question.explain:
+            found = explanation(asked, answer, self._worker.masks, perf_counter() - began)
+            more = b',"explain":%b' % to_json(found)
+        return answer_json(asked.release, answer.taken, answer.outcomes, request_id, more)
 
     async def _ask_all(self, requests: list[Any]) -> list[Asked | bytes]:
         """Each question on its way from the same release, or its error."""
@@ -193,23 +163,13 @@ class LookupApp:
         return 200, JSON, b'{"live":true}'
 
     async def _health_ready(self, scope: Scope, proto: HTTPProtocol) -> Response:
-        release = self._live.current
-        body = {
-            "ready": release is not None,
-            "release": release and release.name,
-            "age_seconds": release and age_seconds(release),
-            "problem": self._live.problem or None,
-            "redis": {"up": self._lookups.up, "problem": self._lookups.problem or None},
-        }
-        if release is None:
-            return 503, [*JSON, _retry_after(math.ceil(self._limits.pointer_seconds))], to_json(body)
-        return 200, JSON, to_json(body)
+        body = to_json(self._worker.readiness())
+        if self._live.current is None:
+            return 503, [*JSON, _retry_after(math.ceil(self._limits.pointer_seconds))], body
+        return 200, JSON, body
 
     async def _show_metrics(self, scope: Scope, proto: HTTPProtocol) -> Response:
-        counters = self._counters()
-        if self._shared is not None:
-            counters = self._shared.totals(counters)
-        return 200, TEXT, render({**counters, **self._gauges()})
+        return 200, TEXT, render(self._worker.series())
 
     async def _show_openapi(self, scope: Scope, proto: HTTPProtocol) -> Response:
         return 200, JSON, self._openapi
@@ -220,37 +180,6 @@ class LookupApp:
             JSON,
             error_json("not_found", f"there is no such path; there are {', '.join(self._paths)}"),
         )
-
-    def _counters(self) -> Series:
-        series = self._metrics.series()
-        if self._journal is not None:
-            series["larder_lookup_journey_written_total"] = self._journal.written
-            for reason, count in self._journal.dropped.items():
-                series[f'larder_lookup_journey_dropped_total{{reason="{reason}"}}'] = count
-        return {
-            **series,
-            'larder_lookup_release_loads_total{result="loaded"}': self._live.loads,
-            'larder_lookup_release_loads_total{result="refused"}': self._live.refusals,
-            "larder_lookup_redis_reconnects_total": self._lookups.reconnects,
-        }
-
-    def _gauges(self) -> Series:
-        gauges: Series = {
-            "larder_lookup_redis_up": float(self._lookups.up),
-            "larder_lookup_masked_products": len(self._masks.names),
-        }
-        for route, breaker in self._answering.breakers.items():
-            gauges[f'larder_lookup_breaker_open{{route="{route}"}}'] = float(breaker.open)
-        release = self._live.current
-        if release is not None:
-            gauges["larder_lookup_release_age_seconds"] = age_seconds(release)
-            gauges[f'larder_lookup_release_info{{release="{label(release.name)}"}}'] = 1
-        return gauges
-
-    async def _share_counters(self, shared: SharedCounters) -> None:
-        while True:
-            shared.publish(self._counters())
-            await asyncio.sleep(SHARE_SECONDS)
 
 
 def _refusal(error: BadRequestError) -> Response:
@@ -271,11 +200,6 @@ def _wrong_method(method: str) -> Response:
     allowed = "GET, HEAD" if method == "GET" else method
     headers = [*JSON, ("allow", allowed)]
     return 405, headers, error_json("method_not_allowed", f"this path takes {allowed}")
-
-
-def _tell_unexpected_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("a background task of the endpoint ended", exc_info=task.exception())
 
 
 def create_app(settings: Settings | None = None, folder: str = "") -> LookupApp:

@@ -55,12 +55,16 @@ class Release:
         self.generic = generic
         self._places = {kind: _place(keys, meta, kind) for kind in KINDS}
 
-    def ask(self, kind: str, key: int) -> bytes:
-        """The command that reads the record of a 64-bit key (key64 of an id)."""
+    def place(self, kind: str, key: int) -> tuple[bytes, bytes]:
+        """Where the record of a 64-bit key (key64 of an id) lies: Redis key and field."""
         buckets, width, prefix = self._places[kind]
         quotient, bucket = divmod(key, buckets)
-        name = b"%b%x" % (prefix, bucket)
-        return HGET % (len(name), name, width, quotient.to_bytes(width, "big"))
+        return b"%b%x" % (prefix, bucket), quotient.to_bytes(width, "big")
+
+    def ask(self, kind: str, key: int) -> bytes:
+        """The command that reads the record of a 64-bit key."""
+        name, field = self.place(kind, key)
+        return HGET % (len(name), name, len(field), field)
 
 
 def _place(keys: Keys, meta: Meta, kind: str) -> tuple[int, int, bytes]:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -25,12 +26,12 @@ WHOLE = (
 )
 
 
-def test_the_description_holds_against_generated_requests(endpoint: Endpoint) -> None:
+def test_the_description_holds_against_generated_requests(endpoint: Endpoint, tmp_path: Path) -> None:
     pytest.importorskip("schemathesis")
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     command = ["run", f"{endpoint.url}/openapi.json", "--checks", checks, "--max-examples", "60", "--seed", str(SEED)]
     script = "from schemathesis.cli import schemathesis; schemathesis()"
-    done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-4000:]
 
 

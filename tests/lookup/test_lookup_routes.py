@@ -254,7 +254,10 @@ def test_answers_fit_the_published_schema(endpoint: Endpoint) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     description = endpoint.client.get("/openapi.json").json()
     answers = {
-        "Answer": [endpoint.ask(query) for query in ("", "product=p1&cookie=c1", "cookie=nobody&product=p5")],
+        "Answer": [
+            endpoint.ask(query)
+            for query in ("", "product=p1&cookie=c1", "cookie=nobody&product=p5", "cookie=c1&explain=1")
+        ],
         "Readiness": [endpoint.readiness()],
         "Error": [endpoint.client.get("/v1/recommendations?n=0").json(), endpoint.client.get("/").json()],
         "BatchAnswer": [endpoint.client.post("/v1/recommendations:batch", json={"requests": [{}, {"n": 0}]}).json()],
