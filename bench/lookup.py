@@ -31,6 +31,7 @@ WARM_SECONDS = 2
 SOAK_RATE = 11_600
 PATH = "/v1/recommendations"
 ALL_ON = """
+workers = {workers}
 seen = true
 journey = "journey"
 snapshot = "snapshot"
@@ -54,9 +55,11 @@ def main() -> None:
     parser.add_argument("--products", type=float, default=50e3, help="products of the catalogue (default: 50,000)")
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement (default: 10)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds over all servers; the median counts")
+    parser.add_argument("--workers", type=int, default=1, help="workers of each server (default: 1)")
     parser.add_argument("--soak", type=float, default=0, help=f"also hold {SOAK_RATE:,} requests/s for so many seconds")
     arguments = parser.parse_args()
     find_wrk()
+    workers = arguments.workers
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         work = Path(folder)
         url = stack.enter_context(embedded_server(work / "redis"))
@@ -66,9 +69,9 @@ def main() -> None:
         questions = _write_questions(work, int(arguments.cookies), int(arguments.products))
         write_lookup_release(client, int(arguments.cookies), int(arguments.products))
         served = {
-            "ours": stack.enter_context(ours(work, url, ALL_ON.format(key=KEY))),
-            "floor": stack.enter_context(floor(port)),
-            "fastapi_redis_py": stack.enter_context(fastapi(port)),
+            "ours": stack.enter_context(ours(work, url, ALL_ON.format(key=KEY, workers=workers))),
+            "floor": stack.enter_context(floor(port, workers)),
+            "fastapi_redis_py": stack.enter_context(fastapi(port, workers)),
         }
         cases = {name: (*each, questions["peers" if name != "ours" else "known"]) for name, each in served.items()}
         cases |= {name: (*served["ours"], questions[name]) for name in ("mix", "batch")}
@@ -89,6 +92,7 @@ def main() -> None:
             processor_microseconds={name: round(each.microseconds, 1) for name, each in found.items()},
             failed=sum(load.refused + load.broken for load in loads.values()),
             cookies=int(arguments.cookies),
+            workers=workers,
             **soak,
         )
     )

@@ -19,7 +19,7 @@ KEY = "a-key-of-the-bench-0123456789abcdef"
 
 @contextmanager
 def ours(work: Path, redis_url: str, settings: str = "") -> Iterator[tuple[str, int]]:
-    """URL and process id of `larder serve` with one worker; `settings` are more lines of `larder.toml`."""
+    """URL and process id of `larder serve`; `settings` are more lines of `[lookup]` and what follows it."""
     file = work / "larder.toml"
     file.write_text(f'[redis]\nurl = "{redis_url}"\n[lookup]\nport = {(port := _free_port())}\n{settings}\n')
     command = [sys.executable, "-m", "larder", "serve", "--settings", str(file)]
@@ -28,20 +28,31 @@ def ours(work: Path, redis_url: str, settings: str = "") -> Iterator[tuple[str, 
 
 
 @contextmanager
-def floor(redis_port: int) -> Iterator[tuple[str, int]]:
+def floor(redis_port: int, workers: int) -> Iterator[tuple[str, int]]:
     """URL and process id of bench/lookup_floor.py."""
     port = _free_port()
     command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--port", str(port), "--no-access-log"]
+    command += ["--workers", str(workers), "bench.lookup_floor:app"]
     environment = {"REDIS_PORT": str(redis_port)}
-    with _running([*command, "bench.lookup_floor:app"], environment, f"http://127.0.0.1:{port}", "/r/none") as served:
+    with _running(command, environment, f"http://127.0.0.1:{port}", "/r/none") as served:
         yield served
 
 
 @contextmanager
-def fastapi(redis_port: int) -> Iterator[tuple[str, int]]:
+def fastapi(redis_port: int, workers: int) -> Iterator[tuple[str, int]]:
     """URL and process id of bench/lookup_fastapi.py."""
     port = _free_port()
-    options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+    options = [
+        "--workers",
+        str(workers),
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+        "--no-access-log",
+        "--log-level",
+        "warning",
+    ]
     command = [sys.executable, "-m", "uvicorn", "--port", str(port), *options, "bench.lookup_fastapi:app"]
     with _running(command, {"REDIS_PORT": str(redis_port)}, f"http://127.0.0.1:{port}", "/r/none") as served:
         yield served

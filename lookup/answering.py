@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any, NamedTuple
 
-from loaders.codec import CorruptRecordError
-from loaders.keys import CONTEXTS, COOKIES, PRODUCTS, Keys, key64
+from loaders.codec import MAX_ITEMS, CorruptRecordError
+from loaders.keys import CONTEXTS, PRODUCTS, Keys, key64
 from lookup.breakers import Breaker
+from lookup.hot import UNREAD, Unread
 from lookup.link import RedisLink
 from lookup.masks import Masks, seen_command
 from lookup.metrics import Metrics
@@ -19,6 +20,7 @@ from lookup.reasons import (
     CORRUPT_RECORD,
     NO_COOKIE,
     NO_PRODUCT,
+    REDIS_DOWN,
     REDIS_ERROR,
     REDIS_TIMEOUT,
     SNAPSHOT,
@@ -34,7 +36,7 @@ from lookup.wire import Replies
 from settings.sections import Lookup
 
 # Of several things that went wrong with a basket, the first of these is told.
-GRAVITY = (REDIS_ERROR, CORRUPT_RECORD, UNKNOWN_PRODUCT)
+GRAVITY = (REDIS_DOWN, REDIS_TIMEOUT, BREAKER_OPEN, SNAPSHOT, REDIS_ERROR, CORRUPT_RECORD, UNKNOWN_PRODUCT)
 NO_SIMILAR = Offer(SIMILAR, None, NO_PRODUCT)
 NO_PERSONAL = Offer(PERSONAL, None, NO_COOKIE)
 
@@ -46,12 +48,14 @@ Sent = asyncio.Future[Replies] | Replies
 class Asked(NamedTuple):
     """A question on its way. It keeps the release it began with, whatever goes live meanwhile.
 
-    `of_cookie` brings what the visitor is not shown, then the visitor's list, each where it is asked for.
+    `of_cookie` brings what the visitor is not shown, then the visitor's list, each where it is asked for. `similar` are
+    the products' records as far as they are in process; `of_products` brings the others, in their order.
     """
 
     question: Question
     release: Release
     of_cookie: Sent
+    similar: Sequence[bytes | Unread | None]
     of_products: Sent
     of_place: Sent
     generic_keys: list[int]
@@ -81,36 +85,38 @@ class Answering:
         of_products: Sent = NOTHING
         of_place: Sent = NOTHING
         generic_keys: list[int] = []
+        similar: Sequence[bytes | Unread | None] = ()
         steps = question.scene.by_route
         if question.cookie:
             key = key64(question.cookie)
             # It concerns every route, so it is read even where the scene has no personal one.
-            commands = [self._seen % key] if self._seen else []
+            commands, count = (self._seen % key, 1) if self._seen else (b"", 0)
             if PERSONAL in steps:
-                commands.append(release.ask(COOKIES, key))
-            of_cookie = self._send(PERSONAL, steps, commands, release)
+                commands, count = commands + release.ask_cookie(key), count + release.cookie_reads
+            of_cookie = self._send(PERSONAL, steps, commands, count, release)
         if question.products and SIMILAR in steps:
-            commands = [release.ask(PRODUCTS, key64(product)) for product in question.products]
-            of_products = self._send(SIMILAR, steps, commands, release)
+            similar = [release.products.get(product) for product in question.products]
+            unread = [product for product, record in zip(question.products, similar, strict=True) if record is UNREAD]
+            commands = b"".join([release.ask(PRODUCTS, key64(product)) for product in unread])
+            of_products = self._send(SIMILAR, steps, commands, len(unread), release)
         if GENERIC in steps:
             generic_keys = release.generic.missing(question.location, question.device)
-            if generic_keys:
-                commands = [release.ask(CONTEXTS, key) for key in generic_keys]
-                of_place = self._send(GENERIC, steps, commands, release)
-        return Asked(question, release, of_cookie, of_products, of_place, generic_keys)
+            commands = b"".join([release.ask(CONTEXTS, key) for key in generic_keys])
+            of_place = self._send(GENERIC, steps, commands, len(generic_keys), release)
+        return Asked(question, release, of_cookie, similar, of_products, of_place, generic_keys)
 
-    def _send(self, route: str, steps: Mapping[str, Step], commands: list[bytes], release: Release) -> Sent:
+    def _send(self, route: str, steps: Mapping[str, Step], commands: bytes, count: int, release: Release) -> Sent:
         if release.is_snapshot:
             return SNAPSHOT
-        if not commands:
+        if not count:
             return NOTHING
         if not self.breakers[route].allows(monotonic()):
             return BREAKER_OPEN
-        return self._link.send(b"".join(commands), len(commands), steps[route].seconds if route in steps else None)
+        return self._link.send(commands, count, steps[route].seconds if route in steps else None)
 
     async def answer(self, asked: Asked) -> Answer:
         """The answer, at the latest when the deadline is over. Raises nothing."""
-        question, release, of_cookie, of_products, of_place, generic_keys = asked
+        question, release, of_cookie, similar, of_products, of_place, generic_keys = asked
         if isinstance(of_cookie, asyncio.Future):
             of_cookie = self._noted(PERSONAL, await of_cookie)
         if isinstance(of_products, asyncio.Future):
@@ -125,11 +131,11 @@ class Answering:
         offers = []
         for step in question.scene.steps:
             if step.route == PERSONAL:
-                offers.append(personal(of_cookie, release) if question.cookie else NO_PERSONAL)
+                offers.append(personal_offer(of_cookie, release) if question.cookie else NO_PERSONAL)
             elif step.route == SIMILAR:
-                offers.append(similar(of_products, release, question) if question.products else NO_SIMILAR)
+                offers.append(similar_offer(similar, of_products, release, question) if similar else NO_SIMILAR)
             else:
-                offers.append(generic(of_place, release, question, generic_keys))
+                offers.append(generic_offer(of_place, release, question, generic_keys))
         taken, outcomes = compose(question.n, question.scene, offers, release.names, self._masks.names, spent)
         self._metrics.answered(outcomes)
         return Answer(taken, outcomes, seen)
@@ -155,28 +161,40 @@ class Answering:
         return replies if isinstance(replies, str) else replies[1:]
 
 
-def similar(replies: Replies, release: Release, question: Question) -> Offer:
-    """The lists of the products that are looked at, merged, or why there are none."""
-    if isinstance(replies, str):
-        return Offer(SIMILAR, None, replies)
-    if len(replies) == 1:
-        return _single(SIMILAR, replies[0], UNKNOWN_PRODUCT, release)
-    limit = 2 * question.n + len(replies)
-    found = [_decoded(reply, UNKNOWN_PRODUCT, release, limit) for reply in replies]
+def similar_offer(
+    known: Sequence[bytes | Unread | None], replies: Replies, release: Release, question: Question
+) -> Offer:
+    """The lists of the products that are looked at, merged, or why there are none. Keeps those that were read."""
+    records: list[Any] = []
+    read = iter(replies if not isinstance(replies, str) else ())
+    for product, record in zip(question.products, known, strict=True):
+        if isinstance(record, Unread):
+            reply = replies if isinstance(replies, str) else next(read)
+            # One that is broken is read again, in case it was mended.
+            if reply is None or (isinstance(reply, bytes) and _is_whole(reply, release)):
+                release.products.learn(product, reply)
+            records.append(reply)
+        else:
+            records.append(record)
+    if len(records) == 1:
+        return _single(SIMILAR, records[0], UNKNOWN_PRODUCT, release)
+    limit = 2 * question.n + len(records)
+    found = [_decoded(record, UNKNOWN_PRODUCT, release, limit) for record in records]
     problems = {each for each in found if isinstance(each, str)}
     lists = [each for each in found if isinstance(each, Ranked)]
     told = next((reason for reason in GRAVITY if reason in problems), "")
     return Offer(SIMILAR, round_robin(lists) if lists else None, told)
 
 
-def personal(replies: Replies, release: Release) -> Offer:
+def personal_offer(replies: Replies, release: Release) -> Offer:
     """The list of the cookie, or why there is none."""
     if isinstance(replies, str):
         return Offer(PERSONAL, None, replies)
-    return _single(PERSONAL, replies[0], UNKNOWN_COOKIE, release)
+    reply = next((reply for reply in replies if reply is not None), None)
+    return _single(PERSONAL, reply, UNKNOWN_COOKIE, release)
 
 
-def generic(replies: Replies, release: Release, question: Question, keys: Sequence[int]) -> Offer:
+def generic_offer(replies: Replies, release: Release, question: Question, keys: Sequence[int]) -> Offer:
     """The list of the place, from what is in process and what was just read."""
     problem = ""
     # Where nothing was asked for, the lists in process are all there is, and no trouble with Redis matters.
@@ -186,8 +204,9 @@ def generic(replies: Replies, release: Release, question: Question, keys: Sequen
 
 
 def _single(route: str, reply: Any, unknown: str, release: Release) -> Offer:
-    if reply is None:
-        return Offer(route, None, unknown)
+    """What a reply offers; a string is the reason why there is none."""
+    if reply is None or isinstance(reply, str):
+        return Offer(route, None, reply or unknown)
     if not isinstance(reply, bytes):
         return Offer(route, None, REDIS_ERROR)
     return Offer(route, Packed(reply, len(release.names)))
@@ -200,6 +219,10 @@ def _decoded(reply: Any, unknown: str, release: Release, limit: int) -> Ranked |
         return offer.ranked.head(limit) if offer.ranked else offer.reason
     except CorruptRecordError:
         return CORRUPT_RECORD
+
+
+def _is_whole(record: bytes, release: Release) -> bool:
+    return isinstance(_decoded(record, UNKNOWN_PRODUCT, release, MAX_ITEMS), Ranked)
 
 
 def _learn(release: Release, keys: Sequence[int], replies: Sequence[Any]) -> str:

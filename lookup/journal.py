@@ -42,9 +42,11 @@ class Journal:
     def __init__(self, folder: Path, most: int, seconds: float) -> None:
         """At most `most` answers wait in memory; a file is finished after `seconds`, or with its hour."""
         try:
-            from journey.parquet import Impressions, remove_abandoned
+            from journey.parquet import Impressions, as_table, remove_abandoned
         except ImportError as error:
             raise JournalError(f"lookup.journey needs pyarrow: pip install 'larder[journey]' ({error})") from None
+        # Arrow loads parts of itself when they are first used, for which no visitor should wait.
+        as_table(Served(0, ""))
         self._new_file = Impressions
         self._remove_abandoned = remove_abandoned
         self._folder = folder

@@ -26,8 +26,8 @@ Identity = tuple[str, bytes]
 class LiveRelease:
     """`current` is the release to answer from, or None; `problem` is why it is not the live one."""
 
-    def __init__(self, link: RedisLink, keys: Keys, pause: float, bound: int, folder: Path | None = None) -> None:
-        """`pause` in seconds between looks at the pointer; `bound`: see load_release; `folder` of the snapshot."""
+    def __init__(self, link: RedisLink, keys: Keys, pause: float, bound: int, hot: int, folder: Path | None) -> None:
+        """`pause` in seconds between looks; `bound`, `hot`: see load_release; `folder`: of the snapshot."""
         self.current: Release | None = None
         self.problem = "the live release has not been looked up yet"
         self.loads = 0
@@ -36,6 +36,7 @@ class LiveRelease:
         self._keys = keys
         self._pause = pause
         self._bound = bound
+        self._hot = hot
         self._folder = self._folder_to_read = folder
         self._loaded: Identity | None = None
         self._refused: tuple[Identity, float] | None = None
@@ -83,7 +84,7 @@ class LiveRelease:
         name, raw = identity
         began = time.monotonic()
         try:
-            release = await load_release(self._link, self._keys, read_meta(raw, name), self._bound)
+            release = await load_release(self._link, self._keys, read_meta(raw, name), self._bound, self._hot)
         except ReleaseError:
             self.refusals += 1
             self._refused = identity, time.monotonic() + REFUSED_SECONDS

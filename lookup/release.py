@@ -9,8 +9,9 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary, field_width
-from loaders.keys import CONTEXTS, FORMAT, KINDS, Keys
+from loaders.keys import CONTEXTS, COOKIES, FORMAT, KINDS, Keys
 from lookup.generic import EVERYBODY, GenericLists
+from lookup.hot import HotRecords
 from lookup.link import RedisLink
 from lookup.reading import read
 from lookup.rendering import encode_text
@@ -37,13 +38,13 @@ class Meta(NamedTuple):
 
 
 class Release:
-    """One release, immutable but for the generic lists learned while it is served.
+    """One release, immutable but for the generic and similar lists learned while it is served.
 
     `names` holds the product ids by ordinal as JSON strings, ready for an answer. A snapshot has generic lists alone.
     """
 
     def __init__(
-        self, meta: Meta, keys: Keys, names: list[bytes], generic: GenericLists, is_snapshot: bool = False
+        self, meta: Meta, keys: Keys, names: list[bytes], generic: GenericLists, hot: int = 1, is_snapshot: bool = False
     ) -> None:
         self.is_snapshot = is_snapshot
         self.name = meta.release
@@ -53,6 +54,8 @@ class Release:
         self.scored = meta.scored
         self.names = names
         self.generic = generic
+        self.products = HotRecords(hot)
+        self.cookie_reads = 1
         self._places = {kind: _place(keys, meta, kind) for kind in KINDS}
 
     def place(self, kind: str, key: int) -> tuple[bytes, bytes]:
@@ -60,6 +63,10 @@ class Release:
         buckets, width, prefix = self._places[kind]
         quotient, bucket = divmod(key, buckets)
         return b"%b%x" % (prefix, bucket), quotient.to_bytes(width, "big")
+
+    def ask_cookie(self, key: int) -> bytes:
+        """The `cookie_reads` commands that read a cookie's record: of their replies, the first that is not nil."""
+        return self.ask(COOKIES, key)
 
     def ask(self, kind: str, key: int) -> bytes:
         """The command that reads the record of a 64-bit key."""
@@ -104,17 +111,18 @@ def _whole(value: Any, least: int) -> int:
     return value
 
 
-async def load_release(link: RedisLink, keys: Keys, meta: Meta, bound: int) -> Release:
+async def load_release(link: RedisLink, keys: Keys, meta: Meta, bound: int, hot: int) -> Release:
     """Reads dictionary and generic lists of a release.
 
     `bound`: a release with more generic lists has only that of everybody read ahead; the others are learned.
+    `hot`: so many similar lists are kept once they are read.
     Raises ReleaseError, ReadError.
     """
     names = await _read_names(link, keys, meta)
     complete = meta.generic_lists <= bound
     records = await (_read_generic if complete else _read_everybody)(link, keys, meta)
     generic = GenericLists(records, meta.products, complete, bound)
-    return Release(meta, keys, names, generic)
+    return Release(meta, keys, names, generic, hot)
 
 
 async def _read_names(link: RedisLink, keys: Keys, meta: Meta) -> list[bytes]:

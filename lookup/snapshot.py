@@ -85,7 +85,15 @@ def _release(head: dict[str, object], rows: list[list[object]], keys: Keys) -> R
     }
     as_of = datetime.strptime(str(head["as_of"]), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
     buckets = dict.fromkeys(KINDS, 1)
-    meta = Meta(str(head["release"]), as_of, buckets, len(rows), len(ordinals), 1, bool(head["scores"]))
+    meta = Meta(
+        release=str(head["release"]),
+        as_of=as_of,
+        buckets=buckets,
+        generic_lists=len(rows),
+        products=len(ordinals),
+        chunk=1,
+        scored=bool(head["scores"]),
+    )
     lists = GenericLists(records, len(ordinals), complete=True, bound=len(records) + 1)
     return Release(meta, keys, [encode_text(product) for product in ordinals], lists, is_snapshot=True)
 

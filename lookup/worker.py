@@ -37,7 +37,9 @@ class Worker:
         # Of its own, so that a visitor never queues behind a dictionary.
         self._background = RedisLink(address, BACKGROUND_SECONDS, "larder-lookup-release")
         snapshot = Path(limits.snapshot) if limits.snapshot else None
-        self.live = LiveRelease(self._background, keys, limits.pointer_seconds, limits.generic_lists, snapshot)
+        self.live = LiveRelease(
+            self._background, keys, limits.pointer_seconds, limits.generic_lists, limits.hot_products, snapshot
+        )
         self.masks = Masks(self._background, keys, limits.mask_seconds, snapshot)
         self.metrics = Metrics()
         self._delay = Delay()

@@ -166,6 +166,7 @@ class Lookup(Section):
     max_exclude: int = Field(200, ge=1, le=1000, description="products that a caller may exclude")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="a larger batch body is refused unread")
     generic_lists: int = Field(20_000, ge=1, description="generic lists that a worker keeps of a release")
+    hot_products: int = Field(20_000, ge=1, description="similar lists that a worker keeps of a release")
     deadline_ms: int = Field(100, ge=1, le=500, description="after this a route is skipped; the SLA is 500")
     route_ms: dict[Route, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict, description="route -> a time limit of its own, below deadline_ms"
