@@ -6,11 +6,12 @@ EXTRAS := jobs,vision,airflow,lookup,journey,client,demo,bench,dev
 
 export JAVA_HOME ?= $(shell sh setup/find_java.sh 2>/dev/null)
 
-.PHONY: help setup demo test fast lint types clean
+.PHONY: help setup demo test fast slow lint types clean
 
 help:
 	@echo "make demo    set up, run every job on real data, serve"
-	@echo "make test    set up, run all tests;  make fast: those without servers"
+	@echo "make test    set up, run the tests;  make fast: those without servers"
+	@echo "make slow    minutes of kills, faults and load"
 	@echo "make setup   a virtual environment in .venv, packages, Java"
 	@echo "make lint types   what CI checks beside the tests"
 
@@ -30,6 +31,9 @@ test: setup
 
 fast: setup
 	$(PYTHON) -m pytest -m 'not end_to_end'
+
+slow: setup
+	$(PYTHON) -m pytest -m slow
 
 lint: setup
 	$(VENV)/bin/ruff check .

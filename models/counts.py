@@ -1,58 +1,212 @@
-"""An hour's events as counts."""
+"""An hour's events as counts per cookie, product, location and device; duplicates and bots apart."""
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
-from pyspark.sql import functions as F
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numba
+import numpy as np
+import pyarrow as pa
 
 from models import columns as C
-from models.events import DEFAULT_QUANTITY
+from models.events import ROW_COLUMNS, Events
+from models.interning import interned
+from models.ranges import range_of, rows_by_range
+from models.sorting import LOW_32, dealt_by_hash, sort_range, sort_records
+from models.texts import by_hash, by_text, with_used_texts
 
-IS_DUPLICATE = "_is_duplicate"
-KEY = (C.COOKIE_KEY, C.PRODUCT_ID, C.LOCATION, C.DEVICE)
-
-
-def with_cookie_key(events: DataFrame) -> DataFrame:
-    """Adds the cookie's 64-bit key."""
-    return events.withColumn(C.COOKIE_KEY, F.xxhash64(C.COOKIE_ID))
+PURCHASE = C.EVENT_TYPES.index("purchase")
 
 
-def with_duplicates_marked(events: DataFrame, within: list[str]) -> DataFrame:
-    """Marks an event whose event_id the same cookie had before in the same hour; the earliest one stays.
+@dataclass(frozen=True)
+class HourlyCounts:
+    """Counts of some cookies' events in one hour, and what was left out of them."""
 
-    `within` names columns by which the frame is already partitioned, so that no shuffle is needed.
+    table: pa.Table  # HOURLY_COUNTS, by cookie key, then by the product's hash, location and device
+    events: int
+    duplicates: int
+    bots: pa.Table  # BOTS: cookies with more events than any person has, none of which is counted
+
+
+def dealt(events: Events, ranges: int) -> list[tuple[int, Events]]:
+    """The events of each range of cookie keys that has any."""
+    if ranges == 1:
+        return [(0, events)] if len(events) else []
+    order, starts = rows_by_range(range_of(events.cookie_key, ranges), ranges)
+    ordered = events.take(order)
+    spans = zip(range(ranges), starts[:-1], starts[1:], strict=True)
+    return [(number, ordered.take(slice(start, end))) for number, start, end in spans if start < end]
+
+
+def packed(events: Events) -> bytes:
+    """The events as an Arrow stream, with no text that none of them has."""
+    columns = {name: getattr(events, name) for name in ("cookie_key", "ts", "event_type", "quantity", "event_key")}
+    arrays = {name: pa.array(values) for name, values in columns.items() if values is not None}
+    for name in ("product", "location", "device"):
+        arrays[name] = with_used_texts(getattr(events, name), getattr(events, f"{name}s"))
+    batch = pa.record_batch(arrays)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+def unpacked(streams: Sequence[bytes]) -> Events:
+    """The events of several streams, one after the other."""
+    tables = [pa.ipc.open_stream(stream).read_all() for stream in streams]
+    with_ids = any("event_key" in table.schema.names for table in tables)
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ROW_COLUMNS}
+    texts: dict[str, list[pa.StringArray]] = {"product": [], "location": [], "device": []}
+    for table in tables:
+        for name, values in columns.items():
+            if name in texts:
+                indexed = table.column(name).chunk(0)
+                values.append(
+                    indexed.indices.to_numpy().astype(np.int32) + np.int32(sum(len(each) for each in texts[name]))
+                )
+                texts[name].append(indexed.dictionary)
+            elif name in table.schema.names:
+                values.append(table.column(name).to_numpy())
+            else:
+                values.append(np.zeros(table.num_rows, np.int64))
+    joined = {name: np.concatenate(values) for name, values in columns.items()}
+    distinct = {}
+    for name, dictionaries in texts.items():
+        codes, distinct[f"{name}s"] = interned(pa.concat_arrays(dictionaries))
+        joined[name] = codes[joined[name]]
+    events = Events(**joined, **distinct)
+    return events if with_ids else replace(events, event_key=None)
+
+
+def hourly_counts(events: Events, hour: int, max_events: int) -> HourlyCounts:
+    """Counts of events of one hour; all events of a cookie must be among them.
+
+    Of events of one cookie with the same event_id the earliest counts. A cookie with more than `max_events` events,
+    duplicates included, is a bot.
     """
-    same = Window.partitionBy(*within, C.COOKIE_KEY, C.EVENT_ID)
-    order = (C.TS, C.PRODUCT_ID, C.EVENT_TYPE, C.LOCATION, C.DEVICE, C.QUANTITY)
-    again = F.row_number().over(same.orderBy(*order)) > 1
-    return events.withColumn(IS_DUPLICATE, F.col(C.EVENT_ID).isNotNull() & again)
-
-
-def with_no_duplicates(events: DataFrame) -> DataFrame:
-    """For events without ids: nothing can be called a duplicate."""
-    return events.withColumn(IS_DUPLICATE, F.lit(False))
-
-
-def as_hourly_counts(events: DataFrame, within: list[str]) -> DataFrame:
-    """Counts per hour, cookie, product, location and device: the columns of HOURLY_COUNTS, and `within`.
-
-    Duplicates are counted apart and nowhere else, so that in = out + quarantined + duplicates can be checked.
-    """
-    fresh = ~F.col(IS_DUPLICATE)
-    counts = [
-        F.count_if(fresh & (F.col(C.EVENT_TYPE) == type_)).cast("int").alias(name)
-        for type_, name in C.COUNT_OF_TYPE.items()
-    ]
-    units = F.coalesce(F.col(C.QUANTITY), F.lit(DEFAULT_QUANTITY))
-    bought = fresh & (F.col(C.EVENT_TYPE) == "purchase")
-    return (
-        events.withColumn(C.LOCATION, F.coalesce(C.LOCATION, F.lit("")))
-        .withColumn(C.DEVICE, F.coalesce(C.DEVICE, F.lit("")))
-        .groupBy(*within, *KEY)
-        .agg(
-            *counts,
-            F.coalesce(F.sum(F.when(bought, units)), F.lit(0)).cast("int").alias(C.QUANTITY),
-            F.max(C.TS).alias(C.LAST_TS),
-            F.count_if(F.col(IS_DUPLICATE)).cast("int").alias(C.DUPLICATES),
-        )
+    product, products = by_hash(events.product, events.products)
+    location, locations = by_text(events.location, events.locations)
+    device, devices = by_text(events.device, events.devices)
+    context, contexts = _contexts(location, device, max(1, len(devices)))
+    with_ids = events.event_key is not None
+    ids = events.event_key if events.event_key is not None else np.zeros(0, np.int64)
+    records = _sorted_records(
+        events.cookie_key, product, context, events.event_type, events.quantity, events.ts, ids, with_ids
     )
+    groups, counts, bots, duplicates = _counted(records, max_events, with_ids)
+    records, counts = records[:groups], counts[:groups]
+    found_context = contexts[records[:, DETAIL] & LOW_32]
+    table = pa.table(
+        {
+            C.HOUR: np.full(groups, hour, np.int32),
+            C.COOKIE_KEY: records[:, KEY],
+            C.PRODUCT_ID: with_used_texts(records[:, DETAIL] >> 32, products),
+            C.LOCATION: with_used_texts(found_context // max(1, len(devices)), locations),
+            C.DEVICE: with_used_texts(found_context % max(1, len(devices)), devices),
+            **{C.COUNT_OF_TYPE[name]: counts[:, place] for place, name in enumerate(C.EVENT_TYPES)},
+            C.QUANTITY: counts[:, UNITS],
+            C.LAST_TS: pa.array(records[:, TS], pa.timestamp("us", "UTC")),
+        }
+    )
+    bot_table = pa.table({C.HOUR: np.full(len(bots), hour, np.int32), C.COOKIE_KEY: bots[:, 0], C.EVENTS: bots[:, 1]})
+    events_of_bots = int(bots[:, 1].sum())
+    return HourlyCounts(table, len(events) - duplicates - events_of_bots, duplicates, bot_table)
+
+
+def _contexts(location: np.ndarray, device: np.ndarray, devices: int) -> tuple[np.ndarray, np.ndarray]:
+    """Location and device as one number below 2^32, and the pairs that these stand for."""
+    pairs = location.astype(np.int64) * devices + device
+    most = int(pairs.max(initial=0)) + 1
+    if most <= len(pairs):
+        return pairs, np.arange(most)
+    found, numbers = np.unique(pairs, return_inverse=True)
+    return numbers, found
+
+
+# An event as a row of integers, so that sorting moves it as one: a cache line at most.
+KEY, DETAIL, TS, KIND, EVENT_KEY = range(5)  # DETAIL: product << 32 | context; KIND: quantity << 2 | event type
+UNITS = 4  # after the counts of the four types
+
+
+@numba.njit(cache=True, nogil=True)
+def _sorted_records(
+    cookie_key: np.ndarray,
+    product: np.ndarray,
+    context: np.ndarray,
+    event_type: np.ndarray,
+    quantity: np.ndarray,
+    ts: np.ndarray,
+    event_key: np.ndarray,
+    with_ids: bool,
+) -> np.ndarray:
+    """Events as records by (KEY, DETAIL): dealt to small slots by their keys, then each slot sorted in cache."""
+    places, bounds = dealt_by_hash(cookie_key)
+    records = np.empty((len(cookie_key), 5 if with_ids else 4), np.int64)
+    for i in range(len(cookie_key)):
+        place = places[i]
+        records[place, KEY] = cookie_key[i]
+        records[place, DETAIL] = (np.int64(product[i]) << 32) | context[i]
+        records[place, TS] = ts[i]
+        records[place, KIND] = (np.int64(quantity[i]) << 2) | event_type[i]
+        if with_ids:
+            records[place, EVENT_KEY] = event_key[i]
+    for slot in range(len(bounds) - 1):
+        sort_records(records, bounds[slot], bounds[slot + 1])
+    return records
+
+
+@numba.njit(cache=True, nogil=True)
+def _counted(records: np.ndarray, max_events: int, with_ids: bool) -> tuple[int, np.ndarray, np.ndarray, int]:
+    """Counts sorted records, whose first rows become the groups: KEY, DETAIL and, in TS, the last time.
+
+    Returns the number of groups, their counts by type and units purchased (int32 [n, 5]), bots' keys and events
+    (int64 [bots, 2]) and the number of duplicates.
+    """
+    n, groups, duplicates = len(records), 0, 0
+    counts, bots = np.zeros((n, 5), np.int32), np.empty((0, 2), np.int64)
+    again = np.zeros(0, np.bool_)
+    start = 0
+    while start < n:
+        key, end = records[start, KEY], start + 1
+        while end < n and records[end, KEY] == key:
+            end += 1
+        if end - start > max_events:
+            bots = np.append(bots, np.array([[key, end - start]]), axis=0)
+            start = end
+            continue
+        if with_ids:
+            again = _again(records[start:end])
+        last_detail = np.int64(-1)
+        for i in range(start, end):
+            if with_ids and again[i - start]:
+                duplicates += 1
+                continue
+            detail, ts, kind = records[i, DETAIL], records[i, TS], records[i, KIND]
+            if detail != last_detail:
+                records[groups, KEY], records[groups, DETAIL], records[groups, TS] = key, detail, ts
+                last_detail = detail
+                groups += 1
+            records[groups - 1, TS] = max(records[groups - 1, TS], ts)
+            counts[groups - 1, kind & 3] += 1
+            if kind & 3 == PURCHASE:
+                counts[groups - 1, UNITS] += kind >> 2
+        start = end
+    return groups, counts, bots, duplicates
+
+
+@numba.njit(cache=True, nogil=True)
+def _again(records: np.ndarray) -> np.ndarray:
+    """Which of one cookie's records have an id that an earlier event had, bool [n].
+
+    Of events at the same moment that of the least quantity, type, product and context counts as the earlier, so that
+    the order of the input does not matter.
+    """
+    n = len(records)
+    again, order = np.zeros(n, np.bool_), np.arange(n)
+    # Records are in the order of DETAIL, which a stable sort keeps.
+    sort_range(order, 0, n, records[:, EVENT_KEY], records[:, TS], records[:, KIND])
+    for i in range(1, n):
+        key = records[order[i], EVENT_KEY]
+        again[order[i]] = key != 0 and key == records[order[i - 1], EVENT_KEY]
+    return again

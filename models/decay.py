@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
@@ -32,10 +33,10 @@ class Decay:
         stride = half_life * HALF_LIVES_A_LANDMARK
         return Decay(half_life, (hour // stride) * stride)
 
-    def term(self, weight: Column, hour: Column) -> Column:
-        """What an event (or several) of `weight` adds to a sum: a 64-bit integer."""
-        growth = F.pow(F.lit(2.0), (hour - F.lit(self.landmark)) / F.lit(self.half_life))
-        return F.round(weight * growth * F.lit(float(UNIT))).cast("long")
+    def terms(self, weights: np.ndarray, hours: np.ndarray) -> np.ndarray:
+        """What events of these weights at these hours add to a sum, int64 [n]."""
+        growth = np.exp2((hours - self.landmark) / self.half_life)
+        return np.rint(weights * growth * UNIT).astype(np.int64)
 
     def value(self, total: Column, hour: int) -> Column:
         """The decayed count at `hour` of a sum of terms, as a double; an event in that hour counts its weight."""
@@ -44,14 +45,17 @@ class Decay:
     def factor(self, hour: int) -> float:
         return 2.0 ** ((self.landmark - hour) / self.half_life) / UNIT
 
-    def moved(self, total: Column, older: Decay) -> Column:
-        """A sum relative to an older landmark, relative to this one; half a unit at most is lost in rounding."""
+    def moved(self, totals: np.ndarray, older: Decay) -> np.ndarray:
+        """Sums relative to an older landmark, relative to this one; half a unit at most is lost in rounding."""
         if older == self:
-            return total
+            return totals
+        self.check_goes_on_from(older)
+        return np.rint(totals * 2.0 ** ((older.landmark - self.landmark) / self.half_life)).astype(np.int64)
+
+    def check_goes_on_from(self, older: Decay) -> None:
+        """Raises ValueError for sums of another half-life, which can't be turned into this one's."""
         if older.half_life != self.half_life:
             raise ValueError(
                 f"a state with a half-life of {older.half_life} h can't go on with {self.half_life} h; "
                 "roll up again from the start with --from-empty"
             )
-        shift = 2.0 ** ((older.landmark - self.landmark) / self.half_life)
-        return F.round(total * F.lit(shift)).cast("long")

@@ -12,23 +12,6 @@ def _schema(**fields: T.DataType) -> T.StructType:
 LONG, INT, STRING, FLOAT, BOOLEAN = T.LongType(), T.IntegerType(), T.StringType(), T.FloatType(), T.BooleanType()
 INTS, FLOATS = T.ArrayType(INT), T.ArrayType(FLOAT)
 
-# What the job makes of raw events, whatever their columns and types were; one row an event.
-EVENT = _schema(
-    **{
-        C.EVENT_ID: STRING,
-        C.TS: T.TimestampType(),
-        C.COOKIE_ID: STRING,
-        C.SESSION_ID: STRING,
-        C.LOCATION: STRING,
-        C.DEVICE: STRING,
-        C.PRODUCT_ID: STRING,
-        C.EVENT_TYPE: STRING,
-        C.QUANTITY: INT,
-        C.PRICE: T.DoubleType(),
-        C.REQUEST_ID: STRING,
-    }
-)
-
 # hourly_counts, a partition an hour. Unique: hour, cookie_key, product_id, location, device.
 HOURLY_COUNTS = _schema(
     **{
@@ -43,9 +26,11 @@ HOURLY_COUNTS = _schema(
         C.PURCHASES: INT,
         C.QUANTITY: INT,  # units purchased
         C.LAST_TS: T.TimestampType(),
-        C.DUPLICATES: INT,  # events left out of the counts because their event_id came before
     }
 )
+
+# bots, a partition an hour. Cookies set aside, none of whose events count. Unique: hour, cookie_key.
+BOTS = _schema(**{C.HOUR: INT, C.COOKIE_KEY: LONG, C.EVENTS: LONG})
 
 # quarantine, a partition an hour or a run of image ingestion. One row a rejected input row (or file).
 QUARANTINE = _schema(**{C.SOURCE: STRING, C.REASON: STRING, C.RAW: STRING})

@@ -29,6 +29,11 @@ PLACES = {
     "lookup": ("journey", "snapshot", "tls_certificate", "tls_key"),
 }
 
+INSTEAD_OF = {
+    "AWS_ENDPOINT_URL_S3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "AWS_REGION": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+}
+
 
 class SettingsError(ValueError):
     """A setting is missing, unknown or out of range; the message names it and the file."""
@@ -38,6 +43,7 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
     """Settings from `path`, else from $LARDER_SETTINGS, else from ./larder.toml where there is one, else defaults.
 
     Environment variables (`LARDER_REDIS__URL`) win over the file. Raises SettingsError.
+    What [s3] says becomes AWS_* variables where these are not set: all that reaches S3 goes by them.
     """
     named = path or os.environ.get(FILE_VARIABLE)
     file = Path(named) if named else Path(DEFAULT_FILE)
@@ -50,6 +56,9 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
         settings = Settings(**from_file)
     except ValidationError as error:
         raise SettingsError(_explain(error, file if from_file else None)) from None
+    for variable, value in (("AWS_ENDPOINT_URL_S3", settings.s3.endpoint), ("AWS_REGION", settings.s3.region)):
+        if value and not any(os.environ.get(name) for name in INSTEAD_OF[variable]):
+            os.environ[variable] = value
     return _with_absolute_places(settings, folder)
 
 

@@ -25,6 +25,13 @@ class Storage(Section):
     )
 
 
+class S3(Section):
+    """Where S3 is, if not at Amazon; AWS_ENDPOINT_URL and AWS_REGION win. Keys are found as its tools do."""
+
+    endpoint: str = Field("", pattern="^(https?://.+)?$", description="URL of another store that speaks S3")
+    region: str = ""
+
+
 class Events(Section):
     """How raw events are read and which are believed."""
 
@@ -33,7 +40,12 @@ class Events(Section):
         default_factory=dict, description="event column of the contract -> column of your logs"
     )
     max_lateness_hours: int = Field(168, ge=0, description="an event older than its partition by more is quarantined")
-    rows_per_file: int = Field(5_000_000, ge=1, description="an hour with more input rows is split into several files")
+    max_events_an_hour: int = Field(
+        10_000, ge=1, description="a cookie with more is a bot: set aside and counted, its events are not"
+    )
+    rows_per_file: int = Field(
+        2_000_000, ge=1, description="an hour with more input rows is split; a task holds so many in memory"
+    )
 
     @field_validator("columns")
     @classmethod
@@ -63,6 +75,16 @@ class RollUp(Section):
     interactions_half_life_days: float = Field(120.0, gt=0)
     contexts_half_life_days: float = Field(14.0, gt=0)
     horizon_days: int = Field(365, gt=0, description="interactions not touched for longer fall out")
+    ranges: int = Field(
+        8, ge=1, le=4096, description="files of a state, a power of two; a task holds one in memory: some million rows"
+    )
+
+    @field_validator("ranges")
+    @classmethod
+    def a_power_of_two(cls, ranges: int) -> int:
+        if ranges & (ranges - 1):
+            raise ValueError(f"must be a power of two, and {ranges} is not")
+        return ranges
 
 
 class Als(Section):
@@ -197,6 +219,9 @@ class Spark(Section):
     master: str = "local[2]"
     driver_memory: str = "4g"
     shuffle_partitions: int = Field(8, ge=1)
+    packages: list[str] = Field(
+        default_factory=list, description="Maven coordinates, group:artifact:version, as --packages of spark-submit"
+    )
     options: dict[str, str] = Field(default_factory=dict, description="any spark.* option")
 
 
@@ -218,6 +243,7 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
     storage: Storage = Storage()
+    s3: S3 = S3()
     events: Events = Events()
     weights: Weights = Weights()
     roll_up: RollUp = RollUp()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.fs as fs
@@ -16,17 +15,27 @@ from storage.tables import fingerprint
 
 READERS = 16
 UNREADABLE = "unreadable_file"
+BYTES_A_LINE, COMPRESSION = 150, 8  # of JSON, roughly: what an hour's rows are reckoned from before they are read
+COMPRESSED = (".gz", ".zst", ".bz2", ".lz4")
 
 
 @dataclass(frozen=True)
 class EventFile:
-    """One input file. `rows` and `schema` come from a Parquet footer; `error` says why a file can't be read."""
+    """One input file. `row_groups`: their rows, from a Parquet footer, None for JSON lines; `error`: why it can't be
+    read."""
 
     uri: str
     identity: str  # changes whenever the content may have: name, size and time of change
-    rows: int = 0
-    schema: str = ""
+    bytes: int = 0
+    row_groups: tuple[int, ...] | None = None
     error: str = ""
+
+    @property
+    def likely_rows(self) -> int:
+        """Exact for Parquet, reckoned from the size for JSON lines."""
+        if self.row_groups is not None:
+            return sum(self.row_groups)
+        return -(-self.bytes * (COMPRESSION if self.uri.endswith(COMPRESSED) else 1) // BYTES_A_LINE)
 
 
 @dataclass(frozen=True)
@@ -45,12 +54,17 @@ class EventHour:
         return [file for file in self.files if file.error]
 
     @property
-    def rows(self) -> int:
-        return sum(file.rows for file in self.readable)
+    def likely_rows(self) -> int:
+        return sum(file.likely_rows for file in self.readable)
 
     @property
     def identity(self) -> str:
         return fingerprint([file.identity for file in self.files])
+
+    def with_errors(self, errors: dict[str, str]) -> EventHour:
+        """The same, the files of these URIs marked as broken."""
+        files = (replace(file, error=file.error or errors.get(file.uri, "")) for file in self.files)
+        return EventHour(self.hour, tuple(files))
 
 
 def find_hours(
@@ -67,51 +81,20 @@ def find_hours(
         return list(pool.map(look, hours))
 
 
-def check_data(hours: Iterable[EventHour], event_format: str) -> list[EventHour]:
-    """Reads every file to its end and marks those that break: for when a footer was sound but the data is not."""
-
-    def check(hour: EventHour) -> EventHour:
-        return EventHour(hour.hour, tuple(_with_data_error(file, event_format) for file in hour.files))
-
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(check, hours))
-
-
 def _describe(folder: Place, name: str, info: fs.FileInfo, event_format: str) -> EventFile:
-    uri = (folder / name).uri
-    identity = f"{name}:{info.size}:{info.mtime_ns}"
+    found = EventFile((folder / name).uri, f"{name}:{info.size}:{info.mtime_ns}", info.size)
     if event_format == "json":
-        return EventFile(uri, identity, schema="json")
+        return found
     try:
-        system, path = Place(uri).open()
+        system, path = Place(found.uri).open()
         with system.open_input_file(path) as source:
-            file = pq.ParquetFile(source)
-            return EventFile(uri, identity, file.metadata.num_rows, str(file.schema_arrow.remove_metadata()))
+            footer = pq.ParquetFile(source).metadata
+            groups = tuple(footer.row_group(i).num_rows for i in range(footer.num_row_groups))
+            return replace(found, row_groups=groups)
     except (OSError, pa.ArrowException) as error:
-        return EventFile(uri, identity, error=_first_line(error))
+        return replace(found, error=first_line(error))
 
 
-def _with_data_error(file: EventFile, event_format: str) -> EventFile:
-    if file.error:
-        return file
-    system, path = Place(file.uri).open()
-    try:
-        if event_format == "parquet":
-            with system.open_input_file(path) as source:
-                for _ in pq.ParquetFile(source).iter_batches():
-                    pass
-        else:
-            _read_through(system, path)
-    except (OSError, EOFError, pa.ArrowException, gzip.BadGzipFile) as error:
-        return EventFile(file.uri, file.identity, error=_first_line(error))
-    return file
-
-
-def _read_through(system: fs.FileSystem, path: str) -> None:
-    with system.open_input_stream(path) as stream:  # decompresses by the file's name
-        while stream.read(1 << 20):
-            pass
-
-
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,6 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs as fs
 
+from storage.s3 import SCHEMES, open_s3
+
 
 @dataclass(frozen=True)
 class Place:
@@ -32,14 +34,14 @@ class Place:
         return self.open()[1]
 
     def open(self) -> tuple[fs.FileSystem, str]:
-        """Its file system and the path in it. S3 takes the usual AWS_* variables, AWS_ENDPOINT_URL among them."""
+        """Its file system and the path in it. S3 is where storage/s3.py says."""
         scheme, separator, rest = self.uri.partition("://")
         if not separator:
             return fs.LocalFileSystem(), str(Path(self.uri).absolute())
         if scheme == "file":
             return fs.LocalFileSystem(), rest
-        if scheme in ("s3", "s3a", "s3n"):
-            return fs.S3FileSystem(endpoint_override=os.environ.get("AWS_ENDPOINT_URL")), rest
+        if scheme in SCHEMES:
+            return open_s3(), rest
         return fs.FileSystem.from_uri(self.uri)
 
     def exists(self) -> bool:

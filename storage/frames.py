@@ -11,19 +11,20 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from storage.filesystems import Place
+from storage.parts import Part
 from storage.tables import DataFile, Manifest, Tables
 
-ROW_GROUP_ROWS = 250_000
 PLACE = "_place"  # which file of which partition a row goes to: see `place`
 MAX_FILES = 1 << 16
-WRITTEN = "partition int, file int, rows long, bytes long, sums array<long>"
+WRITTEN = "partition int, file string, rows long, bytes long"
+WRITTEN_ARROW = pa.schema(
+    [("partition", pa.int32()), ("file", pa.string()), ("rows", pa.int64()), ("bytes", pa.int64())]
+)
 
 
 class FileWrittenTwiceError(RuntimeError):
@@ -60,61 +61,57 @@ def write_partitions(
     placed: DataFrame,
     schema: StructType,
     key: Sequence[str],
-    sums: Sequence[str] = (),
 ) -> list[Manifest]:
     """Writes many partitions at once; returns their manifests with files filled in. Not yet published.
 
     `placed` has, beside the columns of `schema`, PLACE, made of a key of `planned` and a file number, and all rows of
-    one place in one Spark partition; raises FileWrittenTwiceError if they are not. `sums` names
-    integer columns whose totals join each manifest's counts.
+    one place in one Spark partition; raises FileWrittenTwiceError if they are not.
     """
     ordered = placed.select(PLACE, *schema.fieldNames()).sortWithinPartitions(PLACE, *key)
     places = {number: tables.run_place(manifest) for number, manifest in planned.items()}
-    write = _TaskWriter(places, list(sums))
-    written: dict[int, list[tuple[DataFile, list[int]]]] = {}
+    write = _TaskWriter(places)
+    written: dict[int, list[DataFile]] = {}
     for row in ordered.mapInArrow(write, WRITTEN).collect():
-        file = DataFile(_file_name(row.file), row.rows, row.bytes)
+        file = DataFile(row.file, row.rows, row.bytes)
         of_partition = written.setdefault(row.partition, [])
-        if any(file.name == other.name for other, _ in of_partition):
+        if any(file.name == other.name for other in of_partition):
             raise FileWrittenTwiceError(f"{file.name} of {planned[row.partition].partition} came from two tasks")
-        of_partition.append((file, list(row.sums)))
-    return [_with_files(manifest, written.get(number, []), list(sums)) for number, manifest in planned.items()]
-
-
-def _with_files(manifest: Manifest, written: list[tuple[DataFile, list[int]]], sums: Sequence[str]) -> Manifest:
-    files = tuple(sorted((file for file, _ in written), key=lambda file: file.name))
-    totals = {name: sum(row[index] for _, row in written) for index, name in enumerate(sums)}
-    counts: Mapping[str, int] = {**manifest.counts, **totals}
-    return replace(manifest, files=files, counts=counts)
-
-
-def _file_name(number: int) -> str:
-    return f"part-{number:05d}.parquet"
+        of_partition.append(file)
+    return [
+        replace(manifest, files=tuple(sorted(written.get(number, []), key=lambda file: file.name)))
+        for number, manifest in planned.items()
+    ]
 
 
 class _TaskWriter:
     """Called in a Spark task with its Arrow batches; yields one row a file written."""
 
-    def __init__(self, places: Mapping[int, Place], sums: Sequence[str]) -> None:
-        self.places, self.sums = places, sums
+    def __init__(self, places: Mapping[int, Place]) -> None:
+        self.places = places
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         current: int | None = None
-        open_file: _OpenFile | None = None
+        part: Part | None = None
         for batch in batches:
             for place_, rows in _by_place(batch):
-                if place_ != current:
-                    if open_file is not None:
-                        yield open_file.close()
-                    current = place_
-                    open_file = self._open(*divmod(place_, MAX_FILES))
-                assert open_file is not None
-                open_file.add(rows)
-        if open_file is not None:
-            yield open_file.close()
+                if part is None or place_ != current:
+                    if part is not None and current is not None:
+                        yield self._written(part, current)
+                    current, part = place_, Part(rows.schema)
+                part.add(pa.Table.from_batches([rows]))
+        if part is not None and current is not None:
+            yield self._written(part, current)
 
-    def _open(self, partition: int, number: int) -> _OpenFile:
-        return _OpenFile(partition, number, self.places[partition] / _file_name(number), self.sums)
+    def _written(self, part: Part, place_: int) -> pa.RecordBatch:
+        partition, number = divmod(place_, MAX_FILES)
+        file = part.write(self.places[partition], number)
+        arrays = [
+            pa.array([partition], pa.int32()),
+            pa.array([file.name]),
+            pa.array([file.rows]),
+            pa.array([file.bytes]),
+        ]
+        return pa.record_batch(arrays, names=["partition", "file", "rows", "bytes"])
 
 
 def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -123,45 +120,3 @@ def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
     starts = np.flatnonzero(np.r_[len(places) > 0, np.diff(places) != 0])
     for start, end in zip(starts, np.r_[starts[1:], len(places)], strict=True):
         yield int(places[start]), rows.slice(start, end - start)
-
-
-class _OpenFile:
-    """One Parquet file being written in memory, row group by row group."""
-
-    def __init__(self, partition: int, number: int, place: Place, sums: Sequence[str]) -> None:
-        self.partition, self.number, self.place, self.names = partition, number, place, sums
-        self.sink = pa.BufferOutputStream()
-        self.writer: pq.ParquetWriter | None = None
-        self.waiting: list[pa.RecordBatch] = []
-        self.rows = self.waiting_rows = 0
-        self.sums = [0] * len(sums)
-
-    def add(self, rows: pa.RecordBatch) -> None:
-        self.waiting.append(rows)
-        self.waiting_rows += rows.num_rows
-        if self.waiting_rows >= ROW_GROUP_ROWS:
-            self._flush(final=False)
-
-    def close(self) -> pa.RecordBatch:
-        self._flush(final=True)
-        assert self.writer is not None
-        self.writer.close()
-        data = self.sink.getvalue()
-        self.place.write(data)
-        row = [[self.partition], [self.number], [self.rows], [data.size], [self.sums]]
-        types = [pa.int32(), pa.int32(), pa.int64(), pa.int64(), pa.list_(pa.int64())]
-        arrays = [pa.array(value, type_) for value, type_ in zip(row, types, strict=True)]
-        return pa.record_batch(arrays, names=["partition", "file", "rows", "bytes", "sums"])
-
-    def _flush(self, final: bool) -> None:
-        """Writes whole row groups of a fixed size, so that bytes do not depend on how rows came in batches."""
-        table = pa.Table.from_batches(self.waiting)
-        if self.writer is None:
-            self.writer = pq.ParquetWriter(self.sink, table.schema, compression="zstd")
-        rows = table.num_rows if final else table.num_rows - table.num_rows % ROW_GROUP_ROWS
-        now, later = table.slice(0, rows).combine_chunks(), table.slice(rows)
-        self.writer.write_table(now, row_group_size=ROW_GROUP_ROWS)
-        self.rows += rows
-        for index, name in enumerate(self.names):
-            self.sums[index] += pc.sum(now.column(name)).as_py() or 0
-        self.waiting, self.waiting_rows = later.to_batches(), later.num_rows

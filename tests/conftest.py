@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from settings import Settings
@@ -13,12 +14,18 @@ from settings.sections import Spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+    from spark_cluster import Cluster
 
 # A developer's own settings must not change what a test sees.
 for _name in [name for name in os.environ if name.startswith("LARDER_")]:
     del os.environ[_name]
 # A JVM that lives for a minute gains nothing from its second compiler; jobs in processes of their own have it too.
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
+
+# A first example may compile a kernel, or start a server.
+hypothesis.settings.register_profile("larder", deadline=None)
+hypothesis.settings.load_profile("larder")
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +36,18 @@ def spark() -> Iterator[SparkSession]:
     session = start_session("tests", Settings(spark=Spark(shuffle_partitions=4)))
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    from spark_cluster import spark_cluster
+
+    with spark_cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture
+def cluster(_cluster: Cluster) -> Cluster:
+    """A standalone cluster with two workers, whatever the test before did to it. Jobs must run in other processes."""
+    _cluster.complete()
+    return _cluster

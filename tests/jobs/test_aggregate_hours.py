@@ -19,6 +19,7 @@ from event_folders import (
     moment,
     reasons,
     rejected,
+    rows_of,
     settings_in,
     visible,
     write_lines,
@@ -28,9 +29,13 @@ from pyspark.sql import SparkSession
 
 from jobs import aggregate_hours
 from jobs.aggregate_hours import CountsDoNotReconcileError
+from jobs.hour_tasks import Written
 from jobs.report import StageReport
 from models.schemas import HOURLY_COUNTS, QUARANTINE
 from settings import Settings
+from storage.events import EventHour
+from storage.frames import FileWrittenTwiceError
+from storage.tables import DataFile
 
 pytestmark = pytest.mark.end_to_end
 
@@ -224,16 +229,15 @@ def test_data_that_break_below_a_sound_footer_are_set_aside(spark: SparkSession,
     assert aggregate(spark, settings, START, START + 2).details["up_to_date"] == 2
 
 
-def test_files_with_columns_that_cannot_be_read_are_set_aside(spark: SparkSession, tmp_path: Path) -> None:
+def test_columns_that_nobody_asked_for_may_be_of_any_type(spark: SparkSession, tmp_path: Path) -> None:
     write_parquet(tmp_path, START, [{}])
-    write_parquet(tmp_path, START, [{"opened": time(9, 30)}] * 2, "time_of_day.parquet")
+    write_parquet(tmp_path, START, [{"opened": time(9, 30)}, {"opened": time(9, 30), "price": -1.0}], "time.parquet")
     write_parquet(tmp_path, START, [{"TS": "late"}], "same_name.parquet")
     settings = settings_in(tmp_path)
     aggregate(spark, settings, START, START + 1)
-    assert outcome(settings, START) == (1, 1, 0, 0, 2)
-    found = {Path(row["source"]).name: row["raw"] for row in rejected(settings, START)}
-    assert "TIME" in found["time_of_day.parquet"]
-    assert "already exists" in found["same_name.parquet"]
+    assert outcome(settings, START) == (4, 3, 1, 0, 0)
+    [row] = rejected(settings, START)
+    assert '"opened":"09:30:00"' in row["raw"]
 
 
 def test_an_hour_of_many_rows_is_split_into_files_whole(spark: SparkSession, tmp_path: Path) -> None:
@@ -242,7 +246,7 @@ def test_an_hour_of_many_rows_is_split_into_files_whole(spark: SparkSession, tmp
     write_parquet(tmp_path, START + 1, [{}])
     settings = settings_in(tmp_path, rows_per_file=50)
     aggregate(spark, settings, START, START + 2)
-    assert len(manifest_of(settings, START).files) == -(-210 // 50)
+    assert len(manifest_of(settings, START).files) == 8  # the power of two above 210 / 50
     assert len(manifest_of(settings, START + 1).files) == 1
     assert outcome(settings, START) == (210, 200, 0, 10, 0)
     found = counts_of(settings, START)
@@ -269,15 +273,28 @@ def test_the_order_of_rows_and_files_does_not_matter(spark: SparkSession, tmp_pa
     assert found[0] == found[1]
 
 
-def test_a_row_lost_is_noticed_and_nothing_published(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_parquet(tmp_path, START, [{}, {"product_id": "p2"}])
-    settings = settings_in(tmp_path)
-    monkeypatch.setattr(aggregate_hours, "filter_valid", lambda events: events.where("product_id = 'p1'"))
+def test_a_row_lost_is_noticed() -> None:
+    found = {"rows_in": 7, "events": 3, "quarantined": 1, "duplicates": 1, "bot_events": 1}
     with pytest.raises(CountsDoNotReconcileError, match="dt=2017-12-03/hr=00"):
-        aggregate(spark, settings, START, START + 1)
-    assert visible(settings.storage.tables) == {}
+        aggregate_hours._manifests(EventHour(START, ()), [Written("hourly_counts", START, None, found)], Settings())
+
+
+def test_a_file_of_two_tasks_is_refused() -> None:
+    written = Written("hourly_counts", START, DataFile("part-00000.parquet", 1, 100), {})
+    with pytest.raises(FileWrittenTwiceError, match="hourly_counts dt=2017-12-03/hr=00"):
+        aggregate_hours._manifests(EventHour(START, ()), [written, written], Settings())
+
+
+def test_a_cookie_with_too_many_events_is_set_aside_and_counted(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [{"cookie_id": "robot", "product_id": f"p{n}", "event_id": f"e{n % 9}"} for n in range(12)]
+    write_parquet(tmp_path, START, [*rows, *[{"cookie_id": "person"}] * 10, {"cookie_id": "robot", "price": -1.0}])
+    settings = settings_in(tmp_path, max_events_an_hour=10)
+    aggregate(spark, settings, START, START + 1)
+    assert outcome(settings, START) == (23, 10, 1, 0, 0)
+    assert manifest_of(settings, START).counts["bot_events"] == 12
+    [bot] = rows_of(settings, manifest_of(settings, START, "bots"))
+    assert (bot["hour"], bot["events"]) == (START, 12)
+    assert [row["views"] for row in counts_of(settings, START)] == [10]
 
 
 PLAIN, GZIPPED, MALFORMED, TRUNCATED, NOTHING, TYPES = range(6)

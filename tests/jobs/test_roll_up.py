@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import random
 from datetime import datetime, timezone
 from pathlib import Path
@@ -36,7 +37,7 @@ def hour_rows(hour: int) -> list[Row]:
     draw = random.Random(hour)
     contexts = [(cookie, product, device) for cookie in range(4) for product in ("p1", "p2") for device in ("", "till")]
     return [
-        (hour, cookie, product, "north", device, 1, draw.randrange(2), 0, draw.randrange(3), 1, NOW, 0)
+        (hour, cookie, product, "north", device, 1, draw.randrange(2), 0, draw.randrange(3), 1, NOW)
         for cookie, product, device in draw.sample(contexts, 8)
     ]
 
@@ -79,6 +80,40 @@ def test_window_after_window_is_the_same_as_at_once(spark: SparkSession, at_once
         assert len(found[0]) > 3
         assert manifests[0].inputs["state"] == state(settings, table, START + 2).reference
         assert manifests[1].inputs["state"] == "empty"
+
+
+def data_of(settings: Settings, table: str) -> dict[str, str]:
+    """The bytes of a state's files, by name."""
+    manifest = state(settings, table, START + HOURS)
+    files = Tables(settings.storage.tables).uris([manifest])
+    return {Path(uri).name: hashlib.sha256(Path(uri).read_bytes()).hexdigest() for uri in files}
+
+
+def test_bytes_do_not_depend_on_windows_however_often_the_landmark_moves(spark: SparkSession, tmp_path: Path) -> None:
+    often = {"interactions_half_life_days": 0.005, "contexts_half_life_days": 0.008}  # 2 and 3 hours a landmark
+    found = []
+    for steps in ([HOURS], [1] * HOURS, [2, 1, 3]):
+        settings = settings_with(tmp_path / str(len(steps)), **often)
+        write_hours(settings.storage.tables, range(START, START + HOURS))
+        at = START
+        for step in steps:
+            run(spark, settings, at, at + step, from_empty=at == START)
+            at += step
+        found.append([data_of(settings, table) for table in ("interactions", "contexts")])
+    assert found[0] == found[1] == found[2]
+    assert all(found[0])
+
+
+def test_a_state_goes_on_in_other_ranges(spark: SparkSession, tmp_path: Path) -> None:
+    found = []
+    for ranges in ((4, 4), (1, 4), (8, 4)):
+        folder = tmp_path / "-".join(map(str, ranges))
+        write_hours(folder, range(START, START + HOURS))
+        run(spark, settings_with(folder, ranges=ranges[0]), START, START + 3, from_empty=True)
+        settings = settings_with(folder, ranges=ranges[1])
+        run(spark, settings, START + 3, START + HOURS)
+        found.append([data_of(settings, table) for table in ("interactions", "contexts")])
+    assert found[0] == found[1] == found[2]
 
 
 def test_purchases_are_all_there(at_once: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructType
 
-from models.schemas import EVENT, HOURLY_COUNTS
+from models.schemas import HOURLY_COUNTS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NOON = datetime(2017, 12, 3, 12, tzinfo=timezone.utc)
@@ -27,7 +27,6 @@ A_COUNT = {
     "purchases": 0,
     "quantity": 0,
     "last_ts": NOON,
-    "duplicates": 0,
 }
 AN_EVENT = {
     "event_id": None,
@@ -47,11 +46,6 @@ AN_EVENT = {
 def counts(spark: SparkSession, *rows: Mapping[str, Any]) -> DataFrame:
     """Rows of HOURLY_COUNTS: A_COUNT with these changes."""
     return frame(spark, HOURLY_COUNTS, [{**A_COUNT, **row} for row in rows])
-
-
-def events(spark: SparkSession, *rows: Mapping[str, Any]) -> DataFrame:
-    """Rows of EVENT: AN_EVENT with these changes."""
-    return frame(spark, EVENT, [{**AN_EVENT, **row} for row in rows])
 
 
 def frame(spark: SparkSession, schema: StructType, rows: Iterable[Mapping[str, Any]]) -> DataFrame:

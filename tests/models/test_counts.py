@@ -1,20 +1,26 @@
-"""An hour's events as counts, duplicates apart."""
+"""An hour's events as counts, duplicates and bots apart."""
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pytest
 import xxhash
-from model_rows import AN_EVENT, HOUR, NOON, events, in_order
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
+from hypothesis import given
+from hypothesis import strategies as st
+from model_rows import AN_EVENT, HOUR, NOON
 
-from models.counts import as_hourly_counts, with_cookie_key, with_duplicates_marked, with_no_duplicates
+from models.counts import HourlyCounts, dealt, hourly_counts, packed, range_of, unpacked
+from models.events import Events, judged
 from models.schemas import HOURLY_COUNTS
 
 COLUMNS = HOURLY_COUNTS.fieldNames()
-NAIVE_NOON = NOON.replace(tzinfo=None)
+MANY = 10_000
 
 
 def key_of(cookie: str) -> int:
@@ -22,77 +28,162 @@ def key_of(cookie: str) -> int:
     return int.from_bytes(xxhash.xxh64_digest(cookie.encode(), 42), "big", signed=True)
 
 
-def counted(spark: SparkSession, *rows: dict[str, Any], ids: bool = True) -> list[tuple[Any, ...]]:
-    """What the job does with the rows of one hour."""
-    keyed = with_cookie_key(events(spark, *rows)).withColumn("hour", F.lit(HOUR))
-    marked = with_duplicates_marked(keyed, ["hour"]) if ids else with_no_duplicates(keyed)
-    return in_order(as_hourly_counts(marked, ["hour"]).select(*COLUMNS).collect())
+def events_of(*rows: dict[str, Any]) -> Events:
+    complete = [{**AN_EVENT, **row} for row in rows]
+    types = {"ts": pa.timestamp("us", "UTC")}
+    arrays = {name: pa.array([row[name] for row in complete], types.get(name)) for name in AN_EVENT}
+    events, reason = judged(pa.record_batch(arrays), {}, HOUR, 24)
+    assert not reason.any()
+    return events
 
 
-def row(**changes: Any) -> tuple[Any, ...]:
+def counted(*rows: dict[str, Any], max_events: int = MANY) -> HourlyCounts:
+    return hourly_counts(events_of(*rows), HOUR, max_events)
+
+
+def found(counts: HourlyCounts) -> list[dict[str, Any]]:
+    assert counts.table.column_names == COLUMNS
+    return in_order(counts.table.to_pylist())
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: tuple(row[name] for name in COLUMNS[:5]))
+
+
+def row(**changes: Any) -> dict[str, Any]:
     usual = dict.fromkeys(COLUMNS, 0) | {
         "hour": HOUR,
         "cookie_key": key_of("c1"),
         "product_id": "p1",
         "location": "north",
         "device": "phone",
-        "last_ts": NAIVE_NOON + timedelta(minutes=10),
+        "last_ts": NOON + timedelta(minutes=10),
     }
-    return tuple((usual | changes)[name] for name in COLUMNS)
+    return usual | changes
 
 
-def test_events_are_counted_by_type(spark: SparkSession) -> None:
+def test_events_are_counted_by_type() -> None:
     types = ["impression"] * 4 + ["view"] * 3 + ["add_to_cart"] * 2 + ["purchase"]
-    assert counted(spark, *({"event_type": type_} for type_ in types), ids=False) == [
-        row(impressions=4, views=3, add_to_carts=2, purchases=1, quantity=1)
-    ]
+    counts = counted(*({"event_type": type_} for type_ in types))
+    assert found(counts) == [row(impressions=4, views=3, add_to_carts=2, purchases=1, quantity=1)]
+    assert (counts.events, counts.duplicates, counts.bots.num_rows) == (10, 0, 0)
 
 
-def test_cookie_product_location_and_device_are_counted_apart(spark: SparkSession) -> None:
+def test_cookie_product_location_and_device_are_counted_apart() -> None:
     changes = [{}, {"cookie_id": "ç2"}, {"product_id": "p2"}, {"location": None}, {"device": None}, {"device": ""}]
-    assert counted(spark, *changes) == in_order(
-        [
-            row(views=1),
-            row(views=1, cookie_key=key_of("ç2")),
-            row(views=1, product_id="p2"),
-            row(views=1, location=""),
-            row(views=2, device=""),
-        ]
-    )
-
-
-def test_units_are_of_purchases_alone_and_one_where_none_are_named(spark: SparkSession) -> None:
-    bought = [{"event_type": "purchase", "quantity": quantity} for quantity in (3, None)]
-    assert counted(spark, *bought, {"quantity": 7}) == [row(views=1, purchases=2, quantity=3 + 1)]
-
-
-def test_the_last_time_is_kept(spark: SparkSession) -> None:
-    times = [{"ts": NOON + timedelta(minutes=minutes)} for minutes in (5, 50, 20)]
-    assert counted(spark, *times) == [row(views=3, last_ts=NAIVE_NOON + timedelta(minutes=50))]
-
-
-def test_an_event_that_came_before_is_counted_as_a_duplicate_alone(spark: SparkSession) -> None:
-    twice = {"event_id": "e1", "event_type": "purchase", "quantity": 2}
-    assert counted(spark, twice, twice, twice, {"event_id": "e2"}) == [
-        row(views=1, purchases=1, quantity=2, duplicates=2)
+    expected = [
+        row(views=1),
+        row(views=1, cookie_key=key_of("ç2")),
+        row(views=1, product_id="p2"),
+        row(views=1, location=""),
+        row(views=2, device=""),
     ]
+    assert found(counted(*changes)) == in_order(expected)
 
 
-def test_the_earliest_of_the_same_stays(spark: SparkSession) -> None:
+def test_units_are_of_purchases_alone_and_one_where_none_are_named() -> None:
+    bought = [{"event_type": "purchase", "quantity": quantity} for quantity in (3, None)]
+    assert found(counted(*bought, {"quantity": 7})) == [row(views=1, purchases=2, quantity=3 + 1)]
+
+
+def test_the_last_time_is_kept() -> None:
+    times = [{"ts": NOON + timedelta(minutes=minutes)} for minutes in (5, 50, 20)]
+    assert found(counted(*times)) == [row(views=3, last_ts=NOON + timedelta(minutes=50))]
+
+
+def test_an_event_that_came_before_is_counted_as_a_duplicate_alone() -> None:
+    twice = {"event_id": "e1", "event_type": "purchase", "quantity": 2}
+    counts = counted(twice, twice, twice, {"event_id": "e2"})
+    assert found(counts) == [row(views=1, purchases=1, quantity=2)]
+    assert (counts.events, counts.duplicates) == (2, 2)
+
+
+def test_the_earliest_of_the_same_stays() -> None:
     early = {"event_id": "e1", "product_id": "p1"}
     late = {"event_id": "e1", "product_id": "p2", "ts": NOON + timedelta(minutes=30)}
-    expected = in_order([row(views=1), row(product_id="p2", duplicates=1, last_ts=NAIVE_NOON + timedelta(minutes=30))])
-    assert counted(spark, early, late) == counted(spark, late, early) == expected
+    assert found(counted(early, late)) == found(counted(late, early)) == [row(views=1)]
 
 
-def test_events_without_an_id_are_never_duplicates(spark: SparkSession) -> None:
-    assert counted(spark, {}, {}, {}) == [row(views=3)]
+def test_events_without_an_id_are_never_duplicates() -> None:
+    assert found(counted({}, {}, {})) == [row(views=3)]
+    assert found(counted({}, {}, {"event_id": "e1"}, {"event_id": "e1"})) == [row(views=3)]
 
 
-def test_the_same_id_of_two_cookies_is_two_events(spark: SparkSession) -> None:
-    rows = counted(spark, {"event_id": "e1"}, {"event_id": "e1", "cookie_id": "c2"})
-    assert rows == in_order([row(views=1), row(views=1, cookie_key=key_of("c2"))])
+def test_the_same_id_of_two_cookies_is_two_events() -> None:
+    counts = counted({"event_id": "e1"}, {"event_id": "e1", "cookie_id": "c2"})
+    assert (counts.events, counts.duplicates) == (2, 0)
 
 
-def test_the_base_event_is_one_of_the_contract() -> None:
-    assert AN_EVENT["event_type"] == "view"
+def test_a_bot_is_whoever_has_more_events_than_a_person() -> None:
+    robot = [{"cookie_id": "robot", "event_id": f"e{n % 2}"} for n in range(4)]
+    counts = counted(*robot, {}, {}, {}, max_events=3)
+    assert found(counts) == [row(views=3)]
+    assert counts.bots.to_pylist() == [{"hour": HOUR, "cookie_key": key_of("robot"), "events": 4}]
+    assert (counts.events, counts.duplicates) == (3, 0)
+
+
+def test_no_events_are_no_counts() -> None:
+    assert found(hourly_counts(events_of({}).take(slice(0, 0)), HOUR, MANY)) == []
+
+
+@pytest.mark.parametrize("ranges", [1, 2, 64])
+def test_keys_are_dealt_to_ranges_in_their_order(ranges: int) -> None:
+    keys = np.sort(np.array([-(2**63), -(2**62), -1, 0, 1, 2**62, 2**63 - 1]))
+    found_ranges = range_of(keys, ranges)
+    assert (np.diff(found_ranges) >= 0).all()
+    assert (found_ranges[0], found_ranges[-1]) == (0, ranges - 1)
+
+
+EVENTS = st.builds(
+    dict,
+    cookie_id=st.sampled_from(["a", "b", "c"]),
+    product_id=st.sampled_from(["p1", "p2", "p3"]),
+    location=st.sampled_from(["north", None]),
+    event_id=st.sampled_from(["e1", "e2", None]),
+    event_type=st.sampled_from(["impression", "purchase"]),
+    quantity=st.integers(1, 3),
+    ts=st.integers(0, 3).map(lambda minutes: NOON + timedelta(minutes=minutes)),
+)
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=60), st.randoms())
+def test_any_order_and_any_parts_give_the_counts_of_a_plain_loop(
+    rows: list[dict[str, Any]], draw: random.Random
+) -> None:
+    seen: set[tuple[str, str | None]] = set()
+    expected: Counter[int] = Counter()
+    for event in rows:
+        pair = (event["cookie_id"], event["event_id"])
+        if pair not in seen or event["event_id"] is None:
+            expected[key_of(event["cookie_id"])] += 1
+        seen.add(pair)
+    shuffled = draw.sample(rows, len(rows))
+    cut = draw.randrange(len(rows) + 1)
+    parts = [events_of(*part) for part in (shuffled[:cut], shuffled[cut:]) if part]
+    counts = hourly_counts(unpacked([packed(some) for part in parts for _, some in dealt(part, 1)]), HOUR, MANY)
+    assert counts.table.equals(counted(*rows).table)
+    assert counts.duplicates == len(rows) - sum(expected.values())
+    by_cookie: Counter[int] = Counter()
+    for each in counts.table.to_pylist():
+        by_cookie[each["cookie_key"]] += each["impressions"] + each["purchases"]
+    assert by_cookie == expected
+
+
+def test_many_events_of_few_cookies_are_sorted_as_well() -> None:
+    draw = random.Random(1)
+    rows = [{"cookie_id": f"c{draw.randrange(2)}", "product_id": f"p{draw.randrange(300)}"} for _ in range(3000)]
+    expected = Counter((key_of(each["cookie_id"]), each["product_id"]) for each in rows)
+    assert {(each["cookie_key"], each["product_id"]): each["views"] for each in found(counted(*rows))} == expected
+
+
+def test_dealt_and_packed_events_come_out_whole() -> None:
+    rows = [
+        {"cookie_id": f"c{n}", "product_id": f"p{n % 3}", "event_id": None if n % 2 else f"e{n}"} for n in range(50)
+    ]
+    events = events_of(*rows)
+    parts = dealt(events, 8)
+    assert sum(len(some) for _, some in parts) == 50
+    for number, some in parts:
+        assert (range_of(some.cookie_key, 8) == number).all()
+    joined = unpacked([packed(some) for _, some in parts])
+    assert hourly_counts(joined, HOUR, MANY).table.equals(hourly_counts(events, HOUR, MANY).table)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from models.decay import HALF_LIVES_A_LANDMARK, UNIT, Decay
@@ -22,42 +22,42 @@ draw = random.Random(5)
 EVENTS = [(draw.choice(TYPES), NOW - draw.randrange(30 * 24)) for _ in range(300)]
 
 
-def frame(spark: SparkSession, events: list[tuple[float, int]]) -> DataFrame:
-    return spark.createDataFrame(events, "weight double, hour int").coalesce(1)
+def terms(decay: Decay, events: list[tuple[float, int]]) -> np.ndarray:
+    weights, hours = zip(*events, strict=True)
+    return decay.terms(np.array(weights), np.array(hours))
 
 
-def total(spark: SparkSession, decay: Decay, events: list[tuple[float, int]]) -> int:
-    terms = frame(spark, events).select(decay.term(F.col("weight"), F.col("hour")).alias("term"))
-    return int(terms.agg(F.sum("term")).collect()[0][0])
+def total(decay: Decay, events: list[tuple[float, int]]) -> int:
+    return int(terms(decay, events).sum())
 
 
 def textbook(events: list[tuple[float, int]], hour: int) -> float:
     return sum(weight * 2 ** ((then - hour) / HALF_LIFE) for weight, then in events)
 
 
-def test_sums_are_exact_in_any_order(spark: SparkSession) -> None:
+def test_sums_are_exact_in_any_order() -> None:
     decay = Decay.at(NOW, HALF_LIFE_DAYS)
-    terms = frame(spark, EVENTS).select(decay.term(F.col("weight"), F.col("hour")).alias("term")).collect()
-    values = [row.term for row in terms]
-    assert all(isinstance(value, int) and value > 0 for value in values)
+    found = terms(decay, EVENTS)
+    assert (found.dtype, found.min() > 0) == (np.int64, True)
+    values = found.tolist()
     shuffled = random.Random(1).sample(EVENTS, len(EVENTS))
-    assert total(spark, decay, shuffled) == sum(values)
+    assert total(decay, shuffled) == sum(values)
     # What was added can be taken out again without a trace.
     assert sum(values) - sum(values[:100]) == sum(values[100:])
 
 
 @pytest.mark.parametrize("later", [0, 1, 24 * 40])
-def test_the_value_at_an_hour_is_the_textbook_sum(spark: SparkSession, later: int) -> None:
+def test_the_value_at_an_hour_is_the_textbook_sum(later: int) -> None:
     decay = Decay.at(NOW, HALF_LIFE_DAYS)
-    found = total(spark, decay, EVENTS) * decay.factor(NOW + later)
+    found = total(decay, EVENTS) * decay.factor(NOW + later)
     assert found == pytest.approx(textbook(EVENTS, NOW + later), rel=1e-3)
 
 
 def test_an_event_counts_its_weight_in_its_own_hour_and_half_after_a_half_life(spark: SparkSession) -> None:
     decay = Decay.at(NOW, HALF_LIFE_DAYS)
-    sums = frame(spark, [(1.0, NOW)]).select(decay.term(F.col("weight"), F.col("hour")).alias("sum"))
     hours = [NOW, NOW + int(HALF_LIFE), NOW + 2 * int(HALF_LIFE)]
-    [row] = sums.select(*(decay.value(F.col("sum"), hour) for hour in hours)).collect()
+    one = F.lit(total(decay, [(1.0, NOW)]))
+    [row] = spark.range(1).select(*(decay.value(one, hour) for hour in hours)).collect()
     assert list(row) == pytest.approx([1, 1 / 2, 1 / 4], rel=1 / UNIT)
 
 
@@ -69,33 +69,33 @@ def test_the_landmark_lies_at_most_a_stride_back(hour: int, half_life_days: floa
     assert decay == Decay.at(hour, half_life_days)
 
 
-def test_terms_fit_64_bits_a_stride_after_the_landmark(spark: SparkSession) -> None:
+def test_terms_fit_64_bits_a_stride_after_the_landmark() -> None:
     """A billion purchases in the last hour before the landmark moves."""
     landmark = Decay.at(NOW, HALF_LIFE_DAYS).landmark
     last = int(landmark + STRIDE) - 1
     decay = Decay.at(last, HALF_LIFE_DAYS)
     assert decay.landmark == landmark
-    assert total(spark, decay, [(1e9, last)]) * decay.factor(last) == pytest.approx(1e9)
+    assert total(decay, [(1e9, last)]) * decay.factor(last) == pytest.approx(1e9)
 
 
-def test_a_sum_moves_on_to_a_later_landmark(spark: SparkSession) -> None:
+def test_a_sum_moves_on_to_a_later_landmark() -> None:
     older = Decay.at(NOW, HALF_LIFE_DAYS)
     later_hour = int(older.landmark + STRIDE) + 5
     newer = Decay.at(later_hour, HALF_LIFE_DAYS)
     assert newer.landmark == older.landmark + STRIDE
     recent = [(weight, later_hour - (NOW - hour)) for weight, hour in EVENTS]
-    before = total(spark, older, recent)
-    [[moved]] = spark.range(1).select(newer.moved(F.lit(before).cast("long"), older)).collect()
+    before = total(older, recent)
+    [moved] = newer.moved(np.array([before]), older).tolist()
     assert moved == round(before * 2.0**-HALF_LIVES_A_LANDMARK)
     assert moved * newer.factor(later_hour) == pytest.approx(textbook(recent, later_hour), rel=1e-3)
 
 
 def test_a_sum_of_the_same_decay_stays_untouched() -> None:
     decay = Decay.at(NOW, HALF_LIFE_DAYS)
-    column: Any = object()
-    assert decay.moved(column, Decay.at(NOW + 1, HALF_LIFE_DAYS)) is column
+    sums = np.array([1, 2])
+    assert decay.moved(sums, Decay.at(NOW + 1, HALF_LIFE_DAYS)) is sums
 
 
 def test_another_half_life_cannot_go_on() -> None:
     with pytest.raises(ValueError, match=r"240\.0 h can't go on with 480\.0 h.*--from-empty"):
-        Decay.at(NOW, 2 * HALF_LIFE_DAYS).moved(None, Decay.at(NOW, HALF_LIFE_DAYS))  # type: ignore[arg-type]
+        Decay.at(NOW, 2 * HALF_LIFE_DAYS).moved(np.array([1]), Decay.at(NOW, HALF_LIFE_DAYS))

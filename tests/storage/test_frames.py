@@ -17,6 +17,7 @@ from pyspark.sql import types as T
 
 from storage import Manifest, Place, Tables, frames
 from storage.frames import PLACE, FileWrittenTwiceError, place, read_frame, write_frame, write_partitions
+from storage.parts import Part, PartOptions
 from storage.tables import plan_run
 
 SCHEMA = T.StructType(
@@ -139,27 +140,16 @@ def test_a_file_spread_over_two_tasks_is_refused(spark: SparkSession, tmp_path: 
         write_partitions(Tables(str(tmp_path)), {n: planned(f"hr={n}") for n in range(2)}, frame, SCHEMA, ["id"])
 
 
-def test_sums_join_the_counts_of_their_partition(spark: SparkSession, tmp_path: Path) -> None:
-    frame = placed(spark.createDataFrame(rows(20), SCHEMA), 2, 2).repartition(PLACE)
-    plans = {number: planned(f"hr={number}") for number in range(3)}
-    manifests = write_partitions(Tables(str(tmp_path)), plans, frame, SCHEMA, ["id"], ["id"])
-    assert [dict(manifest.counts) for manifest in manifests] == [
-        {"id": sum(range(0, 20, 2))},
-        {"id": sum(range(1, 20, 2))},
-        {"id": 0},
-    ]
-
-
 Writer = Callable[[list[pa.RecordBatch]], bytes]
 
 
 @pytest.fixture
 def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
     """What a task does with its batches, with row groups of ten."""
-    monkeypatch.setattr(frames, "ROW_GROUP_ROWS", 10)
+    monkeypatch.setattr(frames, "Part", lambda schema: Part(schema, PartOptions(row_group_rows=10)))
 
     def write(batches: list[pa.RecordBatch]) -> bytes:
-        task: Callable[[Iterator[Any]], Iterator[Any]] = frames._TaskWriter({0: Place(str(tmp_path))}, [])
+        task: Callable[[Iterator[Any]], Iterator[Any]] = frames._TaskWriter({0: Place(str(tmp_path))})
         [written] = list(task(iter(batches)))
         assert written.to_pydict()["rows"] == [sum(batch.num_rows for batch in batches)]
         return (tmp_path / "part-00000.parquet").read_bytes()

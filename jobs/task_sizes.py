@@ -1,0 +1,21 @@
+"""How much work a Spark task gets."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+MOST_TOGETHER = 256  # items a task: small files take their time too
+Item = TypeVar("Item")
+
+
+def together(items: list[Item], rows: list[int], most: int) -> list[list[Item]]:
+    """Neighbours put together until they have about `most` rows."""
+    groups: list[list[Item]] = []
+    waiting = most
+    for item, size in zip(items, rows, strict=True):
+        if waiting + size > most or len(groups[-1]) >= MOST_TOGETHER:
+            groups.append([])
+            waiting = 0
+        groups[-1].append(item)
+        waiting += size
+    return groups

@@ -1,0 +1,29 @@
+"""Keys that are hashes, dealt to equal ranges in their order."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+
+def range_of(hashed: np.ndarray, ranges: int) -> np.ndarray:
+    """Which of `ranges` (a power of two) equal ranges of keys each key falls in, int64 [n]."""
+    if ranges == 1:
+        return np.zeros(len(hashed), np.int64)
+    bits = ranges.bit_length() - 1
+    return (hashed >> (64 - bits)) + (ranges >> 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def rows_by_range(number: np.ndarray, ranges: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers by range, in their order within each, and where each range starts."""
+    starts = np.zeros(ranges + 1, np.int64)
+    for i in range(len(number)):
+        starts[number[i] + 1] += 1
+    for r in range(ranges):
+        starts[r + 1] += starts[r]
+    order, at = np.empty(len(number), np.int64), starts.copy()
+    for i in range(len(number)):
+        order[at[number[i]]] = i
+        at[number[i]] += 1
+    return order, starts

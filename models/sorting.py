@@ -1,0 +1,99 @@
+"""Sorting rows by several integer columns at once, in place and without Python."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+SHORT = 24  # up to here, insertion is faster than merging
+LONG = 64  # from here on, records are sorted by their numbers
+ROWS_A_SLOT = 12
+LOW_32 = (1 << 32) - 1
+
+
+@numba.njit(inline="always")
+def _after(a: int, b: int, first: np.ndarray, second: np.ndarray, third: np.ndarray) -> bool:
+    """Whether row a comes after row b."""
+    if first[a] != first[b]:
+        return first[a] > first[b]
+    if second[a] != second[b]:
+        return second[a] > second[b]
+    return third[a] > third[b]
+
+
+@numba.njit(cache=True, nogil=True)
+def sort_range(
+    order: np.ndarray, start: int, end: int, first: np.ndarray, second: np.ndarray, third: np.ndarray
+) -> None:
+    """Sorts order[start:end], row numbers, by (first, second, third); stable."""
+    for run in range(start, end, SHORT):
+        for i in range(run + 1, min(run + SHORT, end)):
+            row, j = order[i], i
+            while j > run and _after(order[j - 1], row, first, second, third):
+                order[j] = order[j - 1]
+                j -= 1
+            order[j] = row
+    width = SHORT
+    if end - start <= width:
+        return
+    merged = np.empty(end - start, order.dtype)
+    while width < end - start:
+        for left in range(start, end, 2 * width):
+            middle, right = min(left + width, end), min(left + 2 * width, end)
+            i, j = left, middle
+            for k in range(left, right):
+                if i < middle and (j >= right or not _after(order[i], order[j], first, second, third)):
+                    merged[k - start] = order[i]
+                    i += 1
+                else:
+                    merged[k - start] = order[j]
+                    j += 1
+        order[start:end] = merged
+        width *= 2
+
+
+@numba.njit(cache=True, nogil=True)
+def dealt_by_hash(hashed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each row goes when rows are dealt to slots in the order of `hashed`: a place [n], and the slots' bounds.
+
+    `hashed` (int64 [n]) must be spread evenly between its least and greatest value, as hashes are.
+    """
+    n = len(hashed)
+    least = hashed.min() if n else np.int64(0)
+    spread = np.uint64((hashed.max() if n else np.int64(0)) - least)
+    bits = 0
+    while (spread >> np.uint64(bits)) > np.uint64(max(1, n // ROWS_A_SLOT)):
+        bits += 1
+    shift = np.uint64(bits)
+    bounds = np.zeros(np.int64(spread >> shift) + 2, np.int64)
+    for i in range(n):
+        bounds[np.int64(np.uint64(hashed[i] - least) >> shift) + 1] += 1
+    for slot in range(1, len(bounds)):
+        bounds[slot] += bounds[slot - 1]
+    places, at = np.empty(n, np.int64), bounds.copy()
+    for i in range(n):
+        here = np.int64(np.uint64(hashed[i] - least) >> shift)
+        places[i] = at[here]
+        at[here] += 1
+    return places, bounds
+
+
+@numba.njit(cache=True, nogil=True)
+def sort_records(records: np.ndarray, start: int, end: int) -> None:
+    """Sorts records[start:end], int64 [n, columns], by their first two columns; stable."""
+    if end - start > LONG:
+        order = np.arange(end - start)
+        first, second = records[start:end, 0].copy(), records[start:end, 1].copy()
+        sort_range(order, 0, end - start, first, second, second)
+        records[start:end] = records[start:end][order]
+        return
+    columns = records.shape[1]
+    for i in range(start + 1, end):
+        j = i
+        while j > start and (
+            records[j - 1, 0] > records[j, 0]
+            or (records[j - 1, 0] == records[j, 0] and records[j - 1, 1] > records[j, 1])
+        ):
+            for column in range(columns):
+                records[j - 1, column], records[j, column] = records[j, column], records[j - 1, column]
+            j -= 1

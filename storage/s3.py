@@ -1,0 +1,72 @@
+"""How S3 is reached: by the usual AWS_* variables, for pyarrow, boto3 and Spark's s3a alike.
+
+Keys, profiles and roles are left to Amazon's own chain of providers, which all three know.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import urlsplit
+
+import pyarrow.fs as fs
+
+SCHEMES = ("s3", "s3a", "s3n")
+# What tasks on other machines must know too. Keys are not among them: they have their own there.
+SHARED_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """Where S3 is. Empty: Amazon's, in the region that its tools find."""
+
+    endpoint: str = ""  # a URL
+    region: str = ""
+
+    @staticmethod
+    def from_environment(variables: Mapping[str, str]) -> S3Access:
+        """The variable that speaks of S3 alone wins, as it does with Amazon's tools. Raises ValueError."""
+        endpoint = variables.get("AWS_ENDPOINT_URL_S3") or variables.get("AWS_ENDPOINT_URL", "")
+        if endpoint and urlsplit(endpoint).scheme not in ("http", "https"):
+            raise ValueError(f"{endpoint!r} is no endpoint of S3: AWS_ENDPOINT_URL must begin with http:// or https://")
+        return S3Access(endpoint, variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION", ""))
+
+    def open(self) -> fs.S3FileSystem:
+        """pyarrow's file system. One for all who ask for the same."""
+        return _file_system(self)
+
+    def spark_options(self) -> dict[str, str]:
+        """Options of s3a. A store with an endpoint of its own has its buckets in the path, not in the host's name."""
+        options = {}
+        if self.region:
+            options["spark.hadoop.fs.s3a.endpoint.region"] = self.region
+        if self.endpoint:
+            options |= {
+                "spark.hadoop.fs.s3a.endpoint": self.endpoint,
+                "spark.hadoop.fs.s3a.path.style.access": "true",
+                "spark.hadoop.fs.s3a.connection.ssl.enabled": str(self.endpoint.startswith("https://")).lower(),
+            }
+        return options
+
+
+def spark_options(variables: Mapping[str, str]) -> dict[str, str]:
+    """What a Spark session needs to reach the same S3 in Java, and in the Python of its tasks."""
+    shared = {f"spark.executorEnv.{name}": variables[name] for name in SHARED_VARIABLES if variables.get(name)}
+    return {**S3Access.from_environment(variables).spark_options(), **shared}
+
+
+@cache
+def _file_system(access: S3Access) -> fs.S3FileSystem:
+    url = urlsplit(access.endpoint)
+    return fs.S3FileSystem(
+        region=access.region or None,
+        scheme=url.scheme or None,
+        endpoint_override=url.netloc or None,
+    )
+
+
+def open_s3() -> fs.S3FileSystem:
+    """S3 as this process's environment has it."""
+    return S3Access.from_environment(os.environ).open()

@@ -1,0 +1,127 @@
+"""A Spark standalone cluster on loopback: a master and workers in processes of their own, which can be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyspark
+
+ROOT = Path(__file__).parents[1]
+HOST = "127.0.0.1"
+WORKERS = 2
+WORKER_MEMORY = "1g"
+PATIENCE, POLL_SECONDS = 90.0, 0.1
+SPARK_CLASS = Path(pyspark.__file__).parent / "bin" / "spark-class"
+
+
+class Cluster:
+    """One core a worker. Jobs need `spark_settings()` as their [spark] section."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, self.page = free_port(), free_port()
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.started = 0
+        self.master = self._start(
+            "master", "master.Master", "--host", HOST, "--port", str(self.port), "--webui-port", str(self.page)
+        )
+
+    @property
+    def url(self) -> str:
+        return f"spark://{HOST}:{self.port}"
+
+    def spark_settings(self) -> dict[str, Any]:
+        """The [spark] section of a job that runs here, one executor a worker."""
+        options = {
+            "spark.driver.host": HOST,
+            "spark.driver.bindAddress": HOST,
+            "spark.executor.cores": "1",
+            "spark.executor.memory": WORKER_MEMORY,
+            "spark.executorEnv.PYTHONPATH": str(ROOT),
+        }
+        return {"master": self.url, "driver_memory": "1g", "shuffle_partitions": 4, "options": options}
+
+    def complete(self) -> None:
+        """Starts workers until there are two, and waits until the master knows them."""
+        self.workers = [worker for worker in self.workers if worker.poll() is None]
+        while len(self.workers) < WORKERS:
+            self.started += 1
+            place = ["--webui-port", "0", "--work-dir", str(self.folder / "work")]
+            size = ["--cores", "1", "--memory", WORKER_MEMORY]
+            worker = self._start(f"worker-{self.started}", "worker.Worker", "--host", HOST, *size, *place, self.url)
+            self.workers.append(worker)
+        self._wait_for(WORKERS)
+
+    def kill_worker(self) -> None:
+        """SIGKILL to a worker and its executors, as when a machine is switched off."""
+        worker = self.workers.pop()
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+    def stop(self) -> None:
+        for process in [*self.workers, self.master]:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def alive(self) -> int:
+        """Workers that the master believes to be there."""
+        with urllib.request.urlopen(f"http://{HOST}:{self.page}/json/", timeout=10) as answer:
+            return int(json.load(answer)["aliveworkers"])
+
+    def _wait_for(self, workers: int) -> None:
+        end, found = time.monotonic() + PATIENCE, -1
+        while time.monotonic() < end:
+            try:
+                found = self.alive()
+            except (urllib.error.URLError, OSError):
+                found = -1  # the master is not up yet
+            if found == workers:
+                return
+            time.sleep(POLL_SECONDS)
+        logs = "\n".join(f"{log.name}:\n{log.read_text()[-1500:]}" for log in sorted(self.folder.glob("*.log")))
+        raise TimeoutError(f"{found} workers instead of {workers} after {PATIENCE:.0f} s\n{logs}")
+
+    def _start(self, name: str, class_: str, *arguments: str) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYSPARK_PYTHON": sys.executable,
+            "SPARK_LOCAL_IP": HOST,
+            "SPARK_DAEMON_MEMORY": "256m",
+            "SPARK_DAEMON_JAVA_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        }
+        command = [str(SPARK_CLASS), f"org.apache.spark.deploy.{class_}", *arguments]
+        with (self.folder / f"{name}.log").open("wb") as log:
+            return subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+
+@contextmanager
+def spark_cluster(folder: Path) -> Iterator[Cluster]:
+    """A master and two workers, ready; all gone at the end."""
+    cluster = Cluster(folder)
+    try:
+        cluster.complete()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
