@@ -11,7 +11,7 @@ from loaders.codec import MAX_ITEMS, CorruptRecordError
 from loaders.keys import CONTEXTS, PRODUCTS, Keys, key64
 from lookup.breakers import Breaker
 from lookup.hot import UNREAD, Unread
-from lookup.link import RedisLink
+from lookup.link import Link
 from lookup.masks import Masks, seen_command
 from lookup.metrics import Metrics
 from lookup.questions import Question
@@ -72,7 +72,7 @@ class Answer(NamedTuple):
 class Answering:
     """Answers the questions of one worker."""
 
-    def __init__(self, link: RedisLink, keys: Keys, masks: Masks, metrics: Metrics, settings: Lookup) -> None:
+    def __init__(self, link: Link, keys: Keys, masks: Masks, metrics: Metrics, settings: Lookup) -> None:
         self._link = link
         self._masks = masks
         self._metrics = metrics

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 
@@ -21,6 +21,20 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
 log = logging.getLogger("larder.lookup")
 
 
+class Link(Protocol):
+    """What asks Redis, be it one server or a cluster: see RedisLink."""
+
+    @property
+    def up(self) -> bool: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def reconnects(self) -> int: ...
+    def send(self, commands: bytes, count: int, seconds: float | None = None) -> asyncio.Future[Replies] | str: ...
+    async def tried(self) -> None: ...
+    async def run(self) -> None: ...
+
+
 class GreetingError(ConnectionError):
     """Redis was reached, but does not let the endpoint in."""
 
@@ -34,7 +48,7 @@ class RedisLink:
         self.deadline = deadline
         self.name = name
         self._problem = "not connected yet"
-        self.reconnects = 0
+        self._reconnects = 0
         self._wire: Wire | None = None
         self._tried = asyncio.Event()
 
@@ -50,6 +64,11 @@ class RedisLink:
         if self._wire is not None and self._wire.overdue:
             return f"no reply within {self.deadline:g} s"
         return self._problem
+
+    @property
+    def reconnects(self) -> int:
+        """Connections that were lost."""
+        return self._reconnects
 
     def send(self, commands: bytes, count: int, seconds: float | None = None) -> asyncio.Future[Replies] | str:
         """See Wire.send; the reason `redis_down` where there is no connection."""
@@ -89,7 +108,7 @@ class RedisLink:
         finally:
             self._wire = None
             wire.close()
-        self.reconnects += 1
+        self._reconnects += 1
         self._note(wire.lost.result())
 
     def _note(self, problem: str) -> None:

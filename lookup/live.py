@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from loaders.keys import Keys
-from lookup.link import RedisLink
+from lookup.link import Link
 from lookup.reading import ReadError, read
 from lookup.release import Release, ReleaseError, load_release, read_meta
 from lookup.snapshot import SnapshotError, load_lists, save_lists
@@ -26,7 +26,7 @@ Identity = tuple[str, bytes]
 class LiveRelease:
     """`current` is the release to answer from, or None; `problem` is why it is not the live one."""
 
-    def __init__(self, link: RedisLink, keys: Keys, pause: float, bound: int, hot: int, folder: Path | None) -> None:
+    def __init__(self, link: Link, keys: Keys, pause: float, bound: int, hot: int, folder: Path | None) -> None:
         """`pause` in seconds between looks; `bound`, `hot`: see load_release; `folder`: of the snapshot."""
         self.current: Release | None = None
         self.problem = "the live release has not been looked up yet"

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from loaders.keys import Keys
-from lookup.link import RedisLink
+from lookup.link import Link
 from lookup.reading import ReadError, read
 from lookup.rendering import encode_text
 from lookup.snapshot import SnapshotError, load_masks, save_masks
@@ -23,7 +23,7 @@ log = logging.getLogger("larder.lookup")
 class Masks:
     """`names` are the masked products as an answer would name them. `follow` must be a task."""
 
-    def __init__(self, link: RedisLink, keys: Keys, pause: float, folder: Path | None = None) -> None:
+    def __init__(self, link: Link, keys: Keys, pause: float, folder: Path | None = None) -> None:
         """`pause` in seconds between two looks; `folder` of the snapshot."""
         self.names: frozenset[bytes] = frozenset()
         self.problem = ""

@@ -6,7 +6,7 @@ from typing import Any
 
 import hiredis
 
-from lookup.link import RedisLink
+from lookup.link import Link
 from lookup.reasons import MEANINGS
 
 
@@ -14,7 +14,7 @@ class ReadError(ConnectionError):
     """Redis did not give what was asked for; the same read may work later."""
 
 
-async def read(link: RedisLink, commands: list[bytes]) -> list[Any]:
+async def read(link: Link, commands: list[bytes]) -> list[Any]:
     """The replies to several commands. Raises ReadError where there is none, or an error among them."""
     sent = link.send(b"".join(commands), len(commands))
     replies = sent if isinstance(sent, str) else await sent

@@ -12,7 +12,7 @@ from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionar
 from loaders.keys import CONTEXTS, COOKIES, FORMAT, KINDS, Keys
 from lookup.generic import EVERYBODY, GenericLists
 from lookup.hot import HotRecords
-from lookup.link import RedisLink
+from lookup.link import Link
 from lookup.reading import read
 from lookup.rendering import encode_text
 from lookup.wire import command
@@ -111,7 +111,7 @@ def _whole(value: Any, least: int) -> int:
     return value
 
 
-async def load_release(link: RedisLink, keys: Keys, meta: Meta, bound: int, hot: int) -> Release:
+async def load_release(link: Link, keys: Keys, meta: Meta, bound: int, hot: int) -> Release:
     """Reads dictionary and generic lists of a release.
 
     `bound`: a release with more generic lists has only that of everybody read ahead; the others are learned.
@@ -125,7 +125,7 @@ async def load_release(link: RedisLink, keys: Keys, meta: Meta, bound: int, hot:
     return Release(meta, keys, names, generic, hot)
 
 
-async def _read_names(link: RedisLink, keys: Keys, meta: Meta) -> list[bytes]:
+async def _read_names(link: Link, keys: Keys, meta: Meta) -> list[bytes]:
     names: list[bytes] = []
     for chunk in range(-(-meta.products // meta.chunk)):
         [raw] = await read(link, [command(b"GET", keys.dictionary(meta.release, chunk))])
@@ -140,7 +140,7 @@ async def _read_names(link: RedisLink, keys: Keys, meta: Meta) -> list[bytes]:
     return names
 
 
-async def _read_generic(link: RedisLink, keys: Keys, meta: Meta) -> dict[int, bytes]:
+async def _read_generic(link: Link, keys: Keys, meta: Meta) -> dict[int, bytes]:
     count = meta.buckets[CONTEXTS]
     records: dict[int, bytes] = {}
     for start in range(0, count, BUCKETS_A_READ):
@@ -160,7 +160,7 @@ def _keyed(flat: list[bytes], bucket: int, buckets: int) -> Iterator[tuple[int, 
         yield int.from_bytes(field, "big") * buckets + bucket, record
 
 
-async def _read_everybody(link: RedisLink, keys: Keys, meta: Meta) -> dict[int, bytes]:
+async def _read_everybody(link: Link, keys: Keys, meta: Meta) -> dict[int, bytes]:
     bucket, field = bucket_and_field(EVERYBODY, meta.buckets[CONTEXTS])
     [record] = await read(link, [command(b"HGET", keys.bucket(meta.release, CONTEXTS, bucket), field)])
     return {} if record is None else {EVERYBODY: record}

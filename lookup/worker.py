@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from loaders.keys import Keys
-from lookup.address import parse_address
+from lookup.address import RedisAddress, parse_address
 from lookup.admission import Admission, Delay
 from lookup.answering import Answering
+from lookup.cluster import ClusterLink
 from lookup.journal import Journal
-from lookup.link import RedisLink
+from lookup.link import Link, RedisLink
 from lookup.live import LiveRelease
 from lookup.masks import Masks
 from lookup.metrics import Metrics, Series, SharedCounters, label
@@ -33,9 +34,10 @@ class Worker:
     def __init__(self, settings: Settings, folder: str) -> None:
         limits, keys = settings.lookup, Keys(settings.redis.namespace)
         address = parse_address(settings.redis.url)
-        self._lookups = RedisLink(address, limits.deadline_ms / 1000, "larder-lookup")
+        link: Callable[[RedisAddress, float, str], Link] = ClusterLink if limits.cluster else RedisLink
+        self._lookups = link(address, limits.deadline_ms / 1000, "larder-lookup")
         # Of its own, so that a visitor never queues behind a dictionary.
-        self._background = RedisLink(address, BACKGROUND_SECONDS, "larder-lookup-release")
+        self._background = link(address, BACKGROUND_SECONDS, "larder-lookup-release")
         snapshot = Path(limits.snapshot) if limits.snapshot else None
         self.live = LiveRelease(
             self._background, keys, limits.pointer_seconds, limits.generic_lists, limits.hot_products, snapshot

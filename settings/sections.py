@@ -196,6 +196,7 @@ class Lookup(Section):
     scenes: dict[str, LookupScene] = Field(default_factory=dict, description="what a caller may name as scene")
     pointer_seconds: float = Field(1.0, gt=0, description="how often the live release is looked up")
     mask_seconds: float = Field(0.25, gt=0, le=0.5, description="how often masks are looked up")
+    cluster: bool = Field(False, description="redis.url names a server of a Redis Cluster")
     seen: bool = Field(True, description="leave out what `larder mask add --cookie` says of the visitor")
     breaker_failures: int = Field(5, ge=1, description="failures of a route in a row after which it is given a pause")
     breaker_seconds: float = Field(0.5, gt=0, le=2, description="the pause; then one question tries the route")
