@@ -190,6 +190,7 @@ def personal_offer(replies: Replies, release: Release) -> Offer:
     """The list of the cookie, or why there is none."""
     if isinstance(replies, str):
         return Offer(PERSONAL, None, replies)
+    # Of a delta and what lies beneath it, the delta's list is the later one.
     reply = next((reply for reply in replies if reply is not None), None)
     return _single(PERSONAL, reply, UNKNOWN_COOKIE, release)
 

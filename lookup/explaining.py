@@ -18,8 +18,8 @@ def explanation(asked: Asked, answer: Answer, masks: Masks, seconds: float) -> d
     records = []
     for route, kind, text in ids:
         if route in question.scene.by_route and not release.is_snapshot:
-            name, field = release.place(kind, key64(text))
-            records.append({"route": route, "id": text, "key": name.decode(), "field": field.hex()})
+            for name, field in release.places(kind, key64(text)):
+                records.append({"route": route, "id": text, "key": name.decode(), "field": field.hex()})
     return {
         "scene": question.scene.name,
         "records": records,

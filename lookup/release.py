@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary, field_width
-from loaders.keys import CONTEXTS, COOKIES, FORMAT, KINDS, Keys
+from loaders.keys import CONTEXTS, COOKIES, DELTA_FORMAT, FORMAT, KINDS, Keys
 from lookup.generic import EVERYBODY, GenericLists
 from lookup.hot import HotRecords
 from lookup.link import Link
@@ -26,7 +26,11 @@ class ReleaseError(ValueError):
 
 
 class Meta(NamedTuple):
-    """What a reader has to know of a release (docs/redis_format.md)."""
+    """What a reader has to know of a release (docs/redis_format.md).
+
+    A delta holds cookies' lists in `changed_buckets`, and the dictionary from `first_chunk` on; all else is read from
+    `base`, the whole release that it lies over. A whole release is its own base, and `changed_buckets` is 0.
+    """
 
     release: str
     as_of: datetime
@@ -34,7 +38,10 @@ class Meta(NamedTuple):
     generic_lists: int
     products: int
     chunk: int
-    scored: bool = True
+    base: str
+    changed_buckets: int
+    first_chunk: int
+    scored: bool
 
 
 class Release:
@@ -55,44 +62,66 @@ class Release:
         self.names = names
         self.generic = generic
         self.products = HotRecords(hot)
-        self.cookie_reads = 1
-        self._places = {kind: _place(keys, meta, kind) for kind in KINDS}
+        self._places = {kind: _buckets(keys, meta.base, kind, meta.buckets[kind]) for kind in KINDS}
+        self._cookies = [self._places[COOKIES]]
+        if meta.changed_buckets:
+            self._cookies.insert(0, _buckets(keys, meta.release, COOKIES, meta.changed_buckets))
+        self.cookie_reads = len(self._cookies)
 
-    def place(self, kind: str, key: int) -> tuple[bytes, bytes]:
-        """Where the record of a 64-bit key (key64 of an id) lies: Redis key and field."""
-        buckets, width, prefix = self._places[kind]
-        quotient, bucket = divmod(key, buckets)
-        return b"%b%x" % (prefix, bucket), quotient.to_bytes(width, "big")
+    def places(self, kind: str, key: int) -> list[tuple[bytes, bytes]]:
+        """Where the record of a 64-bit key (key64 of an id) may lie: Redis key and field; the first that is there."""
+        return [_place(each, key) for each in (self._cookies if kind == COOKIES else [self._places[kind]])]
 
     def ask_cookie(self, key: int) -> bytes:
         """The `cookie_reads` commands that read a cookie's record: of their replies, the first that is not nil."""
-        return self.ask(COOKIES, key)
+        if self.cookie_reads == 1:
+            return _hget(self._cookies[0], key)
+        return b"".join([_hget(buckets, key) for buckets in self._cookies])
 
     def ask(self, kind: str, key: int) -> bytes:
-        """The command that reads the record of a 64-bit key."""
-        name, field = self.place(kind, key)
-        return HGET % (len(name), name, len(field), field)
+        """The command that reads the record of a 64-bit key; of a cookie, see ask_cookie."""
+        return _hget(self._places[kind], key)
 
 
-def _place(keys: Keys, meta: Meta, kind: str) -> tuple[int, int, bytes]:
-    """Number of buckets, bytes of a field, and what a bucket's key begins with: bucket_and_field in advance."""
-    buckets = meta.buckets[kind]
-    return buckets, field_width(buckets), keys.bucket(meta.release, kind, 0)[:-1]
+# Number of buckets, bytes of a field, and what a bucket's key begins with: bucket_and_field in advance.
+Buckets = tuple[int, int, bytes]
+
+
+def _buckets(keys: Keys, release: str, kind: str, count: int) -> Buckets:
+    return count, field_width(count), keys.bucket(release, kind, 0)[:-1]
+
+
+def _place(buckets: Buckets, key: int) -> tuple[bytes, bytes]:
+    count, width, prefix = buckets
+    quotient, bucket = divmod(key, count)
+    return b"%b%x" % (prefix, bucket), quotient.to_bytes(width, "big")
+
+
+def _hget(buckets: Buckets, key: int) -> bytes:
+    name, field = _place(buckets, key)
+    return HGET % (len(name), name, len(field), field)
 
 
 def read_meta(raw: bytes, release: str) -> Meta:
     """Checks what Redis says of a release. Raises ReleaseError where it is of another format, or no sense."""
     try:
         meta = json.loads(raw)
-        if meta["format"] != FORMAT:
-            raise ReleaseError(f"release {release} has format {meta['format']!r}; this endpoint reads {FORMAT}")
+        if meta["format"] not in (FORMAT, DELTA_FORMAT):
+            raise ReleaseError(
+                f"release {release} has format {meta['format']!r}; this endpoint reads {FORMAT} and {DELTA_FORMAT}"
+            )
+        is_delta = meta["format"] == DELTA_FORMAT
+        base = meta["base"] if is_delta else meta
         return Meta(
             release=release,
             as_of=_utc(meta["as_of"]),
-            buckets={kind: _whole(meta["buckets"][kind], 1) for kind in KINDS},
-            generic_lists=_whole(meta["records"][CONTEXTS], 0),
+            buckets={kind: _whole(base["buckets"][kind], 1) for kind in KINDS},
+            generic_lists=_whole(base["records"][CONTEXTS], 0),
             products=_whole(meta["products"], 0),
             chunk=_whole(meta["chunk"], 1),
+            base=str(base["release"]) if is_delta else release,
+            changed_buckets=_whole(meta["buckets"][COOKIES], 1) if is_delta else 0,
+            first_chunk=_whole(base["chunks"], 0) if is_delta else 0,
             scored=bool(meta.get("scores", True)),
         )
     except ReleaseError:
@@ -128,11 +157,12 @@ async def load_release(link: Link, keys: Keys, meta: Meta, bound: int, hot: int)
 async def _read_names(link: Link, keys: Keys, meta: Meta) -> list[bytes]:
     names: list[bytes] = []
     for chunk in range(-(-meta.products // meta.chunk)):
-        [raw] = await read(link, [command(b"GET", keys.dictionary(meta.release, chunk))])
+        owner = meta.release if chunk >= meta.first_chunk else meta.base
+        [raw] = await read(link, [command(b"GET", keys.dictionary(owner, chunk))])
         try:
             names += map(encode_text, decode_dictionary(raw or b""))
         except CorruptRecordError as error:
-            raise ReleaseError(f"dictionary chunk {chunk} of release {meta.release}: {error}") from None
+            raise ReleaseError(f"dictionary chunk {chunk} of release {owner}: {error}") from None
     if len(names) != meta.products:
         raise ReleaseError(
             f"the dictionary of release {meta.release} holds {len(names)} ids instead of {meta.products}"
@@ -145,9 +175,7 @@ async def _read_generic(link: Link, keys: Keys, meta: Meta) -> dict[int, bytes]:
     records: dict[int, bytes] = {}
     for start in range(0, count, BUCKETS_A_READ):
         buckets = range(start, min(start + BUCKETS_A_READ, count))
-        hashes = await read(
-            link, [command(b"HGETALL", keys.bucket(meta.release, CONTEXTS, bucket)) for bucket in buckets]
-        )
+        hashes = await read(link, [command(b"HGETALL", keys.bucket(meta.base, CONTEXTS, bucket)) for bucket in buckets])
         for bucket, flat in zip(buckets, hashes, strict=True):
             records.update(_keyed(flat, bucket, count))
         # Visitors come first: what waits meanwhile is answered between two reads.
@@ -162,5 +190,5 @@ def _keyed(flat: list[bytes], bucket: int, buckets: int) -> Iterator[tuple[int, 
 
 async def _read_everybody(link: Link, keys: Keys, meta: Meta) -> dict[int, bytes]:
     bucket, field = bucket_and_field(EVERYBODY, meta.buckets[CONTEXTS])
-    [record] = await read(link, [command(b"HGET", keys.bucket(meta.release, CONTEXTS, bucket), field)])
+    [record] = await read(link, [command(b"HGET", keys.bucket(meta.base, CONTEXTS, bucket), field)])
     return {} if record is None else {EVERYBODY: record}

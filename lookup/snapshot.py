@@ -92,6 +92,9 @@ def _release(head: dict[str, object], rows: list[list[object]], keys: Keys) -> R
         generic_lists=len(rows),
         products=len(ordinals),
         chunk=1,
+        base=str(head["release"]),
+        changed_buckets=0,
+        first_chunk=0,
         scored=bool(head["scores"]),
     )
     lists = GenericLists(records, len(ordinals), complete=True, bound=len(records) + 1)
