@@ -24,6 +24,7 @@ from settings import Settings
 # Slow enough for the largest chunk over a slow line, and still an end.
 BACKGROUND_SECONDS = 5.0
 SHARE_SECONDS = 1.0
+CANCEL_SECONDS = 0.2
 
 log = logging.getLogger("larder.lookup")
 
@@ -67,9 +68,12 @@ class Worker:
 
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ends it, and leaves what others read whole."""
-        for task in self._tasks:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        left = set(self._tasks)
+        while left:
+            # More than once: before Python 3.12, wait_for may swallow a cancellation that comes with its result.
+            for task in left:
+                task.cancel()
+            _, left = loop.run_until_complete(asyncio.wait(left, timeout=CANCEL_SECONDS))
         if self.journal is not None:
             self.journal.stop()
         if self._shared is not None:
