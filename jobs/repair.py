@@ -21,6 +21,7 @@ from storage import Manifest, Tables
 from storage.tables import fingerprint
 
 JOB = "repair"
+STATES = (INTERACTIONS, CONTEXTS)
 NAMED_HOURS = 5
 
 
@@ -59,19 +60,20 @@ def main(argv: list[str] | None = None) -> None:
 def _first_stale(tables: Tables, start: int, end: int) -> tuple[int, bool] | None:
     """From which hour the state as of `end` must be rolled up anew, and whether from nothing; None: it is right.
 
-    Goes back from state to state, each of which names the counts and the state that it was made from.
+    Goes back from state to state, each of which names the counts and the state that it was made from. What was made
+    from a state that was removed since is taken as right.
     """
     found = None
-    while end > start:
-        made_by = f"larder roll-up --end {as_text(end)}"
-        states = [tables.get(table, as_of_partition(end), made_by) for table in (INTERACTIONS, CONTEXTS)]
+    made_by = f"larder roll-up --end {as_text(end)}"
+    states = [tables.get(table, as_of_partition(end), made_by) for table in STATES] if end > start else []
+    while states and end > start:
         begun = min(hour(state.parameters["start"]) for state in states)
         from_empty = any(state.inputs["state"] == "empty" for state in states)
         if any(_is_stale(tables, state, begun, end) for state in states):
             found = (begun, from_empty)
-        if from_empty:
-            break
-        end = begun
+        end = start if from_empty else begun
+        before = [tables.find(table, as_of_partition(end)) for table in STATES]
+        states = [state for state in before if state is not None and None not in before]
     return found
 
 
@@ -83,7 +85,7 @@ def _is_stale(tables: Tables, state: Manifest, start: int, end: int) -> bool:
     if state.inputs["state"] == "empty":
         return False
     before = tables.find(state.table, as_of_partition(start))
-    return before is None or before.reference != state.inputs["state"]
+    return before is not None and before.reference != state.inputs["state"]
 
 
 def _describe(

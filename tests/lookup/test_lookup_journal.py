@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import time
@@ -21,8 +20,6 @@ from lookup.journal import FULL, Journal
 from lookup.questions import Question
 from lookup.routing import Picks
 from lookup.scenes import Scene
-from settings import Settings
-from settings.sections import Storage
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -146,9 +143,10 @@ def test_the_log_goes_through_the_hourly_aggregation_and_the_report(
     answers = [served.ask("cookie=c1&n=4") for _ in range(10)]
     served.stop()
     hour = int(time.time() // 3600)
-    settings = Settings(storage=Storage(events=str(tmp_path / "events"), tables=str(tmp_path / "tables")))
-    arguments = argparse.Namespace(settings=settings, start=hour - 1, end=hour + 1)
-    report = aggregate_hours.run(spark, arguments)
+    window = ["--start", as_text(hour - 1), "--end", as_text(hour + 1)]
+    monkeypatch.setenv("LARDER_STORAGE__EVENTS", str(tmp_path / "events"))
+    monkeypatch.setenv("LARDER_STORAGE__TABLES", str(tmp_path / "tables"))
+    report = aggregate_hours.run(spark, aggregate_hours.parse_arguments(window))
     assert report.rows_in == report.rows_out == sum(len(answer["items"]) for answer in answers)
 
     clicks = tmp_path / "clicks" / f"dt={datetime.now(timezone.utc):%Y-%m-%d}" / f"hr={datetime.now(timezone.utc):%H}"
@@ -162,7 +160,6 @@ def test_the_log_goes_through_the_hourly_aggregation_and_the_report(
     monkeypatch.setenv("LARDER_STORAGE__EVENTS", str(tmp_path / "clicks"))
     monkeypatch.setenv("LARDER_EVENTS__FORMAT", "json")
     monkeypatch.setenv("COLUMNS", "200")
-    window = ["--start", as_text(hour - 1), "--end", as_text(hour + 1)]
     done = CliRunner().invoke(app, ["report", "routes", *window, "--within", "0"])
     assert done.exit_code == 0, done.output
     [personal] = [line.split() for line in done.output.splitlines() if "personal" in line]
