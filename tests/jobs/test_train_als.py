@@ -20,7 +20,7 @@ pytestmark = pytest.mark.end_to_end
 
 RANK = 8
 PARAMETERS = AlsParameters(
-    rank=RANK, iterations=12, regularisation=2.0, alpha=1.0, seed=1, blocks=2, scaling=0.0, interactions_per_block=300
+    rank=RANK, iterations=8, regularisation=2.0, alpha=1.0, seed=1, blocks=2, scaling=0.0, interactions_per_block=300
 )
 Pairs = dict[tuple[int, int], int]
 
@@ -90,7 +90,7 @@ def test_the_objective_is_that_of_another_implementation(spark: SparkSession, tm
     for name, factors in items.items():
         ours[1][int(name[1:])] = factors
     other = implicit.als.AlternatingLeastSquares(
-        RANK, 2.0, 1.0, iterations=12, use_cg=False, random_state=1, num_threads=1
+        RANK, 2.0, 1.0, iterations=60, use_cg=False, random_state=1, num_threads=1
     )
     other.fit(csr_matrix(np.where(confidence > 1, confidence, 0).astype(np.float32)), show_progress=False)
     theirs = objective(other.user_factors, other.item_factors, confidence, 2.0)
