@@ -31,8 +31,8 @@ needs cleaning up, in the tables or in Redis.
 - `vision.*`: mark `vision.embed_products` as successful to publish with the embeddings of the day before.
 - `load_redis`: what was loaded is not live until all of it was counted. Clear it when Redis is well again.
 
-The release that is live is bad: `larder rollback`, at once; look for the reason afterwards. Don't clear `load_redis` of
-an older day: it makes that day's release live.
+The release that is live is bad: `larder rollback`, at once; look for the reason afterwards. `load_redis` of an older
+day is refused while a newer one is live.
 """
 
 from __future__ import annotations

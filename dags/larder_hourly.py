@@ -1,9 +1,14 @@
 """
-# Each hour: count its events and add them to the running state
+# Each hour: count its events, add them to the running state, make its cookies new lists
 
-`aggregate_hours` validates and counts the hour's events; `roll_up` adds them to the interactions and contexts as of the
-hour before. An hour's roll-up waits for that of the hour before; the hours' counting does not. Only the roll-up of
+`aggregate_hours` validates and counts the hour's events; `repair` sees to hours before whose events came late or
+changed; `roll_up` adds the hour to the interactions and contexts as of the hour before. An hour's repair and roll-up
+wait for those of the hour before; the hours' counting does not. Only the roll-up of
 `LARDER_FIRST_HOUR` begins with an empty state.
+
+`delta.precompute_cookies` makes new lists for the cookies that did something in the hour, and `delta.load_redis` lays
+them over the live release, so that what a visitor did counts minutes after the hour (`LARDER_DELTAS=off` leaves both
+out). They do nothing before there are a model and a live release, and are skipped for hours that are caught up on.
 
 ## When a run fails
 
@@ -20,30 +25,36 @@ that is visible, and run again with the same input it writes the same files.
 - `roll_up`, `MissingPartitionError` about hourly counts: clear `aggregate_hours` of the hours that it names.
 - `roll_up`, `MissingPartitionError` about a state: the hour before was never rolled up. Clear its `roll_up`, or see
   "The first run" in docs/operations.md.
+- `delta.*`: may always be ignored. These cookies keep the lists that they have until they come again, or until
+  `larder_daily` makes all lists. A `load_redis` that says that a later release is live has come too late to matter.
 
 An hour without any event is no failure: its counts are empty. Rows that break the contract don't fail a run; they are
 set aside in the table `quarantine` with their reasons.
 
 ## When events come late
 
-Clear `larder_hourly` from the hour that they belong to, with "Downstream" and "Future", once they have all come. What
-has not changed is not computed again.
+`repair` looks back `LARDER_REPAIR_HOURS` hours (24 unless set) before the run's own: hours whose files changed since
+they were counted are counted again, and the state that this hour goes on from is put right. For older hours run
+`larder repair` with a wider window. What has not changed is not computed again.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup, task
 
-from dags.submit import DEFAULT_ARGUMENTS, LarderJob, dags_start, macros, parameters
+from dags.submit import DEFAULT_ARGUMENTS, LarderJob, dags_start, has_deltas, macros, parameters
 
 WINDOW = ["--start", "{{ hour(data_interval_start) }}", "--end", "{{ hour(data_interval_end) }}"]
+NEWEST = timedelta(hours=2)
+BEFORE = ["--start", "{{ hour(look_back(data_interval_start)) }}", "--end", "{{ hour(data_interval_start) }}"]
 FROM_EMPTY = "{{ '--from-empty' if data_interval_start == first_hour else '' }}"
 
 with DAG(
     dag_id="larder_hourly",
-    description="Hourly counts, and the running interactions and contexts",
+    description="Hourly counts, the running state, and new lists for the hour's cookies",
     doc_md=__doc__,
     schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
     start_date=dags_start(),
@@ -56,10 +67,34 @@ with DAG(
     tags=["larder", "hourly"],
 ) as dag:
     aggregate = LarderJob(task_id="aggregate_hours", arguments=WINDOW, execution_timeout=timedelta(hours=1))
+    repair = LarderJob(
+        task_id="repair",
+        arguments=BEFORE,
+        # It puts the state of the hour before right, so nobody may be reading or making that.
+        depends_on_past=True,
+        wait_for_downstream=True,
+        execution_timeout=timedelta(hours=2),
+    )
     roll_up = LarderJob(
         task_id="roll_up",
         arguments=[*WINDOW, FROM_EMPTY],
         depends_on_past=True,
         execution_timeout=timedelta(hours=1),
     )
-    aggregate >> roll_up
+    aggregate >> repair >> roll_up
+
+    if has_deltas():
+        with TaskGroup("delta"):
+
+            @task.short_circuit(ignore_downstream_trigger_rules=False, execution_timeout=timedelta(minutes=5))
+            def is_it_the_newest_hour(dag_run: Any, data_interval_end: datetime) -> bool:
+                """Whether no later hour is about to make better lists; a run by hand is always wanted."""
+                return dag_run.run_type == "manual" or datetime.now(timezone.utc) - data_interval_end < NEWEST
+
+            make = LarderJob(task_id="precompute_cookies", arguments=WINDOW, execution_timeout=timedelta(hours=1))
+            load = LarderJob(
+                task_id="load_redis",
+                arguments=["--as-of", "{{ hour(data_interval_end) }}", "--delta"],
+                execution_timeout=timedelta(hours=1),
+            )
+            roll_up >> is_it_the_newest_hour() >> make >> load

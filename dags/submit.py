@@ -9,7 +9,9 @@ These may be:
 
     LARDER_JOBS               folder or URI of the job files; jobs/ beside dags/
     LARDER_DAGS_START         first hour that the DAGs see to, if those before it were loaded by hand
+    LARDER_REPAIR_HOURS       how far back each hour looks for hours that changed; 24
     LARDER_VISION             off: for a catalogue without pictures; on
+    LARDER_DELTAS             off: no new lists between two days' releases; on
     LARDER_SPARK_CONNECTION   Airflow's connection to Spark; spark_default
     LARDER_PYTHON             interpreter of drivers and executors; the one that parses the DAG
     LARDER_SPARK_PROPERTIES   file of spark.* options: memory, executors, stores
@@ -62,12 +64,22 @@ def dags_start() -> datetime:
     return _hour_variable("LARDER_DAGS_START", text) if text else first_hour()
 
 
+def repair_hours() -> timedelta:
+    """How far back a run looks for hours that changed. Raises SurroundingsError."""
+    text = os.environ.get("LARDER_REPAIR_HOURS", "24")
+    if not text.isdigit():
+        raise SurroundingsError(f"LARDER_REPAIR_HOURS is {text!r}, not a number of hours")
+    return timedelta(hours=int(text))
+
+
 def has_vision() -> bool:
     """Whether the catalogue has pictures to learn from. Raises SurroundingsError."""
-    text = os.environ.get("LARDER_VISION", "on")
-    if text not in ("on", "off"):
-        raise SurroundingsError(f"LARDER_VISION is {text!r}, neither 'on' nor 'off'")
-    return text == "on"
+    return _switch("LARDER_VISION")
+
+
+def has_deltas() -> bool:
+    """Whether an hour's cookies get new lists at once. Raises SurroundingsError."""
+    return _switch("LARDER_DELTAS")
 
 
 def parameters() -> dict[str, Param]:
@@ -78,7 +90,8 @@ def parameters() -> dict[str, Param]:
 
 def macros() -> dict[str, Any]:
     """What the templates of jobs' arguments may use."""
-    return {"hour": hour_text, "first_hour": first_hour()}
+    first, far = first_hour(), repair_hours()
+    return {"hour": hour_text, "first_hour": first, "look_back": lambda moment: max(first, moment - far)}
 
 
 class LarderJob(SparkSubmitOperator):
@@ -101,6 +114,13 @@ class LarderJob(SparkSubmitOperator):
     def execute(self, context: Context) -> None:
         self.application_args = [argument for argument in self.application_args or [] if argument]
         super().execute(context)
+
+
+def _switch(name: str) -> bool:
+    text = os.environ.get(name, "on")
+    if text not in ("on", "off"):
+        raise SurroundingsError(f"{name} is {text!r}, neither 'on' nor 'off'")
+    return text == "on"
 
 
 def _required(name: str) -> str:

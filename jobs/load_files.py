@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import redis
@@ -24,6 +26,8 @@ ROWS_AT_ONCE = 500_000
 SAMPLE_FILES = 8
 SAMPLE_ROWS = 2_000
 PROGRESS_NAMES = 2  # the last parts of a path tell a run's files apart
+
+Rows: TypeAlias = slice | npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,38 @@ class ReleaseFile:
         with system.open_input_file(path) as source:
             parquet = pq.ParquetFile(source)
             columns = [name for name in parquet.schema_arrow.names if with_scores or name != C.SCORES]
-            yield from parquet.iter_batches(rows_at_once, columns=columns)
+            # Other files are read meanwhile: threads for the columns of one would be in their way.
+            yield from parquet.iter_batches(rows_at_once, columns=columns, use_threads=False)
+
+    def rows_kept(self) -> npt.NDArray[np.bool_]:
+        """Which rows are written, shape (self.rows,)."""
+        return np.ones(self.rows, bool)
+
+    def lists(self, batch: pa.RecordBatch, rows: Rows) -> Lists:
+        """What is to be written of a batch, whose rows are these of the file."""
+        return as_lists(self.kind, batch)
+
+
+@dataclass(frozen=True)
+class DeltaFile(ReleaseFile):
+    """A file of which some lists are written, with ordinals of another dictionary.
+
+    kept: bits, one a row (numpy.packbits); ordinals, shape (products of the file's dictionary,): what each becomes.
+    """
+
+    kept: npt.NDArray[np.uint8]
+    ordinals: npt.NDArray[np.int32]
+
+    def keeping(self, rows: npt.NDArray[np.bool_]) -> DeltaFile:
+        """The same file, of which these are written; rows: shape (self.rows,)."""
+        return replace(self, kept=np.packbits(rows))
+
+    def rows_kept(self) -> npt.NDArray[np.bool_]:
+        return np.unpackbits(self.kept, count=self.rows).view(bool)
+
+    def lists(self, batch: pa.RecordBatch, rows: Rows) -> Lists:
+        lists = as_lists(self.kind, batch.filter(pa.array(self.rows_kept()[rows])))
+        return replace(lists, ordinals=self.ordinals[lists.ordinals])
 
 
 @dataclass(frozen=True)
@@ -81,7 +116,7 @@ class FileLoad:
             at += batch.num_rows
             if at <= there:
                 continue
-            lists = as_lists(file.kind, batch)
+            lists = file.lists(batch, slice(at - batch.num_rows, at))
             publisher.write_lists(client, self.namespace, self.release, file.kind, lists, self.with_scores, pace)
             client.hset(progress, file.field, at)  # only now that the server has confirmed all before
 
@@ -94,18 +129,24 @@ def sample(files: list[ReleaseFile], rows: int = SAMPLE_ROWS, seed: int = 0) -> 
         filled = [file for file in files if file.kind == kind and file.rows]
         some = random.permutation(len(filled))[:SAMPLE_FILES].tolist()
         for number in some:
-            part = _some_rows(filled[number], rows // len(some), random)
-            drawn.setdefault(kind, []).append(as_lists(kind, part))
+            drawn.setdefault(kind, []).append(_some_lists(filled[number], rows // len(some), random))
     return drawn
 
 
-def _some_rows(file: ReleaseFile, rows: int, random: np.random.Generator) -> pa.RecordBatch:
+def _some_lists(file: ReleaseFile, rows: int, random: np.random.Generator) -> Lists:
     system, path = Place(file.uri).open()
     with system.open_input_file(path) as source:
         parquet = pq.ParquetFile(source)
-        group = int(random.integers(parquet.num_row_groups))
-        batch = next(parquet.iter_batches(10 * rows, row_groups=[group]))
-    return batch.take(pa.array(np.sort(random.permutation(batch.num_rows)[:rows])))
+        sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
+        for group in random.permutation(len(sizes)).tolist():
+            before = sum(sizes[:group])
+            wanted = np.flatnonzero(file.rows_kept()[before : before + sizes[group]])
+            if len(wanted):
+                break
+        batch = next(parquet.iter_batches(int(wanted[0]) + 10 * rows if len(wanted) else 1, row_groups=[group]))
+    wanted = wanted[wanted < batch.num_rows]
+    some = np.sort(random.permutation(wanted)[:rows])
+    return file.lists(batch.take(pa.array(some)), before + some)
 
 
 def as_lists(kind: str, batch: pa.RecordBatch) -> Lists:

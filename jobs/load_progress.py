@@ -17,9 +17,9 @@ POLL_SECONDS = 0.5
 
 
 @contextmanager
-def load_progress(releases: Releases, release: Release) -> Iterator[None]:
-    """Shows the progress of loading `release` meanwhile; nothing where standard error is no terminal."""
-    with watched(f"load_redis {release.name}", lambda status, done: _watch(releases, release, status, done)):
+def load_progress(releases: Releases, release: Release, rows: int) -> Iterator[None]:
+    """Shows the progress of loading `release` from so many rows; nothing where standard error is no terminal."""
+    with watched(f"load_redis {release.name}", lambda status, done: _watch(releases, release, rows, status, done)):
         yield
 
 
@@ -38,8 +38,8 @@ def progress_line(name: str, there: int, total: int, since: int, seconds: float)
     return f"{line}  {minutes}:{left:02d} left"
 
 
-def _watch(releases: Releases, release: Release, status: Status, done: threading.Event) -> None:
-    total, since, begun = sum(release.records.values()), None, time.monotonic()
+def _watch(releases: Releases, release: Release, total: int, status: Status, done: threading.Event) -> None:
+    since, begun = None, time.monotonic()
     while not done.wait(POLL_SECONDS):
         try:
             there = lists_loaded(releases, release.name)

@@ -9,43 +9,39 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
-import pyarrow.parquet as pq
 import redis
 from pyspark.sql import SparkSession
 
-from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
-from jobs.load_files import FileLoad, ReleaseFile, as_lists, sample
+from jobs.arguments import add_as_of, as_text, job_parser, parse
+from jobs.delta_release import DeltaRelease
+from jobs.load_files import FileLoad, ReleaseFile, sample
 from jobs.load_progress import lists_loaded, load_progress
-from jobs.precompute import CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
+from jobs.whole_release import Content, WholeRelease
 from loaders import memory, publisher, verifying
-from loaders.codec import encode_lists
+from loaders.codec import DICTIONARY_CHUNK, encode_lists
 from loaders.embedded import redis_server
 from loaders.failures import LoadError, explained
-from loaders.keys import CONTEXTS, COOKIES, FORMAT, PRODUCTS
 from loaders.lease import Lease
 from loaders.publisher import Lists
 from loaders.releases import VERIFIED, Release, ReleaseError, Releases
 from loaders.servers import connect, run_ids
-from models import columns as C
 from settings import Settings
-from settings.sections import Redis
-from storage import Manifest, MissingPartitionError, Place, Tables
-from storage.tables import fingerprint
-
-__all__ = ["as_lists", "main", "parse_arguments", "release_name", "run"]
+from storage import Tables
 
 JOB = "load_redis"
-KIND_OF = {COOKIE_LISTS: COOKIES, PRODUCT_LISTS: PRODUCTS, CONTEXT_LISTS: CONTEXTS}
-RELEASE_DIGITS = 6
 LEASES_WAITED = 2  # so that a loader killed a moment ago holds nobody up for long
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = job_parser(JOB, "Load a release into Redis, check it there, and make it live.")
     add_as_of(parser)
+    parser.add_argument(
+        "--delta", action="store_true", help="only what precompute_cookies made since, over what is live"
+    )
     parser.add_argument("--stay", action="store_true", help="load and check, but do not make it live")
+    parser.add_argument("--even-if-older", action="store_true", help="make it live even where a newer one is")
     parser.add_argument("--without-spark", action="store_true", help="load in this process; redis.threads files a time")
     parser.add_argument(
         "--wait",
@@ -81,112 +77,148 @@ def main(argv: list[str] | None = None) -> None:
         run(spark, arguments)
 
 
-def whole_release(tables: Tables, as_of: int) -> dict[str, Manifest]:
-    """The manifests of a release, all of one run. Raises MissingPartitionError."""
-    partition, made_by = as_of_partition(as_of), f"larder precompute --as-of {as_text(as_of)}"
-    manifests = {table: tables.get(table, partition, made_by) for table in (RELEASE, *KIND_OF, DICTIONARY)}
-    others = [table for table, manifest in manifests.items() if manifest.run != manifests[RELEASE].run]
-    if others:
-        raise MissingPartitionError(
-            f"{', '.join(others)} of {partition} are not of the run that {RELEASE} names: a later one was cut short; "
-            f"run `{made_by}` again"
-        )
-    return manifests
-
-
-def release_name(release: Manifest, redis_settings: Redis) -> str:
-    """Letters and digits: the instant, and what follows from content and format; another content has another name."""
-    made_of = [release.run, FORMAT, redis_settings.bucket_size, redis_settings.scores]
-    instant = "".join(character for character in release.partition if character.isdigit())
-    return instant + fingerprint(made_of)[:RELEASE_DIGITS]
-
-
 def _publish(spark: SparkSession | None, url: str, arguments: argparse.Namespace, report: StageReport) -> None:
     settings: Settings = arguments.settings
-    tables = Tables(settings.storage.tables)
-    manifests = whole_release(tables, arguments.as_of)
-    name = release_name(manifests[RELEASE], settings.redis)
     wait = LEASES_WAITED * settings.redis.lease_seconds if arguments.wait is None else arguments.wait
     client = connect(url)
     try:
         releases = Releases(client, settings.redis.namespace)
+        if not arguments.delta:
+            WholeRelease(Tables(settings.storage.tables), arguments.as_of, settings.redis)  # or say so before waiting
         with Lease(client, settings.redis.namespace, settings.redis.lease_seconds, wait) as lease:
-            if releases.live().release == name:
-                report.details["up_to_date"] = True
-            else:
-                if releases.state(name) != VERIFIED:
-                    _load(spark, url, releases, name, tables, manifests, settings, lease)
-                if not arguments.stay:
-                    lease.check()
-                    releases.flip(name)
-            if not arguments.stay:  # also where it is live already: the run that made it so may have ended there
-                retired = releases.retire_beyond(settings.redis.keep_releases, settings.redis.retired_keys_per_second)
-                report.details["retired"] = len(retired)
-        report.details |= {"release": name, "live": releases.live().release or "none"}
+            source = _source(releases, arguments, report)
+            if source is None:
+                report.details["skipped"] = "no release is live, over which lists could be laid"
+                return
+            if not arguments.stay and not arguments.even_if_older:
+                _refuse_if_older(releases, source.as_of, arguments.delta)
+            _load_and_flip(spark, url, releases, source, arguments, lease, report)
+        report.details |= {"release": source.name, "live": releases.live().release or "none"}
     finally:
         client.close()
-    report.rows_in = report.rows_out = sum(manifests[table].rows for table in KIND_OF)
+    report.rows_in = report.rows_out = source.rows
 
 
-def _load(
+def _source(
+    releases: Releases, arguments: argparse.Namespace, report: StageReport
+) -> WholeRelease | DeltaRelease | None:
+    """What is to be loaded; None for a delta where nothing is live yet."""
+    settings: Settings = arguments.settings
+    tables = Tables(settings.storage.tables)
+    if not arguments.delta:
+        return WholeRelease(tables, arguments.as_of, settings.redis)
+    base = live_base(releases)
+    if base is None:
+        return None
+    delta = DeltaRelease(tables, arguments.as_of, base, settings.redis)
+    report.details |= {"over": base.name, "hours_left_out": delta.hours_left_out}
+    return delta
+
+
+def live_base(releases: Releases) -> Release | None:
+    """The whole release that is live, or that lies beneath the delta that is."""
+    live = releases.find(releases.live().release or "")
+    return releases.find(live.base) if live is not None and live.base else live
+
+
+def _refuse_if_older(releases: Releases, as_of: str, is_delta: bool) -> None:
+    """A whole release may take the place of a later delta over an older one: the next delta lies over it."""
+    live = live_base(releases) if not is_delta else releases.find(releases.live().release or "")
+    if live is not None and live.as_of > as_of:
+        raise ReleaseError(
+            f"release {live.name}, which is live, is as of {live.as_of}, later than {as_of}; "
+            "to go back, `larder rollback`; to load it all the same, --stay or --even-if-older"
+        )
+
+
+def _load_and_flip(
     spark: SparkSession | None,
     url: str,
     releases: Releases,
-    name: str,
-    tables: Tables,
-    manifests: dict[str, Manifest],
-    settings: Settings,
+    source: WholeRelease | DeltaRelease,
+    arguments: argparse.Namespace,
     lease: Lease,
+    report: StageReport,
 ) -> None:
-    """Stages, writes, counts, compares. What a load before this one has written already is not written again."""
-    files = [
-        ReleaseFile(kind, uri, file.rows)
-        for table, kind in KIND_OF.items()
-        for uri, file in zip(tables.uris([manifests[table]]), manifests[table].files, strict=True)
-    ]
-    records = {kind: manifests[table].rows for table, kind in KIND_OF.items()}
-    products = manifests[DICTIONARY].rows
-    ids = [id_ for uri in tables.uris([manifests[DICTIONARY]]) for id_ in _product_ids(Place(uri))]
-    drawn = sample(files)
-    as_of = manifests[RELEASE].partition.removeprefix("as_of=")
-    release = publisher.plan(name, as_of, records, products, settings.redis.bucket_size)
-    _require_room(releases, release, drawn, ids, settings.redis.scores)
-    release = publisher.stage(releases, name, as_of, records, products, settings.redis.bucket_size)
-    servers = run_ids(releases.client)
-    with load_progress(releases, release):
-        _load_files(spark, url, release, files, settings)
-    publisher.write_dictionary(releases.client, settings.redis.namespace, release, ids)
-    if run_ids(releases.client) != servers:
-        raise LoadError(f"{publisher.RESTARTED}; run it again; the live release is as it was")
-    lease.check()
-    try:
-        for kind, some in drawn.items():
-            for lists in some:
-                verifying.compare_lists(releases, release, kind, lists, settings.redis.scores)
-        publisher.complete(releases, release, products, settings.redis.scores)
-    except ReleaseError:  # what is noted as loaded is not to be believed: the next run writes everything
-        releases.client.unlink(releases.keys.load(name))
-        raise
+    settings: Settings = arguments.settings
+    if releases.live().release == source.name:
+        report.details["up_to_date"] = True
+    else:
+        if releases.state(source.name) != VERIFIED:
+            _load(spark, url, releases, source.content(releases), settings, lease)
+        if not arguments.stay:
+            lease.check()
+            releases.flip(source.name)
+    if not arguments.stay:  # also where it is live already: the run that made it so may have ended there
+        retired = releases.retire_beyond(settings.redis.keep_releases, settings.redis.retired_keys_per_second)
+        report.details["retired"] = len(retired)
+    loaded = releases.find(source.name)
+    if loaded is not None and loaded.base:
+        report.details |= {"changed": sum(loaded.records.values()), "new": loaded.added}
+
+
+def _load(
+    spark: SparkSession | None, url: str, releases: Releases, content: Content, settings: Settings, lease: Lease
+) -> None:
+    """Stages, writes, counts, compares. What a load before this one has written already is not written again, unless
+    it proves to be lost: a node of a cluster may lose lists while another keeps the note of them.
+    """
+    name, drawn = content.release.name, sample(content.files)
+    _require_room(releases, content, drawn, settings.redis.scores)
+    release = publisher.stage(releases, content.release)
+    goes_on = lists_loaded(releases, name) > 0
+    while True:
+        _write(spark, url, releases, release, content, settings)
+        lease.check()
+        try:
+            _check(releases, release, drawn, len(content.ids), settings.redis.scores)
+            break
+        except ReleaseError:
+            releases.client.unlink(releases.keys.load(name))  # what is noted as loaded is not to be believed
+            if not goes_on:
+                raise
+            goes_on = False
     releases.client.unlink(releases.keys.load(name))
 
 
-def _product_ids(place: Place) -> list[str]:
-    """By ordinal: the order in which the dictionary is written."""
-    system, path = place.open()  # pyarrow itself knows no s3a://
-    return pq.read_table(path, columns=[C.PRODUCT_ID], filesystem=system)[C.PRODUCT_ID].to_numpy().tolist()
-
-
-def _require_room(
-    releases: Releases, release: Release, drawn: dict[str, list[Lists]], ids: list[str], with_scores: bool
+def _write(
+    spark: SparkSession | None,
+    url: str,
+    releases: Releases,
+    release: Release,
+    content: Content,
+    settings: Settings,
 ) -> None:
+    """Writes the lists that are not noted as written, and the dictionary. Raises LoadError."""
+    servers = run_ids(releases.client)
+    with load_progress(releases, release, sum(file.rows for file in content.files)):
+        _load_files(spark, url, release, content.files, settings)
+    publisher.write_dictionary(releases.client, settings.redis.namespace, release, content.ids)
+    if run_ids(releases.client) != servers:
+        raise LoadError(f"{publisher.RESTARTED}; run it again; the live release is as it was")
+
+
+def _check(
+    releases: Releases, release: Release, drawn: dict[str, list[Lists]], products: int, with_scores: bool
+) -> None:
+    """Compares the sample and counts all. Raises ReleaseError."""
+    for kind, some in drawn.items():
+        for lists in some:
+            verifying.compare_lists(releases, release, kind, lists, with_scores)
+    publisher.complete(releases, release, products, with_scores)
+
+
+def _require_room(releases: Releases, content: Content, drawn: dict[str, list[Lists]], with_scores: bool) -> None:
+    release = content.release
+    ids = content.ids[release.first_chunk * DICTIONARY_CHUNK :]
     sizes = memory.Sizes(
         records=release.records,
         lengths={kind: record_lengths(some, with_scores) for kind, some in drawn.items()},
         buckets=release.buckets,
         dictionary_bytes=len("".join(ids).encode()) + len(ids),
-        chunks=release.chunks,
+        chunks=release.chunks - release.first_chunk,
     )
-    total = sum(release.records.values())
+    total = sum(file.rows for file in content.files)
     missing = 1 - lists_loaded(releases, release.name) / total if total else 1.0
     memory.require_room(releases.client, int(memory.estimate(sizes).total * missing), release.name)
 

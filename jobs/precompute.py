@@ -103,9 +103,13 @@ def find_sources(tables: Tables, as_of: int) -> dict[str, Manifest]:
 
 def _plan(sources: dict[str, Manifest], as_of: int, settings: Settings) -> Manifest:
     inputs = {table: manifest.reference for table, manifest in sources.items()}
-    catalogue = [f"{info.base_name}:{info.size}:{info.mtime_ns}" for info in Place(settings.storage.catalogue).files()]
-    parameters = {"lists": settings.lists.model_dump(), "catalogue": catalogue}
+    parameters = {"lists": settings.lists.model_dump(), "catalogue": catalogue_state(settings)}
     return plan_run(RELEASE, as_of_partition(as_of), inputs, parameters)
+
+
+def catalogue_state(settings: Settings) -> list[str]:
+    """Name, size and age of each of the catalogue's files."""
+    return [f"{info.base_name}:{info.size}:{info.mtime_ns}" for info in Place(settings.storage.catalogue).files()]
 
 
 def _make(
@@ -119,7 +123,7 @@ def _make(
     frames = {table: read_frame(spark, tables, [manifest], _schema_of(table)) for table, manifest in sources.items()}
     ids = known_products(frames)
     numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
-    allowed = _in_stock(spark, settings, ids)
+    allowed = in_stock(spark, settings, ids)
     lists = {
         COOKIE_LISTS: _personal(frames, numbers, allowed, decay_of(sources[INTERACTIONS]), arguments),
         PRODUCT_LISTS: _similar(frames, numbers, allowed, settings),
@@ -193,7 +197,7 @@ def known_products(frames: dict[str, DataFrame]) -> list[str]:
     return sorted(row[0] for row in reduce(DataFrame.unionByName, named).distinct().collect())
 
 
-def _in_stock(spark: SparkSession, settings: Settings, ids: list[str]) -> npt.NDArray[np.bool_]:
+def in_stock(spark: SparkSession, settings: Settings, ids: list[str]) -> npt.NDArray[np.bool_]:
     """Which numbers may be listed: all that the catalogue does not say are out of stock."""
     if not Place(settings.storage.catalogue).exists():
         return np.ones(len(ids), bool)

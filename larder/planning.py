@@ -19,6 +19,7 @@ def plan(
     cookies: Annotated[int, typer.Option(help="cookies that get a list")],
     products: Annotated[int, typer.Option(help="products of the catalogue")],
     contexts: Annotated[int, typer.Option(help="pairs of location and device")] = 1_000,
+    active: Annotated[int, typer.Option(help="cookies that do something in a day: the size of deltas")] = 0,
     requests: Annotated[float, typer.Option(help="requests a second at the busiest")] = 1_000.0,
     requests_per_instance: Annotated[float, typer.Option(help="requests a second of one endpoint")] = 10_000.0,
     lists_per_core: Annotated[float, typer.Option(help="lists a second that a Spark core makes")] = 6_000.0,
@@ -38,6 +39,7 @@ def plan(
     )
     assumed = Assumed(
         releases=settings.redis.keep_releases,
+        active=active,
         shard_bytes=int(shard_gib * BYTES_A_GIBIBYTE),
         lists_per_core=lists_per_core,
         requests=requests,

@@ -114,7 +114,9 @@ def _print_status(releases: Releases) -> None:
     for release in reversed(releases.all()):
         state = "live" if release.name == live.release else release.state
         counts = [f"{release.records.get(kind, 0):,}" for kind in KINDS]
-        table.add_row(release.name, release.as_of, state, *counts)
+        table.add_row(release.name, release.as_of, f"{state} delta" if release.base else state, *counts)
     console = Console()
     console.print(table)
-    console.print(f"live: {live.release or 'none'}   a rollback goes to: {live.previous or 'none'}")
+    serving = releases.find(live.release or "")
+    over = f", a delta over {serving.base}" if serving is not None and serving.base else ""
+    console.print(f"live: {live.release or 'none'}{over}   a rollback goes to: {live.previous or 'none'}")

@@ -165,7 +165,10 @@ def in_order(
     lists: Lists, order: npt.NDArray[np.integer], with_scores: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.integer], npt.NDArray[np.floating] | None]:
     """Offsets, ordinals and scores of the lists named by `order`, shape (k,), as `encode_lists` takes them."""
-    lengths = np.diff(lists.offsets)[order]
+    lengths = lists.lengths[order]
     offsets = np.concatenate(([0], np.cumsum(lengths)))
+    if lists.are_even:
+        ordinals, scores = (values.reshape(len(lists.keys), -1) for values in (lists.ordinals, lists.scores))
+        return offsets, ordinals[order].ravel(), scores[order].ravel() if with_scores else None
     take = np.arange(offsets[-1]) + np.repeat(lists.offsets[:-1][order] - offsets[:-1], lengths)
     return offsets, lists.ordinals[take], lists.scores[take] if with_scores else None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,6 @@ Offsets = npt.NDArray[np.int64]
 MAX_ITEMS = 1 << 13
 DICTIONARY_CHUNK = 4096
 SCORE_STEPS = 255
-MOST_PADDING = 4  # bytes of padded rows a byte of records, at most
 VARINT_LIMITS = (1 << 7, 1 << 14, 1 << 21, 1 << 28)
 HALF = struct.Struct("<e")
 
@@ -41,16 +42,20 @@ def encode_varints(values: npt.NDArray[np.integer]) -> tuple[Bytes, Offsets]:
     Args: values, shape (n,), 0 <= value < 2^32. Returns the bytes, and offsets of shape (n + 1,).
     """
     longest = 1 + int(np.searchsorted(VARINT_LIMITS, values.max(initial=0), side="right"))
-    padded, used = np.empty((len(values), longest), np.uint8), np.ones((len(values), longest), bool)
-    lengths = np.ones(len(values), np.uint8)
-    for byte in range(longest):
-        padded[:, byte] = (values >> (7 * byte)).astype(np.uint8) & 0x7F
-        if byte + 1 < longest:
-            more = values >= VARINT_LIMITS[byte]
-            used[:, byte + 1] = more
-            padded[:, byte] |= np.where(more, np.uint8(0x80), np.uint8(0))
-            lengths += more.view(np.uint8)
-    return padded[used], np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    word = np.dtype(np.uint32 if longest <= 4 else np.uint64)
+    words: npt.NDArray[Any] = values.astype(word)
+    lengths, packed = np.ones(len(values), np.uint8), words & 0x7F
+    for byte in range(1, longest):
+        more = values >= VARINT_LIMITS[byte - 1]
+        continued: npt.NDArray[Any] = more.astype(word)
+        lengths += more.view(np.uint8)
+        packed |= (words << byte) & (0x7F << 8 * byte)
+        packed |= continued << (8 * byte - 1)
+    ends = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    # Whole words, one after the other: each covers what the one before has written beyond its own bytes.
+    data = np.empty(ends[-1] + packed.itemsize, np.uint8)
+    _places(data, word)[ends[:-1]] = packed
+    return data[: ends[-1]], ends
 
 
 def encode_lists(
@@ -104,37 +109,27 @@ def interleave(parts: Sequence[tuple[Bytes, Offsets]]) -> tuple[Bytes, Offsets]:
     """Record i of the result is record i of each part, one after the other. Each part: bytes and (n + 1,) offsets."""
     lengths = [np.diff(offsets) for _, offsets in parts]
     ends = np.concatenate(([0], np.cumsum(np.sum(lengths, axis=0)))).astype(np.int64)
-    longest = [int(length.max(initial=0)) for length in lengths]
-    if len(lengths[0]) * sum(longest) > MOST_PADDING * ends[-1]:
-        return _interleave_uneven(parts, lengths, ends), ends
-    rows, kept = [], []
-    for (data, offsets), length, width in zip(parts, lengths, longest, strict=True):
-        here = _filled(length, width)
-        row = np.empty(here.shape, np.uint8)
-        row[here] = data[offsets[0] : offsets[-1]]
-        rows.append(row)
-        kept.append(here)
-    return np.concatenate(rows, axis=1)[np.concatenate(kept, axis=1)], ends
-
-
-def _interleave_uneven(
-    parts: Sequence[tuple[Bytes, Offsets]], lengths: list[npt.NDArray[np.int64]], ends: Offsets
-) -> Bytes:
-    """Where one record is much longer than most, padding all to its length would take too much memory."""
-    out = np.empty(ends[-1], np.uint8)
-    starts = ends[:-1].copy()
+    out, to = np.empty(ends[-1], np.uint8), ends[:-1].copy()
     for (data, offsets), length in zip(parts, lengths, strict=True):
-        shift = np.repeat(starts - offsets[:-1], length)
-        out[np.arange(offsets[0], offsets[-1]) + shift] = data[offsets[0] : offsets[-1]]
-        starts += length
-    return out
+        _copy(np.ascontiguousarray(data), offsets[:-1], length, out, to)
+        to += length
+    return out, ends
 
 
-def _filled(lengths: npt.NDArray[np.integer], width: int) -> npt.NDArray[np.bool_]:
-    """Shape (n, width): which places of a row padded to width bear something."""
-    if width < 1 << 8:  # a fourth of the time
-        return np.arange(width, dtype=np.uint8) < lengths.astype(np.uint8)[:, None]
-    return np.arange(width) < lengths[:, None]
+def _copy(data: Bytes, at: Offsets, lengths: Offsets, out: Bytes, to: Offsets) -> None:
+    """Copies many pieces; those of one length at once, since there are few different lengths."""
+    order = np.argsort(lengths, kind="stable")
+    starts = np.flatnonzero(np.diff(lengths[order], prepend=-1)).tolist()
+    for start, end in pairwise([*starts, len(order)]):
+        if length := int(lengths[order[start]]):
+            some = order[start:end]
+            _places(out, f"V{length}")[to[some]] = _places(data, f"V{length}")[at[some]]
+
+
+def _places(data: Bytes, kind: npt.DTypeLike) -> npt.NDArray[np.generic]:
+    """Every place of `data` as the beginning of a value of that type; neighbours overlap."""
+    size = np.dtype(kind).itemsize
+    return np.ndarray((len(data) - size + 1,), kind, data, strides=(1,))
 
 
 def decode_list(record: bytes) -> tuple[list[int], list[float] | None]:
@@ -198,11 +193,13 @@ def encode_dictionary(ids: Sequence[str]) -> list[bytes]:
     """Product ids by ordinal, in chunks of DICTIONARY_CHUNK: of each a varint of its UTF-8 length, then the bytes."""
     chunks = []
     for start in range(0, len(ids), DICTIONARY_CHUNK):
-        texts = [text.encode() for text in ids[start : start + DICTIONARY_CHUNK]]
-        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        texts = ids[start : start + DICTIONARY_CHUNK]
+        joined = "".join(texts)
+        sizes = map(len, texts) if joined.isascii() else (len(text.encode()) for text in texts)
+        lengths = np.fromiter(sizes, np.int64, len(texts))
         text_offsets = np.concatenate(([0], np.cumsum(lengths)))
         heads = encode_varints(lengths)
-        chunks.append(interleave([heads, (np.frombuffer(b"".join(texts), np.uint8), text_offsets)])[0].tobytes())
+        chunks.append(interleave([heads, (np.frombuffer(joined.encode(), np.uint8), text_offsets)])[0].tobytes())
     return chunks
 
 

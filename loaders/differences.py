@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from loaders.codec import bucket_and_field, decode_dictionary, decode_list
+from loaders.codec import decode_list
 from loaders.keys import COOKIES
-from loaders.releases import Release, ReleaseError, Releases
+from loaders.layers import beneath, read_ids, read_records
+from loaders.releases import VERIFIED, Release, ReleaseError, Releases
 
 BUCKETS_AT_ONCE = 200
 
@@ -63,30 +63,42 @@ def difference(
             result.replaced += share
             result.by_tenths[int(share * 10)] += 1
             each(key, share)
-    result.only_after = new.release.records.get(kind, 0) - shared
+    result.only_after = new.count(kind) - shared
     return result
 
 
 class _Side:
-    """One release, read a batch of buckets at a time."""
+    """One release, read a batch of buckets at a time; of a delta, also what lies beneath it."""
 
     def __init__(self, releases: Releases, name: str) -> None:
         release = releases.find(name)
-        meta = releases.client.get(releases.keys.meta(name))
-        if release is None or meta is None:
+        if release is None or release.state != VERIFIED:
             raise ReleaseError(f"release {name} is not in this server; `larder releases` lists those that are")
-        self.releases, self.release, self.meta = releases, release, json.loads(meta)
-        chunks = [releases.client.get(releases.keys.dictionary(name, n)) for n in range(release.chunks)]
-        self.ids = [id_ for chunk in chunks for id_ in decode_dictionary(chunk)]
+        self.releases, self.release = releases, release
+        self.base = beneath(releases, release)
+        self.ids = read_ids(releases, release)
+
+    def count(self, kind: str) -> int:
+        if self.base is None:
+            return self.release.records.get(kind, 0)
+        return self.base.records.get(kind, 0) + (self.release.added if kind == COOKIES else 0)
 
     def batches(self, kind: str) -> Iterator[dict[int, bytes]]:
         """64-bit key -> record, of a few buckets at a time."""
-        buckets = self.release.buckets[kind]
+        if kind in self.release.buckets:
+            yield from self._own(self.release, kind)
+        if self.base is not None:
+            for some in self._own(self.base, kind):
+                over = read_records(self.releases, self.release, None, kind, list(some))
+                yield {key: some[key] for key, record in zip(some, over, strict=True) if record is None}
+
+    def _own(self, release: Release, kind: str) -> Iterator[dict[int, bytes]]:
+        buckets = release.buckets[kind]
         for start in range(0, buckets, BUCKETS_AT_ONCE):
             some = range(start, min(buckets, start + BUCKETS_AT_ONCE))
             pipeline = self.releases.client.pipeline(transaction=False)
             for bucket in some:
-                pipeline.hgetall(self.releases.keys.bucket(self.release.name, kind, bucket))
+                pipeline.hgetall(self.releases.keys.bucket(release.name, kind, bucket))
             yield {
                 int.from_bytes(field_, "big") * buckets + bucket: record
                 for bucket, records in zip(some, pipeline.execute(), strict=True)
@@ -95,14 +107,7 @@ class _Side:
 
     def records(self, kind: str, keys: list[int]) -> list[bytes | None]:
         """The records of these keys, None where there is none."""
-        if not keys or not self.release.records.get(kind):
-            return [None] * len(keys)
-        pipeline = self.releases.client.pipeline(transaction=False)
-        for key in keys:
-            bucket, field_ = bucket_and_field(key, self.release.buckets[kind])
-            pipeline.hget(self.releases.keys.bucket(self.release.name, kind, bucket), field_)
-        found: list[bytes | None] = pipeline.execute()
-        return found
+        return read_records(self.releases, self.release, self.base, kind, keys)
 
     def products(self, record: bytes) -> list[str]:
         return [self.ids[ordinal] for ordinal in decode_list(record)[0]]

@@ -8,6 +8,7 @@ import xxhash
 
 SEED = 42
 FORMAT = 1
+DELTA_FORMAT = 2  # some lists, and a whole release beneath that has the others
 CONTEXT_SEPARATOR = "\x1f"
 
 COOKIES, PRODUCTS, CONTEXTS = "c", "p", "g"

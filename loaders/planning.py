@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +39,13 @@ class Size:
 
 @dataclass(frozen=True)
 class Assumed:
-    """What is not measured here but given. Rates a second; releases kept in memory at once."""
+    """What is not measured here but given. Rates a second; releases kept in memory at once, and as many deltas.
+
+    active: cookies that do something of weight in a day, and so have a list in the day's last delta; 0: no deltas.
+    """
 
     releases: int = 3
+    active: int = 0
     shard_bytes: int = 16 * GIBIBYTE
     headroom: float = 0.2
     lists_per_core: float = 6_000.0
@@ -80,7 +84,8 @@ def measured_rate(size: Size) -> float:
     with tempfile.TemporaryDirectory() as folder, embedded_server(Path(folder)) as url:
         client = connect(url)
         records = {COOKIES: MEASURED_LISTS, PRODUCTS: 0, CONTEXTS: 0}
-        release = publisher.stage(Releases(client, "plan"), "plan", "plan", records, 0, size.bucket_size)
+        planned_release = publisher.plan("plan", "plan", records, 0, size.bucket_size)
+        release = publisher.stage(Releases(client, "plan"), planned_release)
         begun = time.perf_counter()
         publisher.write_lists(client, "plan", release, COOKIES, lists, size.scores)
         rate = MEASURED_LISTS / (time.perf_counter() - begun)
@@ -88,11 +93,20 @@ def measured_rate(size: Size) -> float:
     return rate
 
 
+def delta_bytes(size: Size, active: int) -> int:
+    """Memory of a delta with the lists of `active` cookies."""
+    if not active:
+        return 0
+    _, estimate = planned(replace(size, cookies=active, contexts=0))
+    return estimate.by_part[COOKIES]
+
+
 def plan_lines(size: Size, assumed: Assumed, rate: float) -> list[str]:
     """The plan for people, each figure with how it comes about. rate: lists a second that are loaded."""
     _, estimate = planned(size)
     lists = size.cookies + size.products + size.contexts
-    kept = assumed.releases * estimate.total
+    delta = delta_bytes(size, assumed.active)
+    kept = assumed.releases * (estimate.total + delta)
     shards = math.ceil(kept * (1 + assumed.headroom) / assumed.shard_bytes)
     parts = " + ".join(f"{part} {value / MEBIBYTE:,.0f}" for part, value in estimate.by_part.items())
     cores = lists / assumed.lists_per_core / SECONDS_AN_HOUR
@@ -100,8 +114,9 @@ def plan_lines(size: Size, assumed: Assumed, rate: float) -> list[str]:
     return [
         f"memory of a release   {estimate.total / MEBIBYTE:,.0f} MiB = {parts} MiB (d: dictionary)"
         f"; {estimate.total / max(1, size.cookies):.1f} bytes a cookie, all in",
-        f"memory                {kept / GIBIBYTE:,.2f} GiB = {assumed.releases} releases x"
-        f" {estimate.total / GIBIBYTE:,.2f} GiB",
+        f"memory of a delta     {delta / MEBIBYTE:,.0f} MiB: the lists of {assumed.active:,} cookies active in a day",
+        f"memory                {kept / GIBIBYTE:,.2f} GiB = {assumed.releases} releases and deltas x"
+        f" {(estimate.total + delta) / GIBIBYTE:,.2f} GiB",
         f"shards                {shards} = {kept / GIBIBYTE:,.2f} GiB x {1 + assumed.headroom:.2f}"
         f" / {assumed.shard_bytes / GIBIBYTE:,.0f} GiB a shard, rounded up",
         f"load                  {lists / rate:,.0f} s = {lists:,} lists / {rate:,.0f} a second (measured here,"

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import redis
 
 from loaders.bulk import Pace, send_lists
 from loaders.codec import DICTIONARY_CHUNK, encode_dictionary
-from loaders.keys import FORMAT, Keys
+from loaders.keys import DELTA_FORMAT, FORMAT, Keys
 from loaders.releases import STAGED, VERIFIED, Release, ReleaseError, Releases
 from loaders.servers import Client, nodes, run_ids
 
@@ -44,9 +45,20 @@ class Lists:
     ordinals: npt.NDArray[np.integer]
     scores: npt.NDArray[np.floating]
 
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.integer]:
+        """Items of each list, shape (n,)."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def are_even(self) -> bool:
+        """Whether the arrays hold nothing but lists of one length, and so are matrices."""
+        length = int(self.lengths.max(initial=0))
+        return length > 0 and bool((self.lengths == length).all()) and len(self.ordinals) == length * len(self.keys)
+
 
 def plan(name: str, as_of: str, records: dict[str, int], products: int, bucket_size: int) -> Release:
-    """A release not yet in the server, its order not yet given. `records` counts the lists of each kind."""
+    """A whole release not yet in the server, its order not yet given. `records` counts the lists of each kind."""
     return Release(
         name=name,
         as_of=as_of,
@@ -58,13 +70,10 @@ def plan(name: str, as_of: str, records: dict[str, int], products: int, bucket_s
     )
 
 
-def stage(
-    releases: Releases, name: str, as_of: str, records: dict[str, int], products: int, bucket_size: int
-) -> Release:
-    """Registers a release that is about to be written. `records` counts the lists of each kind."""
-    known = releases.find(name)
-    order = known.order if known else releases.next_order()
-    release = replace(plan(name, as_of, records, products, bucket_size), order=order)
+def stage(releases: Releases, planned: Release) -> Release:
+    """Registers a release that is about to be written; returns it with its order."""
+    known = releases.find(planned.name)
+    release = replace(planned, order=known.order if known else releases.next_order())
     require_listpacks(releases.client)
     releases.register(release)
     return release
@@ -123,9 +132,10 @@ def _may_pass(error: Exception) -> bool:
 
 
 def write_dictionary(client: Client, namespace: str, release: Release, ids: Sequence[str]) -> None:
-    """Writes the product ids by ordinal."""
+    """Writes the product ids by ordinal: all of `ids`, or what of them the release's base has not."""
     keys = Keys(namespace)
-    for number, chunk in enumerate(encode_dictionary(ids)):
+    own = encode_dictionary(ids[release.first_chunk * DICTIONARY_CHUNK :])
+    for number, chunk in enumerate(own[: release.chunks - release.first_chunk], release.first_chunk):
         client.set(keys.dictionary(release.name, number), chunk)
 
 
@@ -135,7 +145,7 @@ def complete(releases: Releases, release: Release, products: int, with_scores: b
     Raises ReleaseError, with both counts, where the server does not hold what was sent.
     """
     meta: dict[str, Any] = {
-        "format": FORMAT,
+        "format": DELTA_FORMAT if release.base else FORMAT,
         "release": release.name,
         "as_of": release.as_of,
         "buckets": release.buckets,
@@ -144,6 +154,8 @@ def complete(releases: Releases, release: Release, products: int, with_scores: b
         "chunk": DICTIONARY_CHUNK,
         "scores": with_scores,
     }
+    if release.base:
+        meta["base"] = base_of(releases, release.base, release.first_chunk)
     releases.client.set(releases.keys.meta(release.name), json.dumps(meta, sort_keys=True))
     for kind, expected in release.records.items():
         found = count_records(releases, release, kind)
@@ -152,6 +164,20 @@ def complete(releases: Releases, release: Release, products: int, with_scores: b
     verified = replace(release, state=VERIFIED)
     releases.register(verified)
     return verified
+
+
+def base_of(releases: Releases, name: str, chunks: int) -> dict[str, Any]:
+    """What a delta's meta says of the whole release beneath. Raises ReleaseError where that is not complete."""
+    base = releases.find(name)
+    if base is None or base.state != VERIFIED or base.base:
+        raise ReleaseError(f"release {name}, which the lists were to be laid over, is no longer whole; run it again")
+    return {
+        "release": name,
+        "as_of": base.as_of,
+        "buckets": base.buckets,
+        "records": base.records,
+        "chunks": chunks,
+    }
 
 
 def count_records(releases: Releases, release: Release, kind: str) -> int:

@@ -27,7 +27,11 @@ class ReleaseError(RuntimeError):
 
 @dataclass(frozen=True)
 class Release:
-    """What the registry knows of a release. `buckets` and `chunks` say which keys it has."""
+    """What the registry knows of a release. `buckets`, `first_chunk` and `chunks` say which keys it has.
+
+    A delta names its `base`, a whole release: it holds the lists that changed, `added` of them not in the base, and
+    the chunks of the dictionary from `first_chunk` on; all else is the base's.
+    """
 
     name: str
     as_of: str
@@ -36,6 +40,9 @@ class Release:
     buckets: dict[str, int] = field(default_factory=dict)
     records: dict[str, int] = field(default_factory=dict)
     chunks: int = 0
+    base: str = ""
+    first_chunk: int = 0
+    added: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,17 +103,26 @@ class Releases:
         return self.live()
 
     def retire_beyond(self, keep: int, per_second: float = UNLINKED_PER_SECOND) -> list[str]:
-        """Removes the oldest releases beyond `keep`, never the live one nor the one before it; returns their names."""
-        live = self.live()
-        others = [r for r in self.all() if r.name not in (live.release, live.previous)]
-        kept_anyway = len({live.release, live.previous} - {None})
-        surplus = others[: max(0, len(others) + kept_anyway - keep)]
+        """Removes the oldest deltas beyond `keep`, then the oldest whole releases beyond `keep`; returns their names.
+
+        Never the live one, nor the one before it, nor what lies beneath a delta that is kept.
+        """
+        live, everything = self.live(), self.all()
+        pinned = {live.release, live.previous}
+        deltas = _surplus([release for release in everything if release.base], pinned, keep)
+        pinned |= {release.base for release in everything if release not in deltas}
+        surplus = deltas + _surplus([release for release in everything if not release.base], pinned, keep)
         for release in surplus:
             self.remove(release, per_second)
         return [release.name for release in surplus]
 
     def remove(self, release: Release, per_second: float = UNLINKED_PER_SECOND) -> None:
-        """Unlinks a release's keys, at most `per_second`, and forgets it. Raises ReleaseError for the live one."""
+        """Unlinks a release's keys, at most `per_second`, and forgets it.
+
+        Raises ReleaseError for the live one, and for one that a delta lies over.
+        """
+        if over := [other.name for other in self.all() if other.base == release.name]:
+            raise ReleaseError(f"release {release.name} lies beneath {', '.join(over)}; retire those first")
         self.register(replace(release, state=STAGED))  # cut short, it must not be taken for complete
         if self.live().release == release.name:
             self.register(release)
@@ -129,8 +145,14 @@ class Releases:
             for kind in KINDS
             for bucket in range(release.buckets.get(kind, 0))
         ]
-        chunks = [self.keys.dictionary(release.name, chunk) for chunk in range(release.chunks)]
+        chunks = [self.keys.dictionary(release.name, chunk) for chunk in range(release.first_chunk, release.chunks)]
         return [*buckets, *chunks, self.keys.meta(release.name)]
+
+
+def _surplus(releases: list[Release], pinned: set[str | None], keep: int) -> list[Release]:
+    """The oldest beyond `keep`; what is pinned stays, and counts."""
+    free = [release for release in releases if release.name not in pinned]
+    return free[: max(0, len(releases) - keep)]
 
 
 def _text(value: bytes | str | None) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from loaders.bulk import in_order
-from loaders.codec import CorruptRecordError, buckets_and_fields, decode_dictionary, decode_list, encode_lists
+from loaders.codec import CorruptRecordError, buckets_and_fields, decode_list, encode_lists
+from loaders.keys import COOKIES
+from loaders.layers import beneath, read_ids
 from loaders.publisher import Lists, count_records
 from loaders.releases import Release, ReleaseError, Releases
 
@@ -41,29 +43,29 @@ class Verified:
 def verify(releases: Releases, name: str, seed: int = 0) -> Verified:
     """Counts every record, decodes those of some buckets, and reads the dictionary, without the tables behind it.
 
-    Raises ReleaseError that names the first thing wrong.
+    Under a delta, the whole release that it lies over is looked at too, and what is counted is its own and that one's
+    together. Raises ReleaseError that names the first thing wrong.
     """
     release = releases.find(name)
     value = releases.client.get(releases.keys.meta(name))
     if release is None or value is None:
         raise ReleaseError(f"release {name} is not complete in this server; `larder releases` lists those that are")
     meta = json.loads(value)
+    base = beneath(releases, release)
     for kind, expected in meta["records"].items():
         if (found := count_records(releases, release, kind)) != expected:
             raise ReleaseError(f"release {name} has {found} records of kind {kind}, not {expected}")
     _check_dictionary(releases, release, meta["products"])
     decoded = sum(_decode_some(releases, release, kind, meta["products"], seed) for kind in meta["records"])
-    return Verified(meta["records"], decoded, meta["products"])
+    if base is None:
+        return Verified(meta["records"], decoded, meta["products"])
+    below = verify(releases, base.name, seed)
+    records = {**below.records, COOKIES: below.records[COOKIES] + release.added}
+    return Verified(records, decoded + below.decoded, meta["products"])
 
 
 def _check_dictionary(releases: Releases, release: Release, products: int) -> None:
-    found = 0
-    for chunk in range(release.chunks):
-        value = releases.client.get(releases.keys.dictionary(release.name, chunk))
-        try:
-            found += len(decode_dictionary(value or b""))
-        except CorruptRecordError as error:
-            raise ReleaseError(f"release {release.name}: dictionary chunk {chunk}: {error}") from None
+    found = len(read_ids(releases, release))
     if found != products:
         raise ReleaseError(f"release {release.name} has {found} products in its dictionary, not {products}")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from loaders.codec import CorruptRecordError
-from loaders.keys import CONTEXTS, COOKIES, PRODUCTS
+from loaders.keys import CONTEXTS, PRODUCTS
 from lookup.link import RedisLink
 from lookup.metrics import Metrics
 from lookup.questions import Question
@@ -44,10 +44,11 @@ def ask(question: Question, release: Release, link: RedisLink) -> Asked:
     """Sends all that any route may need at once: a second trip costs more than a record that goes unused."""
     commands = [release.ask(PRODUCTS, product) for product in question.products]
     if question.cookie:
-        commands.append(release.ask(COOKIES, question.cookie))
+        commands.append(release.ask_cookie(question.cookie))
     generic_keys = release.generic.missing(question.location, question.device)
     commands += [release.ask_key(CONTEXTS, key) for key in generic_keys]
-    sent = link.send(b"".join(commands), len(commands)) if commands else ""
+    count = len(question.products) + (release.cookie_reads if question.cookie else 0) + len(generic_keys)
+    sent = link.send(b"".join(commands), count) if commands else ""
     return Asked(question, release, generic_keys, sent)
 
 
@@ -70,11 +71,11 @@ def offers_from(asked: Asked, replies: Replies) -> tuple[Offer, Offer, Offer]:
     else:
         problem = ""
     products = len(question.products)
-    cookies = 1 if question.cookie else 0
+    cookies = release.cookie_reads if question.cookie else 0
     # A route gives n items at most, after those that are asked for or in the answer already.
     limit = 2 * question.n + products
     similar = _similar(replies[:products], problem, release, limit) if products else NO_SIMILAR
-    personal = _personal(replies[products:], problem, release, limit) if cookies else NO_PERSONAL
+    personal = _personal(replies[products : products + cookies], problem, release, limit) if cookies else NO_PERSONAL
     # Where nothing was asked for, the lists in process are all there is, and no trouble with Redis matters.
     missing = (_learn(release, generic_keys, replies[products + cookies :]) or problem) if generic_keys else ""
     return similar, personal, release.generic.offer(question.location, question.device, missing)
@@ -93,7 +94,9 @@ def _similar(replies: Sequence[Any], problem: str, release: Release, limit: int)
 def _personal(replies: Sequence[Any], problem: str, release: Release, limit: int) -> Offer:
     if problem:
         return Offer(PERSONAL, None, problem)
-    found = _decoded(replies[0], UNKNOWN_COOKIE, release, limit)
+    # Of a delta and what lies beneath it, the delta's list is the later one.
+    reply = next((reply for reply in replies if reply is not None), None)
+    found = _decoded(reply, UNKNOWN_COOKIE, release, limit)
     return Offer(PERSONAL, None, found) if isinstance(found, str) else Offer(PERSONAL, found)
 
 

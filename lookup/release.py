@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import hiredis
 
 from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary
-from loaders.keys import CONTEXTS, FORMAT, KINDS, Keys, key64
+from loaders.keys import CONTEXTS, COOKIES, DELTA_FORMAT, FORMAT, KINDS, Keys, key64
 from lookup.generic import EVERYBODY, GenericLists
 from lookup.link import RedisLink
 from lookup.reasons import MEANINGS
@@ -30,7 +30,11 @@ class ReadError(ConnectionError):
 
 
 class Meta(NamedTuple):
-    """What a reader has to know of a release (docs/redis_format.md)."""
+    """What a reader has to know of a release (docs/redis_format.md).
+
+    A delta holds cookies' lists in `changed_buckets`, and the dictionary from `first_chunk` on; all else is read from
+    `base`, the whole release that it lies over. A whole release is its own base, and `changed_buckets` is 0.
+    """
 
     release: str
     as_of: datetime
@@ -38,6 +42,9 @@ class Meta(NamedTuple):
     generic_lists: int
     products: int
     chunk: int
+    base: str
+    changed_buckets: int
+    first_chunk: int
 
 
 class Release:
@@ -54,17 +61,32 @@ class Release:
         self.names = names
         self.generic = generic
         self._buckets = meta.buckets
-        self._prefixes = _prefixes(keys, meta.release)
+        self._prefixes = _prefixes(keys, meta.base)
+        self._changed_buckets = meta.changed_buckets
+        self._changed_prefix = _prefixes(keys, meta.release)[COOKIES]
+        self.cookie_reads = 2 if meta.changed_buckets else 1
 
     def ask(self, kind: str, text: str) -> bytes:
         """The command that reads the record of an id."""
         return self.ask_key(kind, key64(text))
 
+    def ask_cookie(self, text: str) -> bytes:
+        """The `cookie_reads` commands that read a cookie's record: of their replies, the first that is not nil."""
+        key = key64(text)
+        asked = self.ask_key(COOKIES, key)
+        if self._changed_buckets:
+            return _hget(self._changed_prefix, key, self._changed_buckets) + asked
+        return asked
+
     def ask_key(self, kind: str, key: int) -> bytes:
         """The command that reads the record of a 64-bit key."""
-        bucket, field = bucket_and_field(key, self._buckets[kind])
-        name = b"%b%x" % (self._prefixes[kind], bucket)
-        return b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(field), field)
+        return _hget(self._prefixes[kind], key, self._buckets[kind])
+
+
+def _hget(prefix: bytes, key: int, buckets: int) -> bytes:
+    bucket, field = bucket_and_field(key, buckets)
+    name = b"%b%x" % (prefix, bucket)
+    return b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(field), field)
 
 
 def _prefixes(keys: Keys, release: str) -> dict[str, bytes]:
@@ -75,15 +97,22 @@ def read_meta(raw: bytes, release: str) -> Meta:
     """Checks what Redis says of a release. Raises ReleaseError where it is of another format, or no sense."""
     try:
         meta = json.loads(raw)
-        if meta["format"] != FORMAT:
-            raise ReleaseError(f"release {release} has format {meta['format']!r}; this endpoint reads {FORMAT}")
+        if meta["format"] not in (FORMAT, DELTA_FORMAT):
+            raise ReleaseError(
+                f"release {release} has format {meta['format']!r}; this endpoint reads {FORMAT} and {DELTA_FORMAT}"
+            )
+        is_delta = meta["format"] == DELTA_FORMAT
+        base = meta["base"] if is_delta else meta
         return Meta(
             release=release,
             as_of=_utc(meta["as_of"]),
-            buckets={kind: _whole(meta["buckets"][kind], 1) for kind in KINDS},
-            generic_lists=_whole(meta["records"][CONTEXTS], 0),
+            buckets={kind: _whole(base["buckets"][kind], 1) for kind in KINDS},
+            generic_lists=_whole(base["records"][CONTEXTS], 0),
             products=_whole(meta["products"], 0),
             chunk=_whole(meta["chunk"], 1),
+            base=str(base["release"]) if is_delta else release,
+            changed_buckets=_whole(meta["buckets"][COOKIES], 1) if is_delta else 0,
+            first_chunk=_whole(base["chunks"], 0) if is_delta else 0,
         )
     except ReleaseError:
         raise
@@ -129,11 +158,12 @@ async def read(link: RedisLink, commands: list[bytes]) -> list[Any]:
 async def _read_names(link: RedisLink, keys: Keys, meta: Meta) -> list[bytes]:
     names: list[bytes] = []
     for chunk in range(-(-meta.products // meta.chunk)):
-        [raw] = await read(link, [command(b"GET", keys.dictionary(meta.release, chunk))])
+        owner = meta.release if chunk >= meta.first_chunk else meta.base
+        [raw] = await read(link, [command(b"GET", keys.dictionary(owner, chunk))])
         try:
             names += map(encode_text, decode_dictionary(raw or b""))
         except CorruptRecordError as error:
-            raise ReleaseError(f"dictionary chunk {chunk} of release {meta.release}: {error}") from None
+            raise ReleaseError(f"dictionary chunk {chunk} of release {owner}: {error}") from None
     if len(names) != meta.products:
         raise ReleaseError(
             f"the dictionary of release {meta.release} holds {len(names)} ids instead of {meta.products}"
@@ -146,9 +176,7 @@ async def _read_generic(link: RedisLink, keys: Keys, meta: Meta) -> dict[int, by
     records: dict[int, bytes] = {}
     for start in range(0, count, BUCKETS_A_READ):
         buckets = range(start, min(start + BUCKETS_A_READ, count))
-        hashes = await read(
-            link, [command(b"HGETALL", keys.bucket(meta.release, CONTEXTS, bucket)) for bucket in buckets]
-        )
+        hashes = await read(link, [command(b"HGETALL", keys.bucket(meta.base, CONTEXTS, bucket)) for bucket in buckets])
         for bucket, flat in zip(buckets, hashes, strict=True):
             records.update(_keyed(flat, bucket, count))
         # Visitors come first: what waits meanwhile is answered between two reads.
@@ -163,5 +191,5 @@ def _keyed(flat: list[bytes], bucket: int, buckets: int) -> Iterator[tuple[int, 
 
 async def _read_everybody(link: RedisLink, keys: Keys, meta: Meta) -> dict[int, bytes]:
     bucket, field = bucket_and_field(EVERYBODY, meta.buckets[CONTEXTS])
-    [record] = await read(link, [command(b"HGET", keys.bucket(meta.release, CONTEXTS, bucket), field)])
+    [record] = await read(link, [command(b"HGET", keys.bucket(meta.base, CONTEXTS, bucket), field)])
     return {} if record is None else {EVERYBODY: record}

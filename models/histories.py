@@ -17,10 +17,14 @@ def as_histories(interactions: DataFrame, numbers: DataFrame, strength: Column) 
 
     Args: `interactions` of INTERACTIONS; `numbers` of PRODUCT_NUMBERS; `strength`, the decayed count of a row.
     """
+    return grouped_by_cookie(interactions.where(F.col(C.PURCHASES) > 0), numbers, strength)
+
+
+def grouped_by_cookie(interactions: DataFrame, numbers: DataFrame, strength: Column) -> DataFrame:
+    """A row a cookie: COOKIE_KEY, HISTORY_ITEMS and HISTORY_STRENGTHS of all its interactions with these products."""
     pair = F.struct(C.PRODUCT_NUMBER, strength.cast("float").alias(C.STRENGTH))
     return (
-        interactions.where(F.col(C.PURCHASES) > 0)
-        .join(F.broadcast(numbers), C.PRODUCT_ID)
+        interactions.join(F.broadcast(numbers), C.PRODUCT_ID)
         .groupBy(C.COOKIE_KEY)
         .agg(F.sort_array(F.collect_list(pair)).alias("_pairs"))
         .select(

@@ -35,10 +35,12 @@ class S3(Section):
 class Events(Section):
     """How raw events are read and which are believed."""
 
-    format: Literal["parquet", "json"] = Field("parquet", description="json: one object a line, gzip too")
+    format: Literal["parquet", "json"] = Field("parquet", description="json: one object a line; .gz, .zst, .bz2 too")
     columns: dict[str, str] = Field(
         default_factory=dict, description="event column of the contract -> column of your logs"
     )
+    success_file: str = Field("", description="an hour without this file, such as _SUCCESS, is not complete yet")
+    quiet_minutes: int = Field(0, ge=0, description="nor is one written to within so many minutes; 0: no such rule")
     max_lateness_hours: int = Field(168, ge=0, description="an event older than its partition by more is quarantined")
     max_events_an_hour: int = Field(
         10_000, ge=1, description="a cookie with more is a bot: set aside and counted, its events are not"

@@ -1,4 +1,5 @@
-// Reads lists of format 1 (docs/redis_format.md) straight from Redis or Valkey. Node 18 or later, no packages.
+// Reads lists of formats 1 and 2 (docs/redis_format.md) straight from Redis or Valkey. Node 18 or later, no packages;
+// one server, no cluster.
 //
 //   import { connect, LiveRelease } from "./reader.mjs";
 //   const redis = await connect({ host: "127.0.0.1", port: 6379 });
@@ -110,14 +111,16 @@ export function decodeDictionary(chunk) {
 /** The release that is live when it is opened. Its keys never change; open another when the pointer has moved. */
 export class LiveRelease {
   constructor(redis, namespace, name, meta) {
-    Object.assign(this, { redis, prefix: `${namespace}:${name}`, name, meta, chunks: new Map() });
+    Object.assign(this, { redis, namespace, name, meta, chunks: new Map() });
+    // Looked into one after the other: a delta's own lists, and the whole release beneath.
+    this.layers = meta.format === 2 ? [meta, meta.base] : [meta];
   }
 
   static async open(redis, namespace = "larder") {
     const name = await redis.call("HGET", `${namespace}:live`, "release");
     if (!name) throw new Error(`no release is live in ${namespace}`);
     const meta = JSON.parse(await redis.call("GET", `${namespace}:${name}:meta`));
-    if (meta.format !== 1) throw new Error(`format ${meta.format}; this reader knows 1`);
+    if (meta.format !== 1 && meta.format !== 2) throw new Error(`format ${meta.format}; this reader knows 1 and 2`);
     return new LiveRelease(redis, namespace, name.toString(), meta);
   }
 
@@ -135,8 +138,11 @@ export class LiveRelease {
 
   /** { items, scores } of a kind's 64-bit key, or null. */
   async list(kind, key) {
-    const { bucket, field } = bucketAndField(key, this.meta.buckets[kind]);
-    const record = await this.redis.call("HGET", `${this.prefix}:${kind}:${bucket.toString(16)}`, field);
+    const asked = this.layers.filter(({ buckets }) => kind in buckets).map(({ release, buckets }) => {
+      const { bucket, field } = bucketAndField(key, buckets[kind]);
+      return this.redis.call("HGET", `${this.namespace}:${release}:${kind}:${bucket.toString(16)}`, field);
+    });
+    const record = (await Promise.all(asked)).find((found) => found !== null);
     if (!record) return null;
     const { ordinals, scores } = decodeList(record);
     return { items: await Promise.all(ordinals.map((ordinal) => this.productId(ordinal))), scores };
@@ -145,7 +151,8 @@ export class LiveRelease {
   async productId(ordinal) {
     const chunk = Math.floor(ordinal / this.meta.chunk);
     if (!this.chunks.has(chunk)) {
-      const read = this.redis.call("GET", `${this.prefix}:d:${chunk.toString(16)}`).then(decodeDictionary);
+      const release = this.meta.format === 2 && chunk < this.meta.base.chunks ? this.meta.base.release : this.name;
+      const read = this.redis.call("GET", `${this.namespace}:${release}:d:${chunk.toString(16)}`).then(decodeDictionary);
       this.chunks.set(chunk, read);
     }
     return (await this.chunks.get(chunk))[ordinal % this.meta.chunk];

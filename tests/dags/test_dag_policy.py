@@ -151,7 +151,36 @@ def test_every_job_has_one_dag(dags: dict[str, Any]) -> None:
     for dag_id, task in spark_tasks(dags):
         dags_of.setdefault(Path(task.application).stem, set()).add(dag_id)
     assert set(dags_of) | set(EXEMPT) == job_names()
+    assert dags_of.pop("load_redis") == {"larder_daily", "larder_hourly"}  # whole, and a delta
     assert all(len(names) == 1 for names in dags_of.values())
+
+
+def test_an_hour_lays_its_lists_over_what_is_live(dags: dict[str, Any]) -> None:
+    hourly, begin = dags["larder_hourly"], datetime(2025, 3, 5, 7, tzinfo=timezone.utc)
+    load = hourly.get_task("delta.load_redis")
+    assert render(load, begin, begin + timedelta(hours=1))[2:] == ["--as-of", "2025-03-05T08", "--delta"]
+    assert load.upstream_task_ids == {"delta.precompute_cookies"}
+    assert hourly.get_task("delta.is_it_the_newest_hour").upstream_task_ids == {"roll_up"}
+
+
+@pytest.mark.parametrize(
+    ("run_type", "hours_ago", "wanted"), [("scheduled", 1, True), ("scheduled", 3, False), ("manual", 99, True)]
+)
+def test_hours_that_are_caught_up_on_make_no_lists(
+    dags: dict[str, Any], run_type: str, hours_ago: int, wanted: bool
+) -> None:
+    class Run:
+        pass
+
+    Run.run_type = run_type
+    is_it_the_newest_hour = dags["larder_hourly"].get_task("delta.is_it_the_newest_hour")
+    end = datetime.now(timezone.utc) - timedelta(hours=hours_ago)
+    assert is_it_the_newest_hour.python_callable(dag_run=Run(), data_interval_end=end) is wanted
+
+
+def test_a_shop_may_do_without_deltas(tmp_path: Path) -> None:
+    parsed = parse_alone(tmp_path, **PARSED, LARDER_DELTAS="off")
+    assert parsed["tasks"]["larder_hourly"] == ["aggregate_hours", "repair", "roll_up"]
 
 
 def test_arguments_are_those_that_the_job_takes(dags: dict[str, Any]) -> None:
@@ -237,3 +266,13 @@ def render(task: Any, begin: datetime, end: datetime, settings: Path = Path("lar
         **task.dag.user_defined_macros,
     }
     return task.render_template(task.application_args, context, task.get_template_env())
+
+
+def test_hours_before_are_put_right_as_far_back_as_there_are_any(dags: dict[str, Any]) -> None:
+    repair = dags["larder_hourly"].get_task("repair")
+    first, an_hour = datetime(2025, 3, 1, 22, tzinfo=timezone.utc), timedelta(hours=1)
+    for hours, start in ((0, first), (3, first), (24, first), (30, first + 6 * an_hour)):
+        at = first + hours * an_hour
+        expected = ["--start", start.strftime("%Y-%m-%dT%H"), "--end", at.strftime("%Y-%m-%dT%H")]
+        assert render(repair, at, at + an_hour)[-4:] == expected
+    assert repair.depends_on_past and repair.wait_for_downstream

@@ -100,8 +100,9 @@ class Shop:
         assert done.returncode == 0, done.stdout[-20_000:]
         return done.stdout
 
-    def run_dag(self, dag: str, interval_end: datetime, *options: str) -> dict[str, str]:
+    def run_dag(self, dag: str, interval_end: datetime, *options: str, deltas: str = "off") -> dict[str, str]:
         """`airflow dags test` of the interval that ends then; the states of its tasks."""
+        self.environment["LARDER_DELTAS"] = deltas
         self.run("airflow", "dags", "test", dag, interval_end.isoformat(), *options)
         query = (
             "SELECT task_id, task_instance.state FROM task_instance JOIN dag_run USING (dag_id, run_id) "
@@ -122,7 +123,7 @@ class Shop:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """With its events written, its pictures drawn, and Airflow's database made."""
     made = Shop(tmp_path_factory.mktemp("shop"))
-    for hour in range(25):
+    for hour in range(26):
         write_hour(made.folder / "events", FIRST_HOUR + timedelta(hours=hour), hour)
     draw_catalogue(made.folder)
     made.run("airflow", "db", "migrate")
@@ -177,7 +178,7 @@ def day(shop: Shop, hours: list[dict[str, str]]) -> dict[str, str]:
 
 
 def test_hours_are_counted_and_rolled_up(shop: Shop, hours: list[dict[str, str]]) -> None:
-    assert hours == [{"aggregate_hours": "success", "roll_up": "success"}] * 2
+    assert hours == [{"aggregate_hours": "success", "repair": "success", "roll_up": "success"}] * 2
     counts = shop.tables.get("hourly_counts", "dt=2025-03-01/hr=23", "")
     assert counts.counts["events"] == counts.counts["rows_in"] == COOKIES * 2
     first = shop.tables.get("interactions", "as_of=2025-03-02T00", "")
@@ -200,6 +201,22 @@ def test_a_day_ends_with_its_release_live(shop: Shop, day: dict[str, str]) -> No
     assert release.records["c"] == COOKIES
     assert release.records["p"] == PRODUCTS
     assert release.records["g"] > 0
+
+
+@pytest.mark.slow
+def test_an_hour_s_cookies_have_new_lists_when_it_ends(shop: Shop, day: dict[str, str]) -> None:
+    states = shop.run_dag("larder_hourly", DAY_END + timedelta(hours=1), deltas="on")
+    assert set(states.values()) == {"success"}
+    assert "delta.load_redis" in states
+    with embedded_server(shop.settings.redis.directory) as url, redis.Redis.from_url(url) as client:
+        releases = Releases(client, shop.settings.redis.namespace)
+        release = releases.find(releases.live().release or "")
+        assert release is not None
+        assert release.as_of == "2025-03-03T01"
+        base = releases.find(release.base)
+    assert base is not None
+    assert base.as_of == "2025-03-03T00"
+    assert 0 < release.records["c"] <= COOKIES
 
 
 def test_the_gate_measures_the_model_of_the_day_s_beginning(shop: Shop, day: dict[str, str]) -> None:

@@ -60,7 +60,8 @@ def write_release(settings: Settings, as_of: int, seed: int, cookies: int = 40) 
 
 
 def load(spark: SparkSession, settings: Settings, as_of: int, stay: bool = False) -> StageReport:
-    arguments = argparse.Namespace(settings=settings, as_of=as_of, stay=stay, wait=None, without_spark=False)
+    flags = {"without_spark": False, "delta": False, "even_if_older": False}
+    arguments = argparse.Namespace(settings=settings, as_of=as_of, stay=stay, wait=None, **flags)
     return load_redis.run(spark, arguments)
 
 

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from release_tables import AS_OF, Row, contents, load, served_list, write_release
 
 from jobs.arguments import as_of_partition, as_text
-from jobs.load_redis import release_name
+from jobs.whole_release import release_name
 from loaders import publisher
 from loaders.embedded import embedded_server
 from loaders.keys import context_key64, key64

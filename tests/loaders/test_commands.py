@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loaders.bulk import in_order
 from loaders.commands import LONGEST_RECORD, hset_commands
+from loaders.publisher import Lists
 
 WIDTH = 7
 fields = st.binary(min_size=WIDTH, max_size=WIDTH)
@@ -49,3 +53,15 @@ def test_records_of_any_length_are_framed(length: int) -> None:
 def test_a_record_too_long_is_refused() -> None:
     with pytest.raises(ValueError, match=str(LONGEST_RECORD)):
         packed_here({b"key": [(b"1234567", b"x" * LONGEST_RECORD)]})
+
+
+@given(st.lists(st.lists(st.integers(0, 300), max_size=4), min_size=1, max_size=6), st.data())
+def test_lists_are_put_in_any_order(values: list[list[int]], data: st.DataObject) -> None:
+    order = data.draw(st.permutations(range(len(values))))[: data.draw(st.integers(0, len(values)))]
+    items = np.array([item for some in values for item in some], np.int64)
+    lists = Lists(np.arange(len(values), dtype=np.uint64), np.cumsum([0, *map(len, values)]), items, items / 2)
+    offsets, ordinals, scores = in_order(lists, np.array(order, np.int64), True)
+    assert scores is not None
+    for found in (ordinals, scores * 2):
+        parts = [found[start:end].tolist() for start, end in itertools.pairwise(offsets)]
+        assert parts == [values[at] for at in order]

@@ -50,7 +50,7 @@ def as_lists(by_key: dict[int, list[int]]) -> Lists:
 
 def staged(releases: Releases, name: str, what: Content) -> Release:
     records = {kind: len(lists) for kind, lists in what.lists.items()}
-    return publisher.stage(releases, name, AS_OF, records, len(what.ids), BUCKET_SIZE)
+    return publisher.stage(releases, publisher.plan(name, AS_OF, records, len(what.ids), BUCKET_SIZE))
 
 
 def written(releases: Releases, name: str, what: Content, with_scores: bool = True) -> Release:

@@ -69,6 +69,20 @@ def check_dictionary(match: re.Match[str], expected: str) -> None:
     assert decode_dictionary(encode_dictionary(ids)[0]) == ids
 
 
+def check_layers(match: re.Match[str], expected: str) -> None:
+    asked = []
+    for release, buckets in ((match[2], int(match[3])), (match[4], int(match[5]))):
+        bucket, field = bucket_and_field(key64(match[1]), buckets)
+        asked.append(f"`HGET {Keys('larder').bucket(release, 'c', bucket).decode()} {field.hex()}`")
+    assert ", ".join(asked) == expected
+
+
+def check_chunks(match: re.Match[str], expected: str) -> None:
+    owners = ["D" if int(chunk) >= int(match[2]) else "R" for chunk in match[1].split(", ")]
+    names = [Keys("larder").dictionary(owner, chunk).decode() for chunk, owner in enumerate(owners)]
+    assert ", ".join(f"`{name}`" for name in names) == expected
+
+
 CHECKS: dict[str, Callable[[re.Match[str], str], None]] = {
     r"key of cookie `(.+)`": check_cookie,
     r"key of location `(.+)`, device `(.+)`": check_context,
@@ -76,6 +90,8 @@ CHECKS: dict[str, Callable[[re.Match[str], str], None]] = {
     r"no items, (no scores|scores)": check_empty,
     r"key (0x\w+) in (\d+) buckets": check_bucket,
     r"dictionary chunk of `(.+)`, `(.+)`": check_dictionary,
+    r"list of cookie `(.+)` in delta (\w) \((\d+) buckets\) over (\w) \((\d+)\)": check_layers,
+    r"ordinals of chunks ([\d, ]+) with `base.chunks` (\d+)": check_chunks,
 }
 
 

@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from publishing_servers import Server, start_cluster, stop
-from publishing_tables import write_release
+from publishing_tables import write_delta, write_release
 
-from jobs.load_redis import RELEASE, release_name
+from jobs.precompute import RELEASE
+from jobs.whole_release import release_name
 from loaders.releases import Releases
-from loaders.servers import connect
+from loaders.servers import connect, nodes
 from settings import load_settings
 from storage import Tables
 
 ROOT = Path(__file__).parents[2]
+ONE_SERVER, CLUSTER = "one server", "cluster of three"
 FIRST, SECOND = "2026-11-20T00", "2026-11-21T00"
 
 
@@ -36,6 +39,9 @@ class Shop:
 
     def release(self, as_of: str, cookies: int = 5_000, seed: int = 0, **more: int) -> dict[int, list[int]]:
         return write_release(self.tables, as_of, cookies, seed=seed, **more)
+
+    def delta(self, end: str, lists: dict[int, list[str]], hours: int = 1) -> None:
+        write_delta(self.tables, end, lists, hours)
 
     def name(self, as_of: str) -> str:
         """The name that the release of that instant has in the server."""
@@ -58,14 +64,18 @@ class Shop:
     def releases(self) -> Releases:
         return Releases(connect(self.url), "larder")
 
+    def nodes(self) -> list[redis.Redis]:
+        """The servers that take writes, each by itself."""
+        return nodes(connect(self.url))
+
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers that are killed when the test ends."""
     started: list[Server] = []
 
-    def start(*options: str) -> Server:
-        started.append(Server(tmp_path / f"server{len(started)}", *options).start())
+    def start(*options: str, binary: str = "") -> Server:
+        started.append(Server(tmp_path / f"server{len(started)}", *options, binary=binary).start())
         return started[-1]
 
     yield start
@@ -79,18 +89,28 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     stop(servers)
 
 
-@pytest.fixture(params=["one server", "cluster of three"])
-def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+@pytest.fixture(params=[ONE_SERVER, CLUSTER])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
     """A shop before its first release, with one server and again with a cluster."""
-    if request.param == "one server":
-        url = request.getfixturevalue("start_server")("--save", "").url
-    else:
-        url = request.getfixturevalue("cluster_url")
-    made = Shop(tmp_path, url)
-    client = made.releases().client
-    client.flushall()
-    client.close()
+    return shop_with(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=[ONE_SERVER, pytest.param(CLUSTER, marks=pytest.mark.slow)])
+def faulty_shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+    """The same for tests that cause faults, by settings among others, which are undone."""
+    made = shop_with(request.param, request, tmp_path)
     yield made
+    for node in made.nodes():
+        node.config_set("maxmemory", 0)
+
+
+def shop_with(kind: str, request: pytest.FixtureRequest, folder: Path) -> Shop:
+    if kind == ONE_SERVER:
+        return Shop(folder, request.getfixturevalue("start_server")("--save", "").url)
+    made = Shop(folder, request.getfixturevalue("cluster_url"))
+    for node in made.nodes():
+        node.flushall()
+    return made
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from loaders.codec import bucket_and_field, decode_list
-from loaders.keys import COOKIES, Keys
+from loaders.keys import COOKIES, DELTA_FORMAT, Keys
 from loaders.servers import connect
 
 
@@ -16,8 +16,11 @@ def read_list(client: Any, release: str, key: int) -> list[int]:
     """A cookie's list in a release, by the contract and nothing else."""
     keys = Keys("larder")
     meta = json.loads(client.get(keys.meta(release)))
-    bucket, field = bucket_and_field(key, meta["buckets"][COOKIES])
-    return decode_list(client.hget(keys.bucket(release, COOKIES, bucket), field))[0]
+    record = None
+    for layer in [meta, meta["base"]] if meta["format"] == DELTA_FORMAT else [meta]:
+        bucket, field = bucket_and_field(key, layer["buckets"][COOKIES])
+        record = record or client.hget(keys.bucket(layer["release"], COOKIES, bucket), field)
+    return decode_list(record)[0]
 
 
 class Readers:

@@ -21,9 +21,10 @@ START_SECONDS = 20.0
 class Server:
     """One server with its data in `folder`; `options` are its command line's."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, binary: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.options, self.port = folder, options, free_port()
+        self.binary = binary or server_binary()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -31,7 +32,7 @@ class Server:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> Server:
-        command = [server_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         command += ["--appendonly", "no", *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
@@ -54,9 +55,9 @@ class Server:
             self.process = None
 
 
-def start_cluster(folder: Path) -> list[Server]:
-    """Three primaries that share all slots and know each other."""
-    options = ("--cluster-enabled", "yes", "--save", "", "--cluster-require-full-coverage", "yes")
+def start_cluster(folder: Path, save: str = "") -> list[Server]:
+    """Three primaries that share all slots and know each other; `save`: when they save their data by themselves."""
+    options = ("--cluster-enabled", "yes", "--save", save, "--cluster-require-full-coverage", "yes")
     servers = [Server(folder / f"n{number}", *options).start() for number in range(CLUSTER_NODES)]
     clients = [redis.Redis(port=server.port) for server in servers]
     edges = [SLOTS * number // CLUSTER_NODES for number in range(CLUSTER_NODES + 1)]
@@ -64,13 +65,19 @@ def start_cluster(folder: Path) -> list[Server]:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
         client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", servers[number].port)
+    wait_for_cluster(servers)
+    return servers
+
+
+def wait_for_cluster(servers: list[Server]) -> None:
+    """Until every node knows the others, and all slots are served."""
     deadline = time.monotonic() + START_SECONDS
+    clients = [redis.Redis(port=server.port) for server in servers]
     while not all(_is_whole(client) for client in clients):
         assert time.monotonic() < deadline, "the cluster did not form"
         time.sleep(0.05)
     for client in clients:
         client.close()
-    return servers
 
 
 def stop(servers: list[Server]) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.arguments import as_text, hour
 from jobs.precompute import CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
+from jobs.precompute_cookies import DELTA, DELTA_COOKIES, DELTA_DICTIONARY, START
 from storage import Tables
 from storage.tables import DataFile, Manifest, fingerprint
 
@@ -37,6 +39,26 @@ def write_release(
     _write(tables, as_of, run, DICTIONARY, dictionary, 1)
     Tables(str(tables)).publish(Manifest(RELEASE, f"as_of={as_of}", run, counts=counts))
     return {int(key) % 2**64: ordinals[np.searchsorted(keys, key)].tolist() for key in drawn[:1000]}
+
+
+def write_delta(tables: Path, end: str, lists: dict[int, list[str]], hours: int = 1) -> None:
+    """Writes what precompute_cookies would make of the hours before `end`: lists of product ids by cookie key."""
+    ids = sorted({id_ for items in lists.values() for id_ in items})
+    ordinal_of = {id_: ordinal for ordinal, id_ in enumerate(ids)}
+    start = as_text(hour(end) - hours)
+    run = fingerprint([end, start, sorted(lists.items())])
+    keys = sorted(lists, key=lambda key: np.uint64(key).view(np.int64))
+    scores = [[1 - place / 100 for place in range(len(lists[key]))] for key in keys]
+    columns = {
+        "cookie_key": pa.array(np.array(keys, np.uint64).view(np.int64)),
+        "items": pa.array([[ordinal_of[id_] for id_ in lists[key]] for key in keys], pa.list_(pa.int32())),
+        "scores": pa.array(scores, pa.list_(pa.float32())),
+    }
+    _write(tables, end, run, DELTA_COOKIES, pa.table(columns), 2)
+    dictionary = pa.table({"ordinal": pa.array(range(len(ids)), pa.int32()), "product_id": pa.array(ids, pa.string())})
+    _write(tables, end, run, DELTA_DICTIONARY, dictionary, 1)
+    counts = {DELTA_COOKIES: len(keys), DELTA_DICTIONARY: len(ids)}
+    Tables(str(tables)).publish(Manifest(DELTA, f"as_of={end}", run, counts=counts, parameters={START: start}))
 
 
 def skewed(random: np.random.Generator, shape: tuple[int, int], products: int) -> np.ndarray:

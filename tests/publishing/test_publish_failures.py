@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import random
 import re
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import FIRST, SECOND, Shop
+from conftest import CLUSTER, FIRST, ONE_SERVER, SECOND, Shop
 from publishing_readers import Readers, read_list
-from publishing_servers import Server
+from publishing_servers import Server, start_cluster, stop, wait_for_cluster
 
 from loaders.keys import KINDS
 from loaders.publisher import count_records
@@ -58,6 +55,7 @@ def wait_for_load(shop: Shop, lists: int, seconds: float = 20.0) -> None:
     raise AssertionError("the load does not get going")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_killed_at_twenty_points_nobody_sees_it(shop: Shop) -> None:
     expected = first_live(shop)
@@ -89,28 +87,43 @@ def test_killed_at_twenty_points_nobody_sees_it(shop: Shop) -> None:
     assert list(client.scan_iter("larder:*:load")) == []
 
 
-def test_a_rerun_goes_on_where_it_stopped(single_shop: Shop) -> None:
-    first_live(single_shop)
-    single_shop.release(SECOND, cookies=COOKIES, seed=2)
-    single_shop.configure(**SLOWLY)
-    load = single_shop.start_load(SECOND)
-    wait_for_load(single_shop, COOKIES // 4)
+def test_a_rerun_goes_on_where_it_stopped(faulty_shop: Shop) -> None:
+    first_live(faulty_shop)
+    faulty_shop.release(SECOND, cookies=COOKIES, seed=2)
+    faulty_shop.configure(**SLOWLY)
+    load = faulty_shop.start_load(SECOND)
+    wait_for_load(faulty_shop, COOKIES // 4)
     load.kill()
     load.wait()
-    client = single_shop.releases().client
-    sent = client.info("commandstats")["cmdstat_hset"]["calls"]
-    single_shop.configure()
-    assert single_shop.load(SECOND).returncode == 0
-    buckets = sum(single_shop.releases().all()[-1].buckets.values())
-    calls = client.info("commandstats")["cmdstat_hset"]["calls"] - sent
+    sent = hset_calls(faulty_shop)
+    faulty_shop.configure()
+    assert faulty_shop.load(SECOND).returncode == 0
+    buckets = sum(faulty_shop.releases().all()[-1].buckets.values())
+    calls = hset_calls(faulty_shop) - sent
     assert calls < 4 * buckets * 0.9  # four files: each writes to nearly every bucket; one at least was there
 
 
-def test_the_server_killed_and_started_again(start_server: Callable[..., Server], tmp_path: Path) -> None:
-    server = start_server()
-    shop = Shop(tmp_path, server.url)
+def hset_calls(shop: Shop) -> int:
+    return sum(node.info("commandstats")["cmdstat_hset"]["calls"] for node in shop.nodes())
+
+
+@pytest.fixture(params=[ONE_SERVER, pytest.param(CLUSTER, marks=pytest.mark.slow)])
+def own_servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Server]]:
+    """Servers that keep their data on disk, to be killed and started again."""
+    if request.param == ONE_SERVER:
+        servers = [Server(tmp_path / "server").start()]
+    else:
+        servers = start_cluster(tmp_path / "cluster", save="3600 1")
+    yield servers
+    stop(servers)
+
+
+def test_the_server_killed_and_started_again(own_servers: list[Server], tmp_path: Path) -> None:
+    server = own_servers[-1]
+    shop = Shop(tmp_path, own_servers[0].url)
     expected = first_live(shop)
-    shop.releases().client.save()
+    for node in shop.nodes():
+        node.save()
     second = shop.release(SECOND, cookies=COOKIES, seed=2)
     shop.configure(**SLOWLY)
     before = live_of(shop)
@@ -118,6 +131,8 @@ def test_the_server_killed_and_started_again(start_server: Callable[..., Server]
     wait_for_load(shop, 1)
     server.kill()
     server.start()
+    if len(own_servers) > 1:
+        wait_for_cluster(own_servers)
     _, stderr = load.communicate(timeout=30)
     assert load.returncode == 1
     assert re.search("restarted|connection to the server was lost", stderr), stderr
@@ -130,95 +145,49 @@ def test_the_server_killed_and_started_again(start_server: Callable[..., Server]
     assert all(read_list(shop.releases().client, live_of(shop), key) == items for key, items in second.items())
 
 
-class Proxy:
-    """Passes bytes on to a server, until told to drop its connections."""
-
-    def __init__(self, port: int) -> None:
-        self.target, self.open = port, []  # type: ignore[var-annotated]
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def drop(self) -> None:
-        for pair in self.open:
-            for end in pair:
-                with suppress(OSError):  # closed already
-                    end.shutdown(socket.SHUT_RDWR)
-        self.open = []
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self.listener.accept()
-            except OSError:
-                return
-            try:
-                far = socket.create_connection(("127.0.0.1", self.target))
-            except OSError:
-                near.close()
-                continue
-            self.open.append((near, far))
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _pass(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(1 << 16):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-
-
-@pytest.fixture
-def proxy(single_shop: Shop) -> Iterator[Proxy]:
-    made = Proxy(int(single_shop.url.rpartition(":")[2].partition("/")[0]))
-    yield made
-    made.listener.close()
-
-
-def test_a_dropped_connection_is_opened_again(single_shop: Shop, proxy: Proxy) -> None:
-    first_live(single_shop)
-    single_shop.release(SECOND, cookies=COOKIES, seed=2)
-    single_shop.configure(url=f"redis://127.0.0.1:{proxy.port}/0", **SLOWLY)
-    load = single_shop.start_load(SECOND)
-    wait_for_load(single_shop, 1)
-    proxy.drop()
+def test_a_dropped_connection_is_opened_again(faulty_shop: Shop) -> None:
+    first_live(faulty_shop)
+    faulty_shop.release(SECOND, cookies=COOKIES, seed=2)
+    faulty_shop.configure(**SLOWLY)
+    load = faulty_shop.start_load(SECOND)
+    wait_for_load(faulty_shop, 1)
+    dropped = [node.client_kill_filter(_type="normal", skipme=True) for node in faulty_shop.nodes()]
+    assert all(dropped)
     _, stderr = load.communicate(timeout=60)
     assert load.returncode == 0, stderr
-    whole(single_shop.releases(), live_of(single_shop))
+    assert live_of(faulty_shop) == faulty_shop.name(SECOND)
+    whole(faulty_shop.releases(), live_of(faulty_shop))
 
 
-def test_a_release_that_does_not_fit_is_refused_with_the_figures(single_shop: Shop) -> None:
-    first_live(single_shop)
-    before, client = live_of(single_shop), single_shop.releases().client
-    single_shop.release(SECOND, cookies=COOKIES, seed=2)
-    client.config_set("maxmemory", client.info("memory")["used_memory"] + 2**20)
-    refused = single_shop.load(SECOND)
+def test_a_release_that_does_not_fit_is_refused_with_the_figures(faulty_shop: Shop) -> None:
+    first_live(faulty_shop)
+    before, node = live_of(faulty_shop), faulty_shop.nodes()[-1]
+    faulty_shop.release(SECOND, cookies=COOKIES, seed=2)
+    node.config_set("maxmemory", node.info("memory")["used_memory"] + 2**18)
+    refused = faulty_shop.load(SECOND)
     assert refused.returncode == 1
     assert re.search(r"takes about \d+ MiB, and the server has \d+ of \d+ MiB \(maxmemory\) in use", refused.stderr)
-    assert live_of(single_shop) == before
-    assert [release.name for release in single_shop.releases().all()] == [before]
+    assert live_of(faulty_shop) == before
+    assert [release.name for release in faulty_shop.releases().all()] == [before]
 
 
-def test_a_server_that_fills_up_meanwhile(single_shop: Shop) -> None:
-    expected = first_live(single_shop)
-    before, client = live_of(single_shop), single_shop.releases().client
-    single_shop.release(SECOND, cookies=COOKIES, seed=2)
-    single_shop.configure(**SLOWLY)
-    load = single_shop.start_load(SECOND)
-    wait_for_load(single_shop, 1)
-    client.config_set("maxmemory", client.info("memory")["used_memory"])
+def test_a_server_that_fills_up_meanwhile(faulty_shop: Shop) -> None:
+    expected = first_live(faulty_shop)
+    before, client, node = live_of(faulty_shop), faulty_shop.releases().client, faulty_shop.nodes()[-1]
+    faulty_shop.release(SECOND, cookies=COOKIES, seed=2)
+    faulty_shop.configure(**SLOWLY)
+    load = faulty_shop.start_load(SECOND)
+    wait_for_load(faulty_shop, 1)
+    node.config_set("maxmemory", node.info("memory")["used_memory"])
     _, stderr = load.communicate(timeout=30)
     assert load.returncode == 1
     assert "the server is full (maxmemory)" in stderr
     assert UNTOUCHED in stderr
-    assert live_of(single_shop) == before
+    assert live_of(faulty_shop) == before
     assert all(read_list(client, before, key) == items for key, items in expected[before].items())
-    client.config_set("maxmemory", 0)
-    single_shop.configure()
-    assert single_shop.load(SECOND).returncode == 0
+    node.config_set("maxmemory", 0)
+    faulty_shop.configure()
+    assert faulty_shop.load(SECOND).returncode == 0
 
 
 def test_a_read_only_replica(single_shop: Shop, start_server: Callable[..., Server]) -> None:
@@ -237,18 +206,24 @@ def test_a_read_only_replica(single_shop: Shop, start_server: Callable[..., Serv
     assert UNTOUCHED in refused.stderr
 
 
-def test_a_wrong_password_is_named_and_not_printed(start_server: Callable[..., Server], tmp_path: Path) -> None:
-    server = start_server("--requirepass", "right")
-    right, wrong = (server.url.replace("//", f"//:{password}@") for password in ("right", "wr0ngpassw0rd"))
-    shop = Shop(tmp_path, right)
-    before = next(iter(first_live(shop)))
-    shop.release(SECOND, seed=2)
-    shop.configure(url=wrong)
-    refused = shop.load(SECOND)
+def test_a_wrong_password_is_named_and_not_printed(faulty_shop: Shop) -> None:
+    before, clients = next(iter(first_live(faulty_shop))), faulty_shop.nodes()
+    faulty_shop.release(SECOND, seed=2)
+    for client in clients:
+        client.config_set("requirepass", "right")
+    try:
+        faulty_shop.configure(url=faulty_shop.url.replace("//", "//:wr0ngpassw0rd@"))
+        refused = faulty_shop.load(SECOND)
+        faulty_shop.configure(url=faulty_shop.url.replace("//", "//:right@"))
+        taken = faulty_shop.load(SECOND, "--stay")
+    finally:
+        for client in clients:
+            client.config_set("requirepass", "")
     assert refused.returncode == 1
     assert "does not accept the user or password of redis.url" in refused.stderr
     assert "wr0ngpassw0rd" not in refused.stdout + refused.stderr
-    assert live_of(shop) == before
+    assert taken.returncode == 0, taken.stderr
+    assert live_of(faulty_shop) == before
 
 
 def test_no_server_there(single_shop: Shop) -> None:

@@ -31,8 +31,17 @@ def test_the_plan_is_within_a_tenth_of_a_real_load(single_shop: Shop, cookies: i
 
 @pytest.mark.end_to_end
 def test_the_arithmetic_is_shown(single_shop: Shop) -> None:
-    shown = single_shop.larder("plan", "--cookies", "1000000", "--products", "10000", "--rate", "500000").stdout
-    for what in ("memory of a release", "shards", "load", "Spark", "endpoint instances"):
+    size = ("--cookies", "1000000", "--products", "10000", "--active", "100000")
+    shown = single_shop.larder("plan", *size, "--rate", "500000").stdout
+    for what in (
+        "memory of a release",
+        "memory of a delta",
+        "lists of 100,000 cookies",
+        "shards",
+        "load",
+        "Spark",
+        "endpoint instances",
+    ):
         assert what in shown
     assert "2 s = 1,011,000 lists / 500,000 a second" in shown
 

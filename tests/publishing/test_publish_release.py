@@ -58,42 +58,42 @@ def test_the_same_again_writes_nothing(shop: Shop) -> None:
     assert live_of(shop) == name
 
 
-def test_a_difference_is_counted_by_product_id(single_shop: Shop) -> None:
-    first, second = single_shop.release(FIRST, cookies=900, seed=1), single_shop.release(SECOND, cookies=900, seed=2)
-    names = [loaded(single_shop, FIRST), loaded(single_shop, SECOND)]
-    found = difference(single_shop.releases(), *names)
+def test_a_difference_is_counted_by_product_id(faulty_shop: Shop) -> None:
+    first, second = faulty_shop.release(FIRST, cookies=900, seed=1), faulty_shop.release(SECOND, cookies=900, seed=2)
+    names = [loaded(faulty_shop, FIRST), loaded(faulty_shop, SECOND)]
+    found = difference(faulty_shop.releases(), *names)
     same = sum(first[key] == second[key] for key in first)
     shares = [len(set(second[k]) - set(first[k])) / len(second[k]) for k in first if first[k] != second[k]]
     assert (found.same, found.changed, found.only_before, found.only_after) == (same, 900 - same, 0, 0)
     assert found.mean_replaced == pytest.approx(sum(shares) / len(shares))
-    printed = single_shop.larder("diff", "--show", "3").stdout
+    printed = faulty_shop.larder("diff", "--show", "3").stdout
     assert re.search(rf"changed {900 - same}\b", printed)
     assert len(re.findall(r"^[0-9a-f]{16}  ", printed, re.M)) == 3
 
 
-def test_a_damaged_record_is_not_verified(single_shop: Shop) -> None:
-    single_shop.release(FIRST)
-    name = loaded(single_shop, FIRST)
-    client = single_shop.releases().client
+def test_a_damaged_record_is_not_verified(faulty_shop: Shop) -> None:
+    faulty_shop.release(FIRST)
+    name = loaded(faulty_shop, FIRST)
+    client = faulty_shop.releases().client
     bucket = f"larder:{name}:g:0"
     client.hset(bucket, next(iter(client.hgetall(bucket))), b"\x05\x01")
-    assert "ends too early" in single_shop.larder("verify", name).stderr
+    assert "ends too early" in faulty_shop.larder("verify", name).stderr
     client.hdel(bucket, *client.hgetall(bucket))
-    assert "has 0 records of kind g, not 2" in single_shop.larder("verify", name).stderr
+    assert "has 0 records of kind g, not 2" in faulty_shop.larder("verify", name).stderr
 
 
-def test_the_second_loader_is_told_who_is_first(single_shop: Shop) -> None:
-    single_shop.release(FIRST)
-    client = single_shop.releases().client
+def test_the_second_loader_is_told_who_is_first(faulty_shop: Shop) -> None:
+    faulty_shop.release(FIRST)
+    client = faulty_shop.releases().client
     with Lease(client, "larder", 5.0):
-        refused = single_shop.load(FIRST, "--wait", "0")
+        refused = faulty_shop.load(FIRST, "--wait", "0")
         assert refused.returncode == 1
         assert re.search(r"\(process \d+\) is loading; its lease has \d+ s left", refused.stderr)
-    assert loaded(single_shop, FIRST) != "none"
+    assert loaded(faulty_shop, FIRST) != "none"
 
 
-def test_a_lease_is_renewed_while_held_and_runs_out_when_not(single_shop: Shop) -> None:
-    client = single_shop.releases().client
+def test_a_lease_is_renewed_while_held_and_runs_out_when_not(faulty_shop: Shop) -> None:
+    client = faulty_shop.releases().client
     with Lease(client, "larder", 0.3):
         time.sleep(1)
         with pytest.raises(LockError, match="is loading"), Lease(client, "larder", 0.3):

@@ -1,0 +1,151 @@
+"""The lists of the cookies that did something in some hours, to be laid over the live release until the next one.
+
+Factors of items are those of the newest training; factors of the cookies are folded in (models/fold_in.py), so that
+what a cookie did a minute ago counts, and a cookie that the training has not seen gets a list too.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.arguments import add_window, as_of_partition, as_text, job_parser, parse
+from jobs.precompute import catalogue_state, in_stock, known_products
+from jobs.report import StageReport, stage
+from jobs.roll_up import INTERACTIONS, decay_of
+from jobs.session import spark_session
+from jobs.train_als import ITEM_FACTORS
+from models import columns as C
+from models import schemas
+from models.decay import HOURS_A_DAY
+from models.dictionary import ordinals_by_frequency
+from models.fold_in import folded_in_users
+from models.histories import as_histories, grouped_by_cookie, with_history
+from models.lists import listed_counts, personal_lists, with_ordinals
+from settings import Settings
+from storage import Manifest, Tables
+from storage.frames import read_frame, write_frame
+from storage.tables import plan_run
+
+JOB = "precompute_cookies"
+DELTA, DELTA_COOKIES, DELTA_DICTIONARY = "delta", "delta_cookies", "delta_dictionary"
+START = "start"
+MODEL_DAYS = 7  # an older model is no longer the one that the live release was made with
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = job_parser(JOB, "Make new lists for the cookies that did something in a window.")
+    add_window(parser)
+    return parse(parser, argv)
+
+
+def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
+    """Writes `delta_cookies`, `delta_dictionary` and, last, the manifest of `delta` as of arguments.end.
+
+    Does nothing where no model has been trained in the last MODEL_DAYS. Raises MissingPartitionError.
+    """
+    settings: Settings = arguments.settings
+    with stage(spark, JOB, f"{as_text(arguments.start)}..{as_text(arguments.end)}") as report:
+        tables = Tables(settings.storage.tables)
+        partition = as_of_partition(arguments.end)
+        model = newest_model(tables, arguments.end)
+        if model is None:
+            report.details["skipped"] = "no model yet"
+            return report
+        interactions = tables.get(INTERACTIONS, partition, f"larder roll-up --end {as_text(arguments.end)}")
+        planned = _plan(interactions, model, arguments)
+        if not all(tables.is_current(replace(planned, table=table)) for table in (DELTA, DELTA_COOKIES)):
+            _make(spark, tables, interactions, model, planned, arguments)
+        else:
+            report.details["up_to_date"] = True
+        delta = tables.get(DELTA, partition, JOB)
+        report.rows_in, report.rows_out = interactions.rows, delta.counts[DELTA_COOKIES]
+        report.details |= dict(delta.counts)
+    return report
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    with spark_session(JOB, arguments.settings) as spark:
+        run(spark, arguments)
+
+
+def newest_model(tables: Tables, as_of: int) -> Manifest | None:
+    """The item factors of the newest training at or before an hour."""
+    instants = range(as_of, as_of - MODEL_DAYS * HOURS_A_DAY, -1)
+    found = tables.find_all(ITEM_FACTORS, map(as_of_partition, instants))
+    return next((manifest for manifest in found if manifest is not None), None)
+
+
+def _plan(interactions: Manifest, model: Manifest, arguments: argparse.Namespace) -> Manifest:
+    settings: Settings = arguments.settings
+    inputs = {INTERACTIONS: interactions.reference, ITEM_FACTORS: model.reference}
+    parameters = {
+        START: as_text(arguments.start),
+        "lists": settings.lists.model_dump(),
+        "catalogue": catalogue_state(settings),
+    }
+    return plan_run(DELTA, interactions.partition, inputs, parameters)
+
+
+def _make(
+    spark: SparkSession,
+    tables: Tables,
+    interactions: Manifest,
+    model: Manifest,
+    planned: Manifest,
+    arguments: argparse.Namespace,
+) -> None:
+    settings: Settings = arguments.settings
+    state = read_frame(spark, tables, [interactions], schemas.INTERACTIONS)
+    factors = read_frame(spark, tables, [model], schemas.ITEM_FACTORS)
+    did = filter_active(state, arguments.start).cache()
+    ids = known_products({INTERACTIONS: did, ITEM_FACTORS: factors})
+    numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
+    items = factors.join(F.broadcast(numbers), C.PRODUCT_ID).cache()
+    strength = decay_of(interactions).value(F.col(C.STRENGTH), arguments.end)
+    rated = did.where(F.col(C.STRENGTH) > 0)
+    rated = grouped_by_cookie(rated, items.select(C.PRODUCT_ID, C.PRODUCT_NUMBER), strength)
+    als = model.parameters
+    users = folded_in_users(rated, items, len(ids), als["regularisation"], als["alpha"])
+    users = with_history(users, as_histories(did, numbers, strength))
+    weight = settings.lists.rebuy_weight if settings.lists.rebuy == "allow" else None
+    lists = personal_lists(users, items, in_stock(spark, settings, ids), settings.lists.personal, weight).cache()
+    ordinals, dictionary = ordinals_by_frequency(listed_counts([lists], len(ids)), ids)
+    entries = spark.createDataFrame(list(enumerate(dictionary)), schemas.RELEASE_DICTIONARY)
+    written = [
+        write_frame(
+            tables,
+            replace(planned, table=DELTA_COOKIES),
+            with_ordinals(lists, ordinals),
+            schemas.RELEASE_COOKIES,
+            settings.spark.shuffle_partitions,
+            [C.COOKIE_KEY],
+        ),
+        write_frame(
+            tables,
+            replace(planned, table=DELTA_DICTIONARY),
+            entries,
+            schemas.RELEASE_DICTIONARY,
+            1,
+            [C.ORDINAL],
+        ),
+    ]
+    counts = {manifest.table: manifest.rows for manifest in written}
+    for manifest in [*written, replace(planned, counts=counts)]:
+        tables.publish(manifest)
+    for frame in (did, numbers, items, lists):
+        frame.unpersist()
+
+
+def filter_active(state: DataFrame, start: int) -> DataFrame:
+    """Of INTERACTIONS, all rows of the cookies that did something of weight from the hour `start` on."""
+    active = state.where(F.col(C.LAST_HOUR) >= start).select(C.COOKIE_KEY).distinct()
+    return state.join(active, C.COOKIE_KEY, "left_semi")
+
+
+if __name__ == "__main__":
+    main()
