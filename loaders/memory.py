@@ -1,7 +1,7 @@
 """How much memory a release takes in the server, reckoned from a sample of its records, and whether it is there.
 
-What is reckoned is `used_memory`: what the server's allocator hands out, whose sizes come in classes. Servers are mostly
-built with jemalloc; those built without have that of their libc, taken to be glibc's.
+What is reckoned is `used_memory`: what the server's allocator hands out, whose sizes come in classes. Servers are
+mostly built with jemalloc; those built without have that of their libc, taken to be glibc's.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def entry_bytes(lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
 def size_class(sizes: npt.NDArray[np.number], allocator: str = JEMALLOC) -> npt.NDArray[np.float64]:
     """What the allocator (`mem_allocator` of INFO) hands out for these sizes.
 
-    jemalloc has four classes between a power of two and the next; glibc rounds up to 16 bytes, less its own 8, and 24 at least.
+    jemalloc has four classes between a power of two and the next; glibc rounds up to 16 bytes, less its own 8, and 24
+    at least.
     """
     sizes = np.maximum(sizes.astype(np.float64), 8)
     if not allocator.startswith(JEMALLOC):
