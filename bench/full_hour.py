@@ -97,8 +97,9 @@ def _prepare(folder: Path, rows: int, hours: int, arguments: argparse.Namespace)
     shape = Shape(rows, swing=0.0, event_ids=arguments.event_ids)
     write_log(folder, shape, range(START, START + hours), ROWS_A_FILE, "zstd")
     storage = {"events": folder / "events", "tables": folder / "tables"}
+    events = {"max_events_an_hour": shape.max_events_an_hour}
     spark = {"master": f"local[{arguments.cores}]", "driver_memory": arguments.driver_memory}
-    return write_settings(folder / "larder.toml", storage=storage, spark=spark)
+    return write_settings(folder / "larder.toml", storage=storage, events=events, spark=spark)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """
 # Each hour: count its events, add them to the running state, make its cookies new lists
 
-`aggregate_hours` validates and counts the hour's events; `roll_up` adds them to the interactions and contexts as of the
-hour before. An hour's roll-up waits for that of the hour before; the hours' counting does not. Only the roll-up of
+`aggregate_hours` validates and counts the hour's events; `repair` sees to hours before whose events came late or
+changed; `roll_up` adds the hour to the interactions and contexts as of the hour before. An hour's repair and roll-up
+wait for those of the hour before; the hours' counting does not. Only the roll-up of
 `LARDER_FIRST_HOUR` begins with an empty state.
 
 `delta.precompute_cookies` makes new lists for the cookies that did something in the hour, and `delta.load_redis` lays
@@ -32,8 +33,9 @@ set aside in the table `quarantine` with their reasons.
 
 ## When events come late
 
-Clear `larder_hourly` from the hour that they belong to, with "Downstream" and "Future", once they have all come. What
-has not changed is not computed again.
+`repair` looks back `LARDER_REPAIR_HOURS` hours (24 unless set) before the run's own: hours whose files changed since
+they were counted are counted again, and the state that this hour goes on from is put right. For older hours run
+`larder repair` with a wider window. What has not changed is not computed again.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ from dags.submit import DEFAULT_ARGUMENTS, LarderJob, dags_start, has_deltas, ma
 
 WINDOW = ["--start", "{{ hour(data_interval_start) }}", "--end", "{{ hour(data_interval_end) }}"]
 NEWEST = timedelta(hours=2)
+BEFORE = ["--start", "{{ hour(look_back(data_interval_start)) }}", "--end", "{{ hour(data_interval_start) }}"]
 FROM_EMPTY = "{{ '--from-empty' if data_interval_start == first_hour else '' }}"
 
 with DAG(
@@ -64,13 +67,21 @@ with DAG(
     tags=["larder", "hourly"],
 ) as dag:
     aggregate = LarderJob(task_id="aggregate_hours", arguments=WINDOW, execution_timeout=timedelta(hours=1))
+    repair = LarderJob(
+        task_id="repair",
+        arguments=BEFORE,
+        # It puts the state of the hour before right, so nobody may be reading or making that.
+        depends_on_past=True,
+        wait_for_downstream=True,
+        execution_timeout=timedelta(hours=2),
+    )
     roll_up = LarderJob(
         task_id="roll_up",
         arguments=[*WINDOW, FROM_EMPTY],
         depends_on_past=True,
         execution_timeout=timedelta(hours=1),
     )
-    aggregate >> roll_up
+    aggregate >> repair >> roll_up
 
     if has_deltas():
         with TaskGroup("delta"):

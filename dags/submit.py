@@ -9,6 +9,7 @@ These may be:
 
     LARDER_JOBS               folder or URI of the job files; jobs/ beside dags/
     LARDER_DAGS_START         first hour that the DAGs see to, if those before it were loaded by hand
+    LARDER_REPAIR_HOURS       how far back each hour looks for hours that changed; 24
     LARDER_VISION             off: for a catalogue without pictures; on
     LARDER_DELTAS             off: no new lists between two days' releases; on
     LARDER_SPARK_CONNECTION   Airflow's connection to Spark; spark_default
@@ -63,6 +64,14 @@ def dags_start() -> datetime:
     return _hour_variable("LARDER_DAGS_START", text) if text else first_hour()
 
 
+def repair_hours() -> timedelta:
+    """How far back a run looks for hours that changed. Raises SurroundingsError."""
+    text = os.environ.get("LARDER_REPAIR_HOURS", "24")
+    if not text.isdigit():
+        raise SurroundingsError(f"LARDER_REPAIR_HOURS is {text!r}, not a number of hours")
+    return timedelta(hours=int(text))
+
+
 def has_vision() -> bool:
     """Whether the catalogue has pictures to learn from. Raises SurroundingsError."""
     return _switch("LARDER_VISION")
@@ -81,7 +90,8 @@ def parameters() -> dict[str, Param]:
 
 def macros() -> dict[str, Any]:
     """What the templates of jobs' arguments may use."""
-    return {"hour": hour_text, "first_hour": first_hour()}
+    first, far = first_hour(), repair_hours()
+    return {"hour": hour_text, "first_hour": first, "look_back": lambda moment: max(first, moment - far)}
 
 
 class LarderJob(SparkSubmitOperator):

@@ -10,11 +10,12 @@ import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from jobs.arguments import add_window, as_text, hour_partition, job_parser, parse
+from jobs.arguments import add_now, add_window, as_text, hour_partition, job_parser, parse
 from jobs.hour_tasks import (
     QUARANTINE_ARROW,
     REPORT,
@@ -28,7 +29,7 @@ from jobs.hour_tasks import (
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
 from jobs.task_sizes import together
-from settings import Settings
+from settings import Settings, SettingsError
 from storage import Manifest, Place, Tables
 from storage.event_rows import ROWS_A_PIECE, pieces_of
 from storage.events import UNREADABLE, EventHour, find_hours
@@ -37,6 +38,7 @@ from storage.parts import Part
 from storage.tables import plan_run
 
 JOB = "aggregate_hours"
+NAMED_HOURS = 5
 COUNTS, QUARANTINED, BOTS = TABLES = ("hourly_counts", "quarantine", "bots")
 
 
@@ -44,9 +46,14 @@ class CountsDoNotReconcileError(RuntimeError):
     """Rows in are not events, quarantined, duplicates and bots' together: a row was lost or counted twice."""
 
 
+class IncompleteHourError(LookupError):
+    """An hour's files are not all there yet, by events.success_file or events.quiet_minutes; try again later."""
+
+
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = job_parser(JOB, "Validate and count the events of each hour in a window.")
     add_window(parser)
+    add_now(parser)
     return parse(parser, argv)
 
 
@@ -59,7 +66,8 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         events = Place(settings.storage.events)
         if not events.exists():  # an hour without a folder is an empty hour; no folder at all is a mistake
             raise FileNotFoundError(f"no folder of events at {events.uri} (storage.events)")
-        found = find_hours(events, wanted, hour_partition, settings.events.format)
+        found = find_hours(events, wanted, hour_partition, settings.events.format, settings.events.success_file)
+        _check_complete(found, settings, arguments.now)
         hours = _not_current(tables, found, settings)
         manifests = _aggregate(spark, tables, hours, settings) if hours else []
         _describe(report, found, hours, manifests)
@@ -70,6 +78,29 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
+
+
+def _check_complete(hours: list[EventHour], settings: Settings, now: datetime | None) -> None:
+    """Raises IncompleteHourError, which names the hours and what they lack."""
+    rules = settings.events
+    if rules.quiet_minutes and now is None:
+        raise SettingsError("events.quiet_minutes is set, so --now must say what time it is")
+    unfinished = [hour for hour in hours if rules.success_file and not hour.has_success_file]
+    if unfinished:
+        raise IncompleteHourError(f"{_named(unfinished)}: no {rules.success_file} yet (events.success_file)")
+    since = (now.timestamp() - 60 * rules.quiet_minutes) * 1e9 if now else 0.0
+    busy = [hour for hour in hours if rules.quiet_minutes and any(file.modified_ns > since for file in hour.files)]
+    if busy:
+        raise IncompleteHourError(
+            f"{_named(busy)}: written to within {rules.quiet_minutes} minutes (events.quiet_minutes)"
+        )
+
+
+def _named(hours: list[EventHour]) -> str:
+    names = [hour_partition(hour.hour) for hour in hours]
+    return ", ".join(names[:NAMED_HOURS]) + (
+        f" and {len(names) - NAMED_HOURS} more" if len(names) > NAMED_HOURS else ""
+    )
 
 
 def _plan(hour: EventHour, settings: Settings, table: str = COUNTS) -> Manifest:

@@ -47,15 +47,18 @@ def add_as_of(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
-    """Parses and completes: `settings` is a Settings, and a window is not empty. Exits with 2 on an error."""
+def parse(parser: argparse.ArgumentParser, argv: list[str] | None, may_be_empty: bool = False) -> argparse.Namespace:
+    """Parses and completes: `settings` is a Settings, and a window is not empty unless it may be.
+
+    Exits with 2 on an error.
+    """
     arguments = parser.parse_args(argv)
     if arguments.settings is None:
         try:
             arguments.settings = load_settings()
         except SettingsError as error:
             parser.error(str(error))
-    if "start" in arguments and arguments.start >= arguments.end:
+    if "start" in arguments and arguments.start >= arguments.end + may_be_empty:
         parser.error(f"--start {as_text(arguments.start)} is not before --end {as_text(arguments.end)}")
     return arguments
 
@@ -79,6 +82,26 @@ def hour(text: str) -> int:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole hour")
         return seconds // SECONDS_AN_HOUR
     raise argparse.ArgumentTypeError(f"{text!r} is not an hour like 2017-12-04T00")
+
+
+def moment(text: str) -> datetime:
+    """A time like `2017-12-04T01:10:00Z`; UTC where it names no zone."""
+    try:
+        found = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 2017-12-04T01:10:00Z") from None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def add_now(parser: argparse.ArgumentParser) -> None:
+    """--now: for events.quiet_minutes, so that no job looks at a clock of its own."""
+    parser.add_argument(
+        "--now",
+        type=moment,
+        default=None,
+        metavar="TIME",
+        help="the time, like 2017-12-04T01:10:00Z; needed where events.quiet_minutes is set",
+    )
 
 
 def as_text(hour_number: int) -> str:

@@ -31,6 +31,7 @@ class StageReport:
     duplicates: int = 0
     seconds: float = 0.0
     details: dict[str, Any] = field(default_factory=dict)
+    doing: str = ""  # what of many like things is done now, for the progress line
 
     def line(self) -> str:
         """One line for a terminal."""
@@ -42,7 +43,7 @@ class StageReport:
 
     def as_json(self) -> str:
         """One line for a log collector."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "doing"}
         return json.dumps({**values, "seconds": round(self.seconds, 3)}, default=str, sort_keys=True)
 
 
@@ -54,18 +55,19 @@ def stage(spark: SparkSession | None, name: str, window: str) -> Iterator[StageR
     Set LARDER_LOG=json for one JSON object a line on standard output instead of text.
     """
     report, begun = StageReport(name, window), time.perf_counter()
-    with _progress(spark, f"{name} {window}"):
+    with _progress(spark, report):
         yield report
         report.seconds = time.perf_counter() - begun
     print(report.as_json() if os.environ.get("LARDER_LOG") == "json" else report.line(), flush=True)
 
 
 @contextmanager
-def _progress(spark: SparkSession | None, title: str) -> Iterator[None]:
+def _progress(spark: SparkSession | None, report: StageReport) -> Iterator[None]:
     if spark is None:
         yield
         return
-    with watched(title, lambda status, done: _watch(spark, status, title, done)):
+    title = f"{report.stage} {report.window}"
+    with watched(title, lambda status, done: _watch(spark, status, report, done)):
         yield
 
 
@@ -86,11 +88,12 @@ def watched(title: str, watch: Callable[[Status, threading.Event], None]) -> Ite
             watcher.join()
 
 
-def _watch(spark: SparkSession, status: Status, title: str, done: threading.Event) -> None:
+def _watch(spark: SparkSession, status: Status, report: StageReport, done: threading.Event) -> None:
     tracker = spark.sparkContext.statusTracker()
     while not done.wait(PROGRESS_SECONDS):
         stages = [info for id_ in tracker.getActiveStageIds() if (info := tracker.getStageInfo(id_))]
         finished, total = sum(s.numCompletedTasks for s in stages), sum(s.numTasks for s in stages)
+        title = f"{report.stage} {report.window}  {report.doing}".rstrip()
         status.update(f"{title}  {finished}/{total} tasks" if total else title)
 
 

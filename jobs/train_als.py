@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.als_factors import train
+from jobs.als_interactions import Interactions
 from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
 from jobs.report import StageReport, stage
 from jobs.roll_up import INTERACTIONS, decay_of
@@ -23,6 +28,7 @@ from storage.tables import plan_run
 
 JOB = "train_als"
 USER_FACTORS, ITEM_FACTORS = "user_factors", "item_factors"
+SCRATCH = "als_scratch"  # of trainings under way, and of those that were killed
 FILES = 2
 
 
@@ -43,9 +49,9 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         planned = [_plan(table, interactions, settings) for table in (USER_FACTORS, ITEM_FACTORS)]
         report.rows_in = interactions.rows
         if not all(tables.is_current(plan) for plan in planned):
-            ratings = _ratings(spark, tables, interactions, arguments.as_of)
-            users, items = trained_factors(ratings, AlsParameters(**settings.als.model_dump()))
-            _write(tables, planned[0], users, planned[1], items)
+            train_with = _train if settings.als.engine == "larder" else _train_with_mllib
+            for manifest in train_with(spark, tables, planned, interactions, arguments.as_of, report):
+                tables.publish(manifest)
         else:
             report.details["up_to_date"] = True
         written = [tables.get(plan.table, plan.partition, JOB) for plan in planned]
@@ -60,6 +66,11 @@ def main(argv: list[str] | None = None) -> None:
         run(spark, arguments)
 
 
+def parameters_of(als: Mapping[str, Any]) -> AlsParameters:
+    """The parameters that [als] of the settings, or of a manifest, names."""
+    return AlsParameters(**{name: value for name, value in als.items() if name != "engine"})
+
+
 def _plan(table: str, interactions: Manifest, settings: Settings) -> Manifest:
     inputs = {INTERACTIONS: interactions.reference}
     return plan_run(table, interactions.partition, inputs, settings.als.model_dump())
@@ -72,11 +83,30 @@ def _ratings(spark: SparkSession, tables: Tables, interactions: Manifest, as_of:
     return frame.select(C.COOKIE_KEY, C.PRODUCT_ID, strength.cast("float").alias(RATING))
 
 
-def _write(tables: Tables, plan_users: Manifest, users: DataFrame, plan_items: Manifest, items: DataFrame) -> None:
-    wrote_users = write_frame(tables, plan_users, users, USER_FACTORS_SCHEMA, FILES, [C.COOKIE_KEY])
-    wrote_items = write_frame(tables, plan_items, items, ITEM_FACTORS_SCHEMA, FILES, [C.PRODUCT_ID])
-    for manifest in (wrote_users, wrote_items):
-        tables.publish(manifest)
+def _train(
+    spark: SparkSession, tables: Tables, planned: list[Manifest], source: Manifest, as_of: int, report: StageReport
+) -> list[Manifest]:
+    parameters = parameters_of(planned[0].parameters)
+
+    def on_iteration(number: int) -> None:
+        report.doing = f"iteration {number} of {parameters.iterations}"
+
+    places = [tables.run_place(plan) for plan in planned]
+    scratch = tables.place(SCRATCH) / planned[0].run
+    interactions = Interactions(tables.uris([source]), decay_of(source).factor(as_of) * parameters.alpha)
+    files = train(spark, interactions, parameters, scratch, places[0], places[1], on_iteration)
+    return [replace(plan, files=some) for plan, some in zip(planned, files, strict=True)]
+
+
+def _train_with_mllib(
+    spark: SparkSession, tables: Tables, planned: list[Manifest], source: Manifest, as_of: int, report: StageReport
+) -> list[Manifest]:
+    ratings = _ratings(spark, tables, source, as_of)
+    users, items = trained_factors(ratings, parameters_of(planned[0].parameters))
+    return [
+        write_frame(tables, planned[0], users, USER_FACTORS_SCHEMA, FILES, [C.COOKIE_KEY]),
+        write_frame(tables, planned[1], items, ITEM_FACTORS_SCHEMA, FILES, [C.PRODUCT_ID]),
+    ]
 
 
 if __name__ == "__main__":

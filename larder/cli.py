@@ -30,6 +30,7 @@ Recommendations cooked ahead of time, kept ready, served cold.
 JOBS = {
     "aggregate-hours": "Validate and count the events of each hour.",
     "roll-up": "Add hours to the running interactions and contexts.",
+    "repair": "Put hours right whose events came late or changed.",
     "train-als": "Train user and item factors.",
     "ingest-images": "Decode the catalogue's pictures.",
     "train-vision": "Train the vision model, data-parallel.",

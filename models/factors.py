@@ -18,8 +18,13 @@ USER, ITEM, RATING = "_user", "_item", "_rating"
 
 @dataclass(frozen=True)
 class AlsParameters:
-    """`rank` factors; `regularisation` is MLlib's, which scales it by each user's and item's number of interactions;
-    `alpha` turns a strength r into a confidence 1 + alpha r."""
+    """What a training is made with; `alpha` turns a strength r into a confidence 1 + alpha r.
+
+    That of a user or item with n interactions is regularisation * n^scaling (Rendle, Krichene, Zhang, Koren, Revisiting
+    the Performance of iALS on Item Recommendation Benchmarks, RecSys 2022); MLlib's scaling is always 1.
+    The rest is for Larder's own engine: steps of conjugate gradients a user and an item in each iteration, and how many
+    interactions a block has.
+    """
 
     rank: int
     iterations: int
@@ -27,6 +32,10 @@ class AlsParameters:
     alpha: float
     seed: int
     blocks: int
+    scaling: float = 1.0
+    user_steps: int = 3
+    item_steps: int = 2
+    interactions_per_block: int = 500_000
 
 
 def with_index(frame: DataFrame, column: str, index: str) -> DataFrame:

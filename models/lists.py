@@ -10,11 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from threadpoolctl import threadpool_limits
 
 from models import columns as C
+from models.best_items import BestItems
 from models.histories import lists_of, owned_of, vectors_of
 from models.neighbours import nearest
-from models.personal import top_items
+from models.personal import top_items_of
 from models.popularity import as_filled_lists, as_ladder, filter_popular
 
 Batches = Iterable[pa.RecordBatch]
@@ -43,10 +45,12 @@ def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, n: int, r
 
     def rank(batches: Batches) -> Batches:
         vectors, may_be_listed = shared.value
-        for batch in batches:
-            factors, owned = vectors_of(batch, C.FACTORS), owned_of(batch)
-            found, scores = top_items(factors, vectors, owned, n, rebuy_weight, may_be_listed)
-            yield _as_lists(batch, C.COOKIE_KEY, found, scores)
+        with threadpool_limits(1, "blas"):  # Spark gives a task one core
+            best = BestItems(vectors, may_be_listed)
+            for batch in batches:
+                factors, owned = vectors_of(batch, C.FACTORS), owned_of(batch)
+                found, scores = top_items_of(best, factors, owned, min(n, len(vectors)), rebuy_weight)
+                yield _as_lists(batch, C.COOKIE_KEY, found, scores)
 
     return users.mapInArrow(rank, f"{C.COOKIE_KEY} long, {LIST_COLUMNS}")
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.neighbours import best_columns
+from models.best_items import BestItems
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
-BLOCK_BYTES = 64 << 20
 NO_ITEM = -1
 
 
@@ -58,28 +57,21 @@ def top_items(
         Items (m, n), NO_ITEM where there are fewer than n; scores (m, n), 0 there.
     """
     n = min(n, len(item_factors))
-    items = np.full((len(user_factors), n), NO_ITEM, np.int32)
-    scores = np.zeros((len(user_factors), n), np.float32)
-    rows = max(1, BLOCK_BYTES // (4 * max(1, len(item_factors))))
-    for start in range(0, len(user_factors), rows):
-        end = min(start + rows, len(user_factors))
-        block = user_factors[start:end] @ item_factors.T
-        _weigh(block, owned.rows(start, end), rebuy_weight)
-        if allowed is not None:
-            block[:, ~allowed] = -np.inf
-        items[start:end], scores[start:end] = best_columns(block, n)
-    missing = np.isneginf(scores)
-    items[missing], scores[missing] = NO_ITEM, 0
-    return items, scores
+    if n == 0:
+        return np.zeros((len(user_factors), 0), np.int32), np.zeros((len(user_factors), 0), np.float32)
+    return top_items_of(BestItems(item_factors, allowed), user_factors, owned, n, rebuy_weight)
 
 
-def _weigh(affinity: Floats, owned: Owned, rebuy_weight: float | None) -> None:
-    """Turns affinities into scores, in place."""
-    users = owned.users
+def top_items_of(
+    best: BestItems, user_factors: Floats, owned: Owned, n: int, rebuy_weight: float | None
+) -> tuple[Ints, Floats]:
+    """`top_items` for items that are prepared already, n of them at most."""
     if rebuy_weight is None:
-        affinity[users, owned.items] = -np.inf
-        return
-    largest = np.zeros(len(affinity), np.float32)
-    np.maximum.at(largest, users, owned.strengths)
-    affinity *= 1 - rebuy_weight
-    affinity[users, owned.items] += rebuy_weight * owned.strengths / np.maximum(largest[users], 1e-30)
+        items, scores = best.of(user_factors, owned.offsets, owned.items, None, n)
+    else:
+        largest = np.zeros(len(user_factors), np.float32)
+        np.maximum.at(largest, owned.users, owned.strengths)
+        extra = rebuy_weight * owned.strengths / np.maximum(largest[owned.users], 1e-30)
+        weighed = user_factors * np.float32(1 - rebuy_weight)
+        items, scores = best.of(weighed, owned.offsets, owned.items, extra, n)
+    return items, np.where(items == NO_ITEM, np.float32(0), scores)

@@ -35,10 +35,12 @@ class S3(Section):
 class Events(Section):
     """How raw events are read and which are believed."""
 
-    format: Literal["parquet", "json"] = Field("parquet", description="json: one object a line, gzip too")
+    format: Literal["parquet", "json"] = Field("parquet", description="json: one object a line; .gz, .zst, .bz2 too")
     columns: dict[str, str] = Field(
         default_factory=dict, description="event column of the contract -> column of your logs"
     )
+    success_file: str = Field("", description="an hour without this file, such as _SUCCESS, is not complete yet")
+    quiet_minutes: int = Field(0, ge=0, description="nor is one written to within so many minutes; 0: no such rule")
     max_lateness_hours: int = Field(168, ge=0, description="an event older than its partition by more is quarantined")
     max_events_an_hour: int = Field(
         10_000, ge=1, description="a cookie with more is a bot: set aside and counted, its events are not"
@@ -90,12 +92,19 @@ class RollUp(Section):
 class Als(Section):
     """Implicit-feedback alternating least squares (Hu, Koren, Volinsky 2008)."""
 
+    engine: Literal["larder", "mllib"] = Field("larder", description="mllib: Spark's own, far slower, to compare with")
     rank: int = Field(64, ge=1)
     iterations: int = Field(10, ge=1)
     regularisation: float = Field(0.1, ge=0)
+    scaling: float = Field(
+        1.0, ge=0, le=2, description="the regularisation grows with interactions to this power; 0: the same for all"
+    )
     alpha: float = Field(1.0, gt=0)
     seed: int = 42
-    blocks: int = Field(4, ge=1, description="user and item blocks: the parallelism of the training")
+    blocks: int = Field(4, ge=1, description="tasks that share each pass over users: the parallelism of the training")
+    interactions_per_block: int = Field(500_000, ge=1, description="interactions that a task holds at a time")
+    user_steps: int = Field(3, ge=1, description="steps of conjugate gradients a user in each iteration")
+    item_steps: int = Field(2, ge=1, description="likewise an item; each is a pass over all interactions")
 
 
 class Vision(Section):

@@ -27,6 +27,7 @@ class EventFile:
     uri: str
     identity: str  # changes whenever the content may have: name, size and time of change
     bytes: int = 0
+    modified_ns: int = 0  # since 1970
     row_groups: tuple[int, ...] | None = None
     error: str = ""
 
@@ -44,6 +45,7 @@ class EventHour:
 
     hour: int
     files: tuple[EventFile, ...]
+    has_success_file: bool = False
 
     @property
     def readable(self) -> list[EventFile]:
@@ -64,25 +66,26 @@ class EventHour:
     def with_errors(self, errors: dict[str, str]) -> EventHour:
         """The same, the files of these URIs marked as broken."""
         files = (replace(file, error=file.error or errors.get(file.uri, "")) for file in self.files)
-        return EventHour(self.hour, tuple(files))
+        return replace(self, files=tuple(files))
 
 
 def find_hours(
-    events: Place, hours: Iterable[int], partition_of: Callable[[int], str], event_format: str
+    events: Place, hours: Iterable[int], partition_of: Callable[[int], str], event_format: str, success_file: str = ""
 ) -> list[EventHour]:
     """Looks into every hour's folder. Reads footers, not data."""
 
     def look(hour: int) -> EventHour:
         folder = events / partition_of(hour)
         found = [(info.path[len(folder.path) :].lstrip("/"), info) for info in folder.files()]
-        return EventHour(hour, tuple(_describe(folder, name, info, event_format) for name, info in found))
+        files = tuple(_describe(folder, name, info, event_format) for name, info in found)
+        return EventHour(hour, files, bool(success_file) and (folder / success_file).exists())
 
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(look, hours))
 
 
 def _describe(folder: Place, name: str, info: fs.FileInfo, event_format: str) -> EventFile:
-    found = EventFile((folder / name).uri, f"{name}:{info.size}:{info.mtime_ns}", info.size)
+    found = EventFile((folder / name).uri, f"{name}:{info.size}:{info.mtime_ns}", info.size, info.mtime_ns or 0)
     if event_format == "json":
         return found
     try:

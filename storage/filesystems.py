@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs as fs
 
-from storage.s3 import SCHEMES, open_s3
+from storage.s3 import SCHEMES, etags, open_s3
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,13 @@ class Place:
         found = system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
         shown = (f for f in found if f.type == fs.FileType.File and not _is_hidden(f.path[len(path) :]))
         return sorted(shown, key=lambda f: f.path)
+
+    def versions(self) -> dict[str, str]:
+        """By path of `files()`, what changes whenever the content may have: the ETag on S3, else the time of change."""
+        if self.uri.partition("://")[0] in SCHEMES:
+            of_path = etags(self.path)
+            return {info.path: of_path[info.path] for info in self.files() if info.path in of_path}
+        return {info.path: str(info.mtime_ns) for info in self.files()}
 
     def folders(self) -> list[str]:
         """Names of the folders directly in it, sorted; none if it is not there."""

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow.fs as fs
@@ -55,6 +56,23 @@ def spark_options(variables: Mapping[str, str]) -> dict[str, str]:
     """What a Spark session needs to reach the same S3 in Java, and in the Python of its tasks."""
     shared = {f"spark.executorEnv.{name}": variables[name] for name in SHARED_VARIABLES if variables.get(name)}
     return {**S3Access.from_environment(variables).spark_options(), **shared}
+
+
+def etags(path: str) -> dict[str, str]:
+    """ETags of the objects below `BUCKET/FOLDER`, by path: they change with the content, within a second too."""
+    bucket, _, folder = path.partition("/")
+    client = _client(S3Access.from_environment(os.environ))
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder.rstrip('/')}/")
+    return {
+        f"{bucket}/{found['Key']}": found["ETag"].strip('"') for page in pages for found in page.get("Contents", [])
+    }
+
+
+@cache
+def _client(access: S3Access) -> Any:
+    import boto3  # takes a moment, and most never need it
+
+    return boto3.client("s3", endpoint_url=access.endpoint or None, region_name=access.region or None)
 
 
 @cache

@@ -180,7 +180,7 @@ def test_hours_that_are_caught_up_on_make_no_lists(
 
 def test_a_shop_may_do_without_deltas(tmp_path: Path) -> None:
     parsed = parse_alone(tmp_path, **PARSED, LARDER_DELTAS="off")
-    assert parsed["tasks"]["larder_hourly"] == ["aggregate_hours", "roll_up"]
+    assert parsed["tasks"]["larder_hourly"] == ["aggregate_hours", "repair", "roll_up"]
 
 
 def test_arguments_are_those_that_the_job_takes(dags: dict[str, Any]) -> None:
@@ -266,3 +266,13 @@ def render(task: Any, begin: datetime, end: datetime, settings: Path = Path("lar
         **task.dag.user_defined_macros,
     }
     return task.render_template(task.application_args, context, task.get_template_env())
+
+
+def test_hours_before_are_put_right_as_far_back_as_there_are_any(dags: dict[str, Any]) -> None:
+    repair = dags["larder_hourly"].get_task("repair")
+    first, an_hour = datetime(2025, 3, 1, 22, tzinfo=timezone.utc), timedelta(hours=1)
+    for hours, start in ((0, first), (3, first), (24, first), (30, first + 6 * an_hour)):
+        at = first + hours * an_hour
+        expected = ["--start", start.strftime("%Y-%m-%dT%H"), "--end", at.strftime("%Y-%m-%dT%H")]
+        assert render(repair, at, at + an_hour)[-4:] == expected
+    assert repair.depends_on_past and repair.wait_for_downstream

@@ -178,7 +178,7 @@ def day(shop: Shop, hours: list[dict[str, str]]) -> dict[str, str]:
 
 
 def test_hours_are_counted_and_rolled_up(shop: Shop, hours: list[dict[str, str]]) -> None:
-    assert hours == [{"aggregate_hours": "success", "roll_up": "success"}] * 2
+    assert hours == [{"aggregate_hours": "success", "repair": "success", "roll_up": "success"}] * 2
     counts = shop.tables.get("hourly_counts", "dt=2025-03-01/hr=23", "")
     assert counts.counts["events"] == counts.counts["rows_in"] == COOKIES * 2
     first = shop.tables.get("interactions", "as_of=2025-03-02T00", "")

@@ -71,7 +71,7 @@ def write_lines(folder: Path, hour: int, rows: Iterable[Row | str], name: str = 
 
 
 def aggregate(spark: SparkSession, settings: Settings, start: int, end: int) -> StageReport:
-    return aggregate_hours.run(spark, argparse.Namespace(settings=settings, start=start, end=end))
+    return aggregate_hours.run(spark, argparse.Namespace(settings=settings, start=start, end=end, now=None))
 
 
 def manifest_of(settings: Settings, hour: int, table: str = "hourly_counts") -> Manifest:

@@ -28,7 +28,8 @@ PATIENCE, POLL_SECONDS = 200.0, 0.01
 def settings_for(log: Path, folder: Path, spark: dict[str, object]) -> Path:
     folder.mkdir(exist_ok=True)
     storage = {"events": log / "events", "tables": folder / "tables"}
-    return write_settings(folder / "larder.toml", storage=storage, weights={"impression": 0.1}, spark=spark)
+    events, weights = {"max_events_an_hour": 1000}, {"impression": 0.1}
+    return write_settings(folder / "larder.toml", storage=storage, events=events, weights=weights, spark=spark)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,7 @@ def on_one_machine(log: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
         assert counts["rows_in"] == truth["rows"]
         assert counts["quarantined"] == sum(truth["quarantined"].values())
         assert counts["duplicates"] == truth["duplicates"]
+        assert counts["bot_events"] == sum(truth["bots"].values()) > 0
     return visible(str(folder / "tables"))
 
 

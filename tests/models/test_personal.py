@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import personal
+from models import best_items
 from models.personal import NO_ITEM, Owned, top_items
 
 RANK = 2
@@ -62,6 +62,7 @@ def brute_force(shop: dict[str, Any], user: int) -> list[tuple[int, float]]:
     return sorted(scored, key=lambda pair: (-pair[1], pair[0]))[: shop["n"]]
 
 
+@settings(deadline=None)  # the first call compiles
 @given(shops())
 def test_the_best_items_are_those_of_brute_force(shop: dict[str, Any]) -> None:
     allowed = None if shop["allowed"] is None else np.array(shop["allowed"])
@@ -80,7 +81,8 @@ def test_many_blocks_are_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     users, items = draw.normal(size=(40, 4)).astype(np.float32), draw.normal(size=(30, 4)).astype(np.float32)
     owned = as_owned([{int(item): 1.0 for item in draw.choice(30, 3, replace=False)} for _ in range(40)])
     whole = top_items(users, items, owned, 5, 0.5)
-    monkeypatch.setattr(personal, "BLOCK_BYTES", 4 * 30 * 7)  # seven users a block
+    monkeypatch.setattr(best_items, "TILE_USERS", 7)
+    monkeypatch.setattr(best_items, "TILE_ITEMS", 4)
     parts = top_items(users, items, owned, 5, 0.5)
     assert np.array_equal(whole[0], parts[0])
     assert np.allclose(whole[1], parts[1])

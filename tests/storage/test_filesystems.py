@@ -113,6 +113,14 @@ def test_what_is_not_there_has_no_files_and_no_folders(folder: Place) -> None:
     assert (folder / "absent").folders() == []
 
 
+def test_a_file_written_anew_has_another_version(tmp_path: Path, folder: Place) -> None:
+    (folder / "a.json").write(b"one")
+    before = folder.versions()
+    os.utime(tmp_path / "a.json", ns=(0, 1))
+    assert list(before) == [str(tmp_path / "a.json")]
+    assert folder.versions() == {str(tmp_path / "a.json"): "1"} != before
+
+
 def test_folders_are_named_in_order(tmp_path: Path, folder: Place) -> None:
     for name in ("as_of=2", "as_of=1", "as_of=1/inner"):
         (tmp_path / name).mkdir(parents=True, exist_ok=True)

@@ -86,6 +86,18 @@ def test_places_in_a_bucket_are_as_on_disk(place: Place) -> None:
     assert place.folders() == ["b"]
 
 
+def test_a_file_written_anew_within_a_second_has_another_version(place: Place) -> None:
+    (place / "a.json").write(b"one")
+    (place / "_SUCCESS").write(b"")
+    [(path, before)] = place.versions().items()
+    (place / "a.json").write(b"two")
+    [(same_path, after)] = place.versions().items()
+    assert path == same_path == place.files()[0].path
+    assert before != after
+    (place / "a.json").write(b"one")
+    assert place.versions() == {path: before}
+
+
 def test_a_bucket_that_is_not_there_is_named(place: Place) -> None:
     with pytest.raises(OSError, match="nobody"):
         Place("s3a://nobody/file").read()

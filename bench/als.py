@@ -1,0 +1,72 @@
+"""Training ALS to the same NDCG@10: ours beside MLlib and implicit, at once, twice and four times as many users.
+
+The target is 99% of the best that implicit reaches. Engines run one after the other, each in its own process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.als_engines import ENGINES
+from bench.outcome import outcome
+from bench.process_memory import watched
+from bench.tastes import tastes, write_interactions
+
+OF_BEST = 0.99
+SECONDS_AN_HOUR = 3600
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.als", description=__doc__)
+    parser.add_argument("--users", type=float, default=300e3)
+    parser.add_argument("--interactions", type=float, default=10.5e6, help="at once as many users")
+    parser.add_argument("--items", type=float, default=50e3)
+    parser.add_argument("--scales", default="1,2,4", help="multiples of the users; peers run at the first alone")
+    arguments = parser.parse_args()
+    scales = [int(scale) for scale in arguments.scales.split(",")]
+    results = {}
+    for scale in scales:
+        shape = [int(arguments.interactions) * scale, int(arguments.users) * scale, int(arguments.items)]
+        results[scale] = _at(shape, list(ENGINES) if scale == scales[0] else ["implicit", "ours"])
+    first = results[scales[0]]
+    rates = {name: SECONDS_AN_HOUR / run["seconds"] for name, run in first.items()}
+    fits = {name: first[name]["fit"] / first["ours"]["fit"] for name in first if name != "ours"}
+    print(
+        outcome(
+            "als",
+            "trainings/h to the same NDCG@10",
+            rates.pop("ours"),
+            rates,
+            fit_ratios={name: round(ratio, 3) for name, ratio in fits.items()},
+            interactions=int(arguments.interactions),
+            scales=results,
+        )
+    )
+
+
+def _at(shape: list[int], engines: list[str]) -> dict[str, dict[str, Any]]:
+    """The run of each engine that reached the target, with its memory."""
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        write_interactions(folder / "interactions", tastes(*shape))
+        best = max(_run("implicit", folder, shape, 0.0)["ndcg"])
+        print(f"{shape[1]:,} users: target {OF_BEST * best:.4f} of NDCG@10", flush=True)
+        runs = {name: _run(name, folder, shape, OF_BEST * best) for name in engines}
+    for name, run in runs.items():
+        print(f"  {name:<9} {run}", flush=True)
+    return runs
+
+
+def _run(engine: str, folder: Path, shape: list[int], target: float) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.als_engines", engine, str(folder), json.dumps(shape), str(target)]
+    done = watched(command)
+    return {**json.loads(done.output.splitlines()[-1]), "peak_mb": done.megabytes()}
+
+
+if __name__ == "__main__":
+    main()

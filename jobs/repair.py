@@ -1,0 +1,119 @@
+"""Late and corrected hours: find those whose input changed since they were counted, count them again, put it right.
+
+Only the hours that changed are counted again. The running state is rolled up anew from the earliest of them on, and
+comes out as it would have, to the byte, had their events come on time.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from pyspark.sql import SparkSession
+
+from jobs import aggregate_hours, roll_up
+from jobs.aggregate_hours import COUNTS
+from jobs.arguments import add_now, add_window, as_of_partition, as_text, hour, hour_partition, job_parser, parse
+from jobs.report import StageReport, stage
+from jobs.roll_up import CONTEXTS, INTERACTIONS
+from jobs.session import spark_session
+from settings import Settings
+from storage import Manifest, Tables
+from storage.tables import fingerprint
+
+JOB = "repair"
+STATES = (INTERACTIONS, CONTEXTS)
+NAMED_HOURS = 5
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = job_parser(JOB, "Count hours of a window again whose input changed, and correct the state as of its end.")
+    add_window(parser)
+    add_now(parser)
+    return parse(parser, argv, may_be_empty=True)
+
+
+def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
+    """Corrects hourly counts in [start, end) and the states as of `end`. Raises MissingPartitionError."""
+    settings: Settings = arguments.settings
+    tables = Tables(settings.storage.tables)
+    partitions = [hour_partition(number) for number in range(arguments.start, arguments.end)]
+    before = tables.find_all(COUNTS, partitions)
+    if partitions:
+        aggregate_hours.run(spark, arguments)
+    after = tables.find_all(COUNTS, partitions)
+    stale = _first_stale(tables, arguments.start, arguments.end)
+    if stale is not None:
+        start, from_empty = stale
+        window = {"settings": settings, "start": start, "end": arguments.end, "from_empty": from_empty}
+        roll_up.run(spark, argparse.Namespace(**window))
+    with stage(None, JOB, f"{as_text(arguments.start)}..{as_text(arguments.end)}") as report:
+        _describe(report, partitions, before, after, stale)
+    return report
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    with spark_session(JOB, arguments.settings) as spark:
+        run(spark, arguments)
+
+
+def _first_stale(tables: Tables, start: int, end: int) -> tuple[int, bool] | None:
+    """From which hour the state as of `end` must be rolled up anew, and whether from nothing; None: it is right.
+
+    Goes back from state to state, each of which names the counts and the state that it was made from. What was made
+    from a state that was removed since is taken as right.
+    """
+    found = None
+    made_by = f"larder roll-up --end {as_text(end)}"
+    states = [tables.get(table, as_of_partition(end), made_by) for table in STATES] if end > start else []
+    while states and end > start:
+        begun = min(hour(state.parameters["start"]) for state in states)
+        from_empty = any(state.inputs["state"] == "empty" for state in states)
+        if any(_is_stale(tables, state, begun, end) for state in states):
+            found = (begun, from_empty)
+        end = start if from_empty else begun
+        before = [tables.find(table, as_of_partition(end)) for table in STATES]
+        states = [state for state in before if state is not None and None not in before]
+    return found
+
+
+def _is_stale(tables: Tables, state: Manifest, start: int, end: int) -> bool:
+    """Whether what a state was made from is not what there is now."""
+    counts = tables.find_all(COUNTS, [hour_partition(number) for number in range(start, end)])
+    if state.inputs["hours"] != fingerprint([manifest.reference if manifest else None for manifest in counts]):
+        return True
+    if state.inputs["state"] == "empty":
+        return False
+    before = tables.find(state.table, as_of_partition(start))
+    return before is not None and before.reference != state.inputs["state"]
+
+
+def _describe(
+    report: StageReport,
+    partitions: list[str],
+    before: list[Manifest | None],
+    after: list[Manifest | None],
+    stale: tuple[int, bool] | None,
+) -> None:
+    changed = [
+        (name, old, new)
+        for name, old, new in zip(partitions, before, after, strict=True)
+        if new is not None and (old is None or old.run != new.run)
+    ]
+
+    def difference(count: str) -> int:
+        return sum(new.counts[count] - (old.counts[count] if old else 0) for _, old, new in changed)
+
+    names = [name for name, _, _ in changed]
+    report.rows_in, report.rows_out = difference("rows_in"), difference("events")
+    report.quarantined, report.duplicates = difference("quarantined"), difference("duplicates")
+    report.details = {
+        "hours_looked_at": len(partitions),
+        "hours_changed": len(changed),
+        "changed": ",".join(names[:NAMED_HOURS]) + (",..." if len(names) > NAMED_HOURS else "") or "none",
+        "rolled_up_from": as_text(stale[0]) if stale else "nothing to do",
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Interactions of some users, in the two orders that alternating least squares needs: by user and by item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AlsBlock:
+    """u users, k interactions, i of all items.
+
+    cookies (u,) int64, rising. User n saw items[offsets[n]:offsets[n + 1]] with `weights`, confidence less 1: offsets
+    (u + 1,) int64, items (k,) int32, weights (k,) float32. Item listed[n] was seen by users[a:b], a and b being
+    item_offsets[n] and [n + 1], with `item_weights`: listed (i,) int32, rising; item_offsets (i + 1,); users (k,).
+    """
+
+    cookies: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+    items: npt.NDArray[np.int32]
+    weights: Floats
+    listed: npt.NDArray[np.int32]
+    item_offsets: npt.NDArray[np.int64]
+    users: npt.NDArray[np.int32]
+    item_weights: Floats
+
+    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Its arrays by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def als_block(cookies: npt.NDArray[np.int64], items: npt.NDArray[np.int32], weights: Floats) -> AlsBlock:
+    """A block of interactions (k,), each pair of cookie and item once. Their order does not matter."""
+    order = np.lexsort((items, cookies))
+    cookies, items, weights = cookies[order], items[order], weights[order]
+    known, users = np.unique(cookies, return_inverse=True)
+    users = users.astype(np.int32)
+    offsets = np.searchsorted(users, np.arange(len(known) + 1))
+    by_item = np.argsort(items, kind="stable")
+    listed, starts = np.unique(items[by_item], return_index=True)
+    return AlsBlock(
+        cookies=known,
+        offsets=offsets.astype(np.int64),
+        items=items,
+        weights=weights,
+        listed=listed,
+        item_offsets=np.append(starts, len(items)).astype(np.int64),
+        users=users[by_item],
+        item_weights=weights[by_item],
+    )
+
+
+def cuts_between(cookies: npt.NDArray[np.int64], most: int) -> list[tuple[int, int]]:
+    """Stretches of about `most` rows of `cookies` (k,), rising, that end where a cookie ends."""
+    starts = np.append(np.flatnonzero(np.diff(cookies, prepend=cookies[:1] - 1)), len(cookies))
+    wanted = np.arange(0, len(cookies), most)
+    edges = np.unique(np.append(starts[np.searchsorted(starts, wanted)], len(cookies)))
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))

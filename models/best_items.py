@@ -1,0 +1,176 @@
+"""The best items of many users by inner product: exact, compiled, and blind to items that can't come in.
+
+Items are sorted by the length of their vectors. An inner product is at most the product of lengths (Cauchy, Schwarz).
+So once a user's n-th best score is above that for the next tile of items, the rest need not be looked at (Teflioudi,
+Gemulla, Mykytiuk, LEMP, SIGMOD 2015). Scores of a tile are one matrix product, small enough to stay in the cache.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+
+TILE_USERS, TILE_ITEMS = 256, 2048
+# How many scores are compared with a user's n-th best at once.
+STRIDE = 32
+# Rounding may lift a product above its bound by less than this share.
+SLACK = np.float32(1 + 1e-4)
+
+
+@numba.njit(cache=True, inline="always")
+def _is_worse(score: float, item: int, than_score: float, than_item: int) -> bool:
+    return score < than_score or (score == than_score and item > than_item)
+
+
+@numba.njit(cache=True, nogil=True)
+def _offer(scores: Floats, items: Ints, size: int, score: float, item: int) -> int:
+    """Puts an item into a heap whose root is the worst; returns the heap's size."""
+    at = size
+    if size < len(scores):
+        while at > 0 and _is_worse(score, item, scores[(at - 1) >> 1], items[(at - 1) >> 1]):
+            parent = (at - 1) >> 1
+            scores[at], items[at] = scores[parent], items[parent]
+            at = parent
+        scores[at], items[at] = score, item
+        return size + 1
+    if not _is_worse(scores[0], items[0], score, item):
+        return size
+    at = 0
+    while 2 * at + 1 < size:
+        child = 2 * at + 1
+        if child + 1 < size and _is_worse(scores[child + 1], items[child + 1], scores[child], items[child]):
+            child += 1
+        if not _is_worse(scores[child], items[child], score, item):
+            break
+        scores[at], items[at] = scores[child], items[child]
+        at = child
+    scores[at], items[at] = score, item
+    return size
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+def _offer_tile(tile: Floats, rows: Ints, numbers: Ints, scores: Floats, items: Ints, sizes: Ints) -> None:
+    """Offers the scores of a tile (r, c), of users `rows` (r,) and items `numbers` (c,); -inf is none."""
+    columns, kept = tile.shape[1], scores.shape[1]
+    for r in range(len(rows)):
+        user, row = rows[r], tile[r]
+        size = sizes[user]
+        start = 0
+        while start < columns:
+            end = min(start + STRIDE, columns)
+            if size == kept and end - start == STRIDE:
+                most = row[start]
+                for column in range(start + 1, end):
+                    most = row[column] if row[column] > most else most
+                if most < scores[user, 0]:
+                    start = end
+                    continue
+            for column in range(start, end):
+                score = row[column]
+                if score > -np.inf and (size < kept or score >= scores[user, 0]):
+                    size = _offer(scores[user], items[user], size, score, numbers[column])
+            start = end
+        sizes[user] = size
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _offer_owned(
+    users: Floats,
+    vectors: Floats,
+    offsets: npt.NDArray[np.int64],
+    owned: Ints,
+    extra: Floats,
+    allowed: npt.NDArray[np.bool_],
+    scores: Floats,
+    items: Ints,
+    sizes: Ints,
+) -> None:
+    """Offers what users own, each with its extra score."""
+    for user in range(len(users)):
+        for entry in range(offsets[user], offsets[user + 1]):
+            item = owned[entry]
+            if allowed[item]:
+                score = np.float32(0)
+                for k in range(users.shape[1]):
+                    score += users[user, k] * vectors[item, k]
+                sizes[user] = _offer(scores[user], items[user], sizes[user], score + extra[entry], item)
+
+
+class BestItems:
+    """Finds the best of the same items for many users.
+
+    `vectors` (items, d); `allowed` (items,), those that may be listed.
+    """
+
+    def __init__(self, vectors: Floats, allowed: npt.NDArray[np.bool_] | None = None) -> None:
+        self.vectors = np.ascontiguousarray(vectors, np.float32)
+        self.allowed = np.ones(len(vectors), bool) if allowed is None else allowed
+        lengths = np.linalg.norm(self.vectors, axis=1)
+        order = np.argsort(-lengths, kind="stable")
+        order = order[self.allowed[order]].astype(np.int32)
+        self.tiles = [order[start : start + TILE_ITEMS] for start in range(0, len(order), TILE_ITEMS)]
+        self.bounds = [lengths[tile[0]] * SLACK for tile in self.tiles]
+        self.products = [np.ascontiguousarray(self.vectors[tile].T) for tile in self.tiles]
+        self.places = np.full(len(vectors), -1, np.int64)  # where an item stands in that order
+        self.places[order] = np.arange(len(order))
+
+    def of(
+        self,
+        users: Floats,
+        offsets: npt.NDArray[np.integer],
+        owned: npt.NDArray[np.integer],
+        extra: Floats | None,
+        n: int,
+    ) -> tuple[Ints, Floats]:
+        """The n best items of users (m, d), best first, ties to the lower number; and their scores, (m, n).
+
+        User u owns owned[offsets[u]:offsets[u + 1]]; those are left out, or score `extra` more where it is given.
+        A place that nothing is left for has item -1 and score -inf.
+        """
+        items = np.full((len(users), n), -1, np.int32)
+        scores = np.full((len(users), n), -np.inf, np.float32)
+        for start in range(0, len(users), TILE_USERS):
+            end = min(start + TILE_USERS, len(users))
+            low, high = offsets[start], offsets[end]
+            self._fill(
+                np.ascontiguousarray(users[start:end], np.float32),
+                (offsets[start : end + 1] - low).astype(np.int64),
+                owned[low:high].astype(np.int32),
+                None if extra is None else extra[low:high].astype(np.float32),
+                scores[start:end],
+                items[start:end],
+            )
+        order = np.lexsort((items, -scores), axis=1)
+        return np.take_along_axis(items, order, 1), np.take_along_axis(scores, order, 1)
+
+    def _fill(
+        self,
+        users: Floats,
+        offsets: npt.NDArray[np.int64],
+        owned: Ints,
+        extra: Floats | None,
+        scores: Floats,
+        items: Ints,
+    ) -> None:
+        sizes = np.zeros(len(users), np.int32)
+        if extra is not None:
+            _offer_owned(users, self.vectors, offsets, owned, extra, self.allowed, scores, items, sizes)
+        lengths = np.linalg.norm(users, axis=1)
+        places, owners = self.places[owned], np.repeat(np.arange(len(users)), np.diff(offsets))
+        by_place = np.argsort(places, kind="stable")
+        places, owners = places[by_place], owners[by_place]
+        full = scores.shape[1]
+        for number, (tile, bound, product) in enumerate(zip(self.tiles, self.bounds, self.products, strict=True)):
+            rows = np.flatnonzero((sizes < full) | (scores[:, 0] <= lengths * bound)).astype(np.int32)
+            if not len(rows):
+                break
+            block = users[rows] @ product
+            first, last = np.searchsorted(places, (number * TILE_ITEMS, (number + 1) * TILE_ITEMS))
+            at = np.searchsorted(rows, owners[first:last])
+            is_here = rows[np.minimum(at, len(rows) - 1)] == owners[first:last]
+            block[at[is_here], places[first:last][is_here] - number * TILE_ITEMS] = -np.inf
+            _offer_tile(block, rows, tile, scores, items, sizes)
