@@ -220,7 +220,8 @@ def _require_room(releases: Releases, content: Content, drawn: dict[str, list[Li
     )
     total = sum(file.rows for file in content.files)
     missing = 1 - lists_loaded(releases, release.name) / total if total else 1.0
-    memory.require_room(releases.client, int(memory.estimate(sizes).total * missing), release.name)
+    reckoned = memory.estimate(sizes, memory.allocator_of(releases.client))
+    memory.require_room(releases.client, int(reckoned.total * missing), release.name)
 
 
 def record_lengths(some: Iterable[Lists], with_scores: bool) -> np.ndarray:

@@ -1,6 +1,7 @@
 """How much memory a release takes in the server, reckoned from a sample of its records, and whether it is there.
 
-What is reckoned is `used_memory`: what the server's allocator (jemalloc) hands out, whose sizes come in classes.
+What is reckoned is `used_memory`: what the server's allocator hands out, whose sizes come in classes. Servers are
+mostly built with jemalloc; those built without have that of their libc, taken to be glibc's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ LISTPACK_HEAD_AND_END = 7
 # Of a key with a hash in it, beside name and listpack: two objects' heads, a name's head, a place in the keyspace.
 KEY_OVERHEAD = 56
 NAME_BYTES = 30
+JEMALLOC = "jemalloc"
+LIBC_HEAD, LIBC_STEP, LIBC_LEAST = 8, 16, 24
 SIMULATED_BUCKETS = 4000
 MEBIBYTE = 1 << 20
 
@@ -50,19 +53,19 @@ class Estimate:
         return sum(self.by_part.values())
 
 
-def estimate(sizes: Sizes) -> Estimate:
+def estimate(sizes: Sizes, allocator: str = JEMALLOC) -> Estimate:
     """The memory of a release; each kind's hashes are simulated with records drawn from the sample."""
     parts = {
-        kind: kind_bytes(count, sizes.lengths[kind], sizes.buckets[kind])
+        kind: kind_bytes(count, sizes.lengths[kind], sizes.buckets[kind], allocator)
         for kind, count in sizes.records.items()
         if count
     }
     chunk = sizes.dictionary_bytes / sizes.chunks if sizes.chunks else 0
-    parts["d"] = int(sizes.chunks * (size_class(np.array([chunk]))[0] + KEY_OVERHEAD + NAME_BYTES))
+    parts["d"] = int(sizes.chunks * (size_class(np.array([chunk]), allocator)[0] + KEY_OVERHEAD + NAME_BYTES))
     return Estimate(parts)
 
 
-def kind_bytes(records: int, lengths: npt.NDArray[np.integer], buckets: int) -> int:
+def kind_bytes(records: int, lengths: npt.NDArray[np.integer], buckets: int, allocator: str = JEMALLOC) -> int:
     """Bytes of `buckets` hashes that hold `records` lists whose lengths are distributed like `lengths`."""
     random = np.random.default_rng(0)
     many = min(buckets, SIMULATED_BUCKETS)
@@ -72,7 +75,7 @@ def kind_bytes(records: int, lengths: npt.NDArray[np.integer], buckets: int) -> 
     ends = np.cumsum(fill)
     listpacks = LISTPACK_HEAD_AND_END + drawn[ends] - drawn[ends - fill]
     filled = buckets * (1 - (1 - 1 / buckets) ** records)  # an empty hash is no key
-    mean = float(size_class(listpacks[fill > 0]).mean()) if (fill > 0).any() else 0.0
+    mean = float(size_class(listpacks[fill > 0], allocator).mean()) if (fill > 0).any() else 0.0
     return int(filled * (mean + KEY_OVERHEAD + NAME_BYTES))
 
 
@@ -82,11 +85,22 @@ def entry_bytes(lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     return (held + np.select([held < 1 << 7, held < 1 << 14], [1, 2], 3)).astype(np.int64)
 
 
-def size_class(sizes: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
-    """What jemalloc hands out for these sizes: four classes between a power of two and the next."""
+def size_class(sizes: npt.NDArray[np.number], allocator: str = JEMALLOC) -> npt.NDArray[np.float64]:
+    """What the allocator (`mem_allocator` of INFO) hands out for these sizes.
+
+    jemalloc has four classes between a power of two and the next; glibc rounds up to 16 bytes, less its own 8, and 24
+    at least.
+    """
     sizes = np.maximum(sizes.astype(np.float64), 8)
+    if not allocator.startswith(JEMALLOC):
+        return np.maximum(np.ceil((sizes + LIBC_HEAD) / LIBC_STEP) * LIBC_STEP - LIBC_HEAD, LIBC_LEAST)
     step = np.maximum(8, 2 ** (np.ceil(np.log2(sizes)) - 3))
     return np.ceil(sizes / step) * step
+
+
+def allocator_of(client: Client) -> str:
+    """What the servers' memory is handed out by."""
+    return str(info(nodes(client)[0], "memory").get("mem_allocator", JEMALLOC))
 
 
 def require_room(client: Client, needed: int, name: str) -> None:

@@ -53,11 +53,11 @@ class Assumed:
     requests_per_instance: float = 10_000.0
 
 
-def planned(size: Size, scores_seed: int = 0) -> tuple[Release, memory.Estimate]:
+def planned(size: Size, allocator: str = memory.JEMALLOC) -> tuple[Release, memory.Estimate]:
     """The release of a shop of that size, and its memory; products are drawn by Zipf's law."""
     records = {COOKIES: size.cookies, PRODUCTS: size.products, CONTEXTS: size.contexts}
     release = publisher.plan("plan", "plan", records, size.products, size.bucket_size)
-    lists = drawn_lists(size, SAMPLED_LISTS, scores_seed)
+    lists = drawn_lists(size, SAMPLED_LISTS)
     _, offsets = encode_lists(lists.offsets, lists.ordinals, lists.scores if size.scores else None)
     sizes = memory.Sizes(
         records=records,
@@ -66,7 +66,7 @@ def planned(size: Size, scores_seed: int = 0) -> tuple[Release, memory.Estimate]
         dictionary_bytes=size.products * (size.id_bytes + 1),
         chunks=release.chunks,
     )
-    return release, memory.estimate(sizes)
+    return release, memory.estimate(sizes, allocator)
 
 
 def drawn_lists(size: Size, lists: int, seed: int = 0) -> Lists:
@@ -93,11 +93,11 @@ def measured_rate(size: Size) -> float:
     return rate
 
 
-def delta_bytes(size: Size, active: int) -> int:
+def delta_bytes(size: Size, active: int, allocator: str = memory.JEMALLOC) -> int:
     """Memory of a delta with the lists of `active` cookies."""
     if not active:
         return 0
-    _, estimate = planned(replace(size, cookies=active, contexts=0))
+    _, estimate = planned(replace(size, cookies=active, contexts=0), allocator)
     return estimate.by_part[COOKIES]
 
 
