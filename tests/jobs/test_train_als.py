@@ -18,9 +18,16 @@ from storage import Place
 
 pytestmark = pytest.mark.end_to_end
 
-RANK = 8
+RANK, REGULARISATION = 8, 10.0
 PARAMETERS = AlsParameters(
-    rank=RANK, iterations=8, regularisation=2.0, alpha=1.0, seed=1, blocks=2, scaling=0.0, interactions_per_block=300
+    rank=RANK,
+    iterations=5,
+    regularisation=REGULARISATION,
+    alpha=1.0,
+    seed=1,
+    blocks=2,
+    scaling=0.0,
+    interactions_per_block=300,
 )
 Pairs = dict[tuple[int, int], int]
 
@@ -90,11 +97,11 @@ def test_the_objective_is_that_of_another_implementation(spark: SparkSession, tm
     for name, factors in items.items():
         ours[1][int(name[1:])] = factors
     other = implicit.als.AlternatingLeastSquares(
-        RANK, 2.0, 1.0, iterations=60, use_cg=False, random_state=1, num_threads=1
+        RANK, REGULARISATION, 1.0, iterations=60, use_cg=False, random_state=1, num_threads=1
     )
     other.fit(csr_matrix(np.where(confidence > 1, confidence, 0).astype(np.float32)), show_progress=False)
-    theirs = objective(other.user_factors, other.item_factors, confidence, 2.0)
-    assert objective(ours[0], ours[1], confidence, 2.0) == pytest.approx(theirs, rel=0.01)
+    theirs = objective(other.user_factors, other.item_factors, confidence, REGULARISATION)
+    assert objective(ours[0], ours[1], confidence, REGULARISATION) == pytest.approx(theirs, rel=0.01)
 
 
 def test_what_was_planted_is_found(spark: SparkSession, tmp_path: Path) -> None:
@@ -106,7 +113,7 @@ def test_what_was_planted_is_found(spark: SparkSession, tmp_path: Path) -> None:
         for item in range(8)
         if user != item
     }
-    users, items, _ = trained(spark, tmp_path, pairs, replace(PARAMETERS, rank=3, regularisation=0.1))
+    users, items, _ = trained(spark, tmp_path, pairs, replace(PARAMETERS, rank=3, regularisation=0.1, iterations=3))
     for user, factors in users.items():
         scores = {name: float(factors @ of_item) for name, of_item in items.items()}
         others = [score for name, score in scores.items() if int(name[1:]) // 8 != user // 8]
