@@ -28,13 +28,14 @@ def folded_in(
     ratings: npt.NDArray[np.floating],
     regularisation: float,
     alpha: float,
+    scaling: float = 1.0,
 ) -> Floats:
     """The factors of m users, shape (m, d).
 
     Args:
         item_factors: shape (i, d). offsets: shape (m + 1,); user u rated items[offsets[u]:offsets[u + 1]].
         items: shape (k,), item numbers. ratings: shape (k,), positive strengths.
-        regularisation: scaled by the number of a user's ratings, as Spark's MLlib does; alpha: confidence is
+        regularisation: that of a user with n ratings is regularisation x n^scaling; alpha: confidence is
             1 + alpha x rating.
     """
     factors = item_factors.astype(np.float64)
@@ -44,18 +45,18 @@ def folded_in(
         if start == end:
             continue
         rated, weight = factors[items[start:end]], alpha * ratings[start:end, None].astype(np.float64)
-        left = gram + rated.T @ (weight * rated) + regularisation * (end - start) * unit
+        left = gram + rated.T @ (weight * rated) + regularisation * (end - start) ** scaling * unit
         users[user] = np.linalg.solve(left, (rated * (1 + weight)).sum(axis=0))
     return users
 
 
 def folded_in_users(
-    rated: DataFrame, items: DataFrame, products: int, regularisation: float, alpha: float
+    rated: DataFrame, items: DataFrame, products: int, regularisation: float, alpha: float, scaling: float
 ) -> DataFrame:
     """A row a cookie: COOKIE_KEY and FACTORS.
 
     Args: `rated` of COOKIE_KEY, HISTORY_ITEMS and HISTORY_STRENGTHS, of items that have factors; `items` with
-    PRODUCT_NUMBER, below `products`, and FACTORS; regularisation and alpha: those of the training.
+    PRODUCT_NUMBER, below `products`, and FACTORS; regularisation, alpha and scaling: those of the training.
     """
     matrix, _ = item_matrix(items, products)
     shared = rated.sparkSession.sparkContext.broadcast(matrix)
@@ -63,7 +64,7 @@ def folded_in_users(
     def solve(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         for batch in batches:
             did = owned_of(batch)
-            users = folded_in(shared.value, did.offsets, did.items, did.strengths, regularisation, alpha)
+            users = folded_in(shared.value, did.offsets, did.items, did.strengths, regularisation, alpha, scaling)
             ends = pa.array(np.arange(len(users) + 1) * users.shape[1], pa.int32())
             vectors = pa.ListArray.from_arrays(ends, pa.array(users.ravel()))
             yield pa.record_batch([batch.column(C.COOKIE_KEY), vectors], names=[C.COOKIE_KEY, C.FACTORS])
