@@ -97,13 +97,13 @@ def _tree(root: int) -> dict[int, int]:
 
 
 def _role(pid: int, parent: int) -> str:
-    """The driver's Java, Python workers of Spark, the daemon that they are forked from, or the command itself."""
+    """Java, Python workers of Spark, the daemon that they are forked from, the command itself, or shells."""
     line = _command_line(pid)
     if line and os.path.basename(line[0]).startswith("java"):
         return "java"
     if "pyspark.daemon" in line:
         return "python_worker" if "pyspark.daemon" in _command_line(parent) else "python_daemon"
-    return os.path.basename(line[0]).rstrip("0123456789.") if line else "other"
+    return "python" if line and os.path.basename(line[0]).startswith("python") else "other"
 
 
 def _command_line(pid: int) -> list[str]:

@@ -11,9 +11,9 @@ Item = TypeVar("Item")
 def together(items: list[Item], rows: list[int], most: int) -> list[list[Item]]:
     """Neighbours put together until they have about `most` rows."""
     groups: list[list[Item]] = []
-    waiting = most
+    waiting = 0
     for item, size in zip(items, rows, strict=True):
-        if waiting + size > most or len(groups[-1]) >= MOST_TOGETHER:
+        if not groups or waiting + size > most or len(groups[-1]) >= MOST_TOGETHER:
             groups.append([])
             waiting = 0
         groups[-1].append(item)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from larder import planning, releases
+from larder import explaining, masks, planning, releases, reports
 from loaders.embedded import EmbeddedServerError, redis_server
 from loaders.releases import ReleaseError
 from settings import SettingsError, load_settings
@@ -95,6 +95,9 @@ def serve(settings_file: SettingsFile = None) -> None:
 
 app.add_typer(releases.verbs)
 app.add_typer(planning.verbs)
+app.add_typer(explaining.verbs)
+app.add_typer(masks.verbs, name="mask")
+app.add_typer(reports.verbs, name="report")
 
 
 def main() -> None:

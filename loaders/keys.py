@@ -46,6 +46,15 @@ class Keys:
         """String with a time to live: JSON of who is loading."""
         return f"{self.namespace}:lock".encode()
 
+    @property
+    def masks(self) -> bytes:
+        """Hash: product id -> why nobody is shown it; the empty field changes with each change."""
+        return f"{self.namespace}:masks".encode()
+
+    def seen(self, cookie_key: int) -> bytes:
+        """Set with a time to live: product ids that this visitor is not shown."""
+        return f"{self.namespace}:seen:{cookie_key:016x}".encode()
+
     def load(self, release: str) -> bytes:
         """Hash, while a load is under way: file -> rows that are in the server."""
         return f"{self.namespace}:{release}:load".encode()

@@ -3,113 +3,227 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import Any, NamedTuple
 
-from loaders.codec import CorruptRecordError
-from loaders.keys import CONTEXTS, PRODUCTS
-from lookup.link import RedisLink
+from loaders.codec import MAX_ITEMS, CorruptRecordError
+from loaders.keys import CONTEXTS, PRODUCTS, Keys, key64
+from lookup.breakers import Breaker
+from lookup.hot import UNREAD, Unread
+from lookup.link import Link
+from lookup.masks import Masks, seen_command
 from lookup.metrics import Metrics
 from lookup.questions import Question
 from lookup.reasons import (
+    BREAKER_OPEN,
     CORRUPT_RECORD,
     NO_COOKIE,
     NO_PRODUCT,
+    REDIS_DOWN,
     REDIS_ERROR,
+    REDIS_TIMEOUT,
+    SNAPSHOT,
     UNKNOWN_COOKIE,
     UNKNOWN_PRODUCT,
 )
-from lookup.records import Ranked, decode_head
+from lookup.records import Packed, Ranked
 from lookup.release import Release
-from lookup.rendering import answer_json, encode_text
-from lookup.routing import PERSONAL, SIMILAR, Offer, compose, round_robin
+from lookup.rendering import encode_text
+from lookup.routing import GENERIC, PERSONAL, ROUTES, SIMILAR, Offer, Outcomes, Picks, compose, round_robin
+from lookup.scenes import Step
 from lookup.wire import Replies
+from settings.sections import Lookup
 
 # Of several things that went wrong with a basket, the first of these is told.
-GRAVITY = (REDIS_ERROR, CORRUPT_RECORD, UNKNOWN_PRODUCT)
+GRAVITY = (REDIS_DOWN, REDIS_TIMEOUT, BREAKER_OPEN, SNAPSHOT, REDIS_ERROR, CORRUPT_RECORD, UNKNOWN_PRODUCT)
 NO_SIMILAR = Offer(SIMILAR, None, NO_PRODUCT)
 NO_PERSONAL = Offer(PERSONAL, None, NO_COOKIE)
 
+NOTHING = ""
+
+Sent = asyncio.Future[Replies] | Replies
+
 
 class Asked(NamedTuple):
-    """A question on its way. It keeps the release it began with, whatever goes live meanwhile."""
+    """A question on its way. It keeps the release it began with, whatever goes live meanwhile.
+
+    `of_cookie` brings what the visitor is not shown, then the visitor's list, each where it is asked for. `similar` are
+    the products' records as far as they are in process; `of_products` brings the others, in their order.
+    """
 
     question: Question
     release: Release
+    of_cookie: Sent
+    similar: Sequence[bytes | Unread | None]
+    of_products: Sent
+    of_place: Sent
     generic_keys: list[int]
-    sent: asyncio.Future[Replies] | str
 
 
-def ask(question: Question, release: Release, link: RedisLink) -> Asked:
-    """Sends all that any route may need at once: a second trip costs more than a record that goes unused."""
-    commands = [release.ask(PRODUCTS, product) for product in question.products]
-    if question.cookie:
-        commands.append(release.ask_cookie(question.cookie))
-    generic_keys = release.generic.missing(question.location, question.device)
-    commands += [release.ask_key(CONTEXTS, key) for key in generic_keys]
-    count = len(question.products) + (release.cookie_reads if question.cookie else 0) + len(generic_keys)
-    sent = link.send(b"".join(commands), count) if commands else ""
-    return Asked(question, release, generic_keys, sent)
+class Answer(NamedTuple):
+    """What a visitor gets."""
+
+    taken: list[Picks]
+    outcomes: Outcomes
+    seen: int  # products that the visitor is not shown
 
 
-async def answer(asked: Asked, request_id: bytes, metrics: Metrics) -> bytes:
-    """The answer as JSON, at the latest when the link's deadline is over. Raises nothing."""
-    question, release, _, sent = asked
-    replies = sent if isinstance(sent, str) else await sent
-    offers = offers_from(asked, replies)
-    excluded = frozenset(map(encode_text, question.products)) if question.products else ()
-    picks, outcomes = compose(question.n, offers, release.names, excluded)
-    metrics.answered(outcomes)
-    return answer_json(release, picks, outcomes, request_id)
+class Answering:
+    """Answers the questions of one worker."""
+
+    def __init__(self, link: Link, keys: Keys, masks: Masks, metrics: Metrics, settings: Lookup) -> None:
+        self._link = link
+        self._masks = masks
+        self._metrics = metrics
+        self._seen = seen_command(keys) if settings.seen else b""
+        self.breakers = {route: Breaker(settings.breaker_failures, settings.breaker_seconds) for route in ROUTES}
+
+    def ask(self, question: Question, release: Release) -> Asked:
+        """Sends all that any route may need at once: a second trip costs more than a record that goes unused."""
+        of_cookie: Sent = NOTHING
+        of_products: Sent = NOTHING
+        of_place: Sent = NOTHING
+        generic_keys: list[int] = []
+        similar: Sequence[bytes | Unread | None] = ()
+        steps = question.scene.by_route
+        if question.cookie:
+            key = key64(question.cookie)
+            # It concerns every route, so it is read even where the scene has no personal one.
+            commands, count = (self._seen % key, 1) if self._seen else (b"", 0)
+            if PERSONAL in steps:
+                commands, count = commands + release.ask_cookie(key), count + release.cookie_reads
+            of_cookie = self._send(PERSONAL, steps, commands, count, release)
+        if question.products and SIMILAR in steps:
+            similar = [release.products.get(product) for product in question.products]
+            unread = [product for product, record in zip(question.products, similar, strict=True) if record is UNREAD]
+            commands = b"".join([release.ask(PRODUCTS, key64(product)) for product in unread])
+            of_products = self._send(SIMILAR, steps, commands, len(unread), release)
+        if GENERIC in steps:
+            generic_keys = release.generic.missing(question.location, question.device)
+            commands = b"".join([release.ask(CONTEXTS, key) for key in generic_keys])
+            of_place = self._send(GENERIC, steps, commands, len(generic_keys), release)
+        return Asked(question, release, of_cookie, similar, of_products, of_place, generic_keys)
+
+    def _send(self, route: str, steps: Mapping[str, Step], commands: bytes, count: int, release: Release) -> Sent:
+        if release.is_snapshot:
+            return SNAPSHOT
+        if not count:
+            return NOTHING
+        if not self.breakers[route].allows(monotonic()):
+            return BREAKER_OPEN
+        return self._link.send(commands, count, steps[route].seconds if route in steps else None)
+
+    async def answer(self, asked: Asked) -> Answer:
+        """The answer, at the latest when the deadline is over. Raises nothing."""
+        question, release, of_cookie, similar, of_products, of_place, generic_keys = asked
+        if isinstance(of_cookie, asyncio.Future):
+            of_cookie = self._noted(PERSONAL, await of_cookie)
+        if isinstance(of_products, asyncio.Future):
+            of_products = self._noted(SIMILAR, await of_products)
+        if isinstance(of_place, asyncio.Future):
+            of_place = self._noted(GENERIC, await of_place)
+        spent = {encode_text(product) for product in (*question.products, *question.exclude)}
+        asked_for = len(spent)
+        if self._seen and of_cookie is not NOTHING:
+            of_cookie = self._without_seen(of_cookie, spent)
+        seen = len(spent) - asked_for
+        offers = []
+        for step in question.scene.steps:
+            if step.route == PERSONAL:
+                offers.append(personal_offer(of_cookie, release) if question.cookie else NO_PERSONAL)
+            elif step.route == SIMILAR:
+                offers.append(similar_offer(similar, of_products, release, question) if similar else NO_SIMILAR)
+            else:
+                offers.append(generic_offer(of_place, release, question, generic_keys))
+        taken, outcomes = compose(question.n, question.scene, offers, release.names, self._masks.names, spent)
+        self._metrics.answered(outcomes)
+        return Answer(taken, outcomes, seen)
+
+    def _noted(self, route: str, replies: Replies) -> Replies:
+        """Tells the route's breaker what came of its question."""
+        if isinstance(replies, str):
+            if replies == REDIS_TIMEOUT:
+                self.breakers[route].failed(monotonic())
+        elif isinstance(replies[-1], Exception):
+            self.breakers[route].failed(monotonic())
+        else:
+            self.breakers[route].succeeded()
+        return replies
+
+    def _without_seen(self, replies: Replies, spent: set[bytes]) -> Replies:
+        """Adds to `spent` what the visitor is not shown; returns the replies that are left."""
+        found = replies if isinstance(replies, str) else replies[0]
+        if not isinstance(found, list):
+            self._metrics.unseen()
+        elif found:
+            spent.update(encode_text(product.decode("utf-8", "replace")) for product in found)
+        return replies if isinstance(replies, str) else replies[1:]
 
 
-def offers_from(asked: Asked, replies: Replies) -> tuple[Offer, Offer, Offer]:
-    """What each route has, given the replies, or the reason why there are none."""
-    question, release, generic_keys, _ = asked
-    if isinstance(replies, str):
-        problem, replies = replies, []
-    else:
-        problem = ""
-    products = len(question.products)
-    cookies = release.cookie_reads if question.cookie else 0
-    # A route gives n items at most, after those that are asked for or in the answer already.
-    limit = 2 * question.n + products
-    similar = _similar(replies[:products], problem, release, limit) if products else NO_SIMILAR
-    personal = _personal(replies[products : products + cookies], problem, release, limit) if cookies else NO_PERSONAL
-    # Where nothing was asked for, the lists in process are all there is, and no trouble with Redis matters.
-    missing = (_learn(release, generic_keys, replies[products + cookies :]) or problem) if generic_keys else ""
-    return similar, personal, release.generic.offer(question.location, question.device, missing)
-
-
-def _similar(replies: Sequence[Any], problem: str, release: Release, limit: int) -> Offer:
-    if problem:
-        return Offer(SIMILAR, None, problem)
-    found = [_decoded(reply, UNKNOWN_PRODUCT, release, limit) for reply in replies]
+def similar_offer(
+    known: Sequence[bytes | Unread | None], replies: Replies, release: Release, question: Question
+) -> Offer:
+    """The lists of the products that are looked at, merged, or why there are none. Keeps those that were read."""
+    records: list[Any] = []
+    read = iter(replies if not isinstance(replies, str) else ())
+    for product, record in zip(question.products, known, strict=True):
+        if isinstance(record, Unread):
+            reply = replies if isinstance(replies, str) else next(read)
+            # One that is broken is read again, in case it was mended.
+            if reply is None or (isinstance(reply, bytes) and _is_whole(reply, release)):
+                release.products.learn(product, reply)
+            records.append(reply)
+        else:
+            records.append(record)
+    if len(records) == 1:
+        return _single(SIMILAR, records[0], UNKNOWN_PRODUCT, release)
+    limit = 2 * question.n + len(records)
+    found = [_decoded(record, UNKNOWN_PRODUCT, release, limit) for record in records]
     problems = {each for each in found if isinstance(each, str)}
     lists = [each for each in found if isinstance(each, Ranked)]
     told = next((reason for reason in GRAVITY if reason in problems), "")
     return Offer(SIMILAR, round_robin(lists) if lists else None, told)
 
 
-def _personal(replies: Sequence[Any], problem: str, release: Release, limit: int) -> Offer:
-    if problem:
-        return Offer(PERSONAL, None, problem)
+def personal_offer(replies: Replies, release: Release) -> Offer:
+    """The list of the cookie, or why there is none."""
+    if isinstance(replies, str):
+        return Offer(PERSONAL, None, replies)
     # Of a delta and what lies beneath it, the delta's list is the later one.
     reply = next((reply for reply in replies if reply is not None), None)
-    found = _decoded(reply, UNKNOWN_COOKIE, release, limit)
-    return Offer(PERSONAL, None, found) if isinstance(found, str) else Offer(PERSONAL, found)
+    return _single(PERSONAL, reply, UNKNOWN_COOKIE, release)
+
+
+def generic_offer(replies: Replies, release: Release, question: Question, keys: Sequence[int]) -> Offer:
+    """The list of the place, from what is in process and what was just read."""
+    problem = ""
+    # Where nothing was asked for, the lists in process are all there is, and no trouble with Redis matters.
+    if keys:
+        problem = replies if isinstance(replies, str) else _learn(release, keys, replies)
+    return release.generic.offer(question.location, question.device, problem)
+
+
+def _single(route: str, reply: Any, unknown: str, release: Release) -> Offer:
+    """What a reply offers; a string is the reason why there is none."""
+    if reply is None or isinstance(reply, str):
+        return Offer(route, None, reply or unknown)
+    if not isinstance(reply, bytes):
+        return Offer(route, None, REDIS_ERROR)
+    return Offer(route, Packed(reply, len(release.names)))
 
 
 def _decoded(reply: Any, unknown: str, release: Release, limit: int) -> Ranked | str:
     """The head of the list in a reply, or the reason why there is none."""
-    if reply is None:
-        return unknown
-    if not isinstance(reply, bytes):
-        return REDIS_ERROR
+    offer = _single(SIMILAR, reply, unknown, release)
     try:
-        return decode_head(reply, len(release.names), limit)
+        return offer.ranked.head(limit) if offer.ranked else offer.reason
     except CorruptRecordError:
         return CORRUPT_RECORD
+
+
+def _is_whole(record: bytes, release: Release) -> bool:
+    return isinstance(_decoded(record, UNKNOWN_PRODUCT, release, MAX_ITEMS), Ranked)
 
 
 def _learn(release: Release, keys: Sequence[int], replies: Sequence[Any]) -> str:

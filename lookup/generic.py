@@ -45,6 +45,10 @@ class GenericLists:
     def __len__(self) -> int:
         return len(self._records)
 
+    def records(self) -> list[tuple[int, bytes]]:
+        """Key and record of each list that is here."""
+        return list(self._records.items())
+
     def missing(self, location: str, device: str) -> list[int]:
         """Keys to ask Redis for, because nothing is known of them; stops at the first list that is here."""
         keys: list[int] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 
@@ -13,11 +13,26 @@ from lookup.address import RedisAddress
 from lookup.reasons import REDIS_DOWN
 from lookup.wire import Replies, Wire, command
 
-CONNECT_SECONDS = 2.0
+# Together with a pause and the silence of a wire these stay below the two seconds in which all must be well again.
+CONNECT_SECONDS = 1.0
 PING_SECONDS = 1.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
 
 log = logging.getLogger("larder.lookup")
+
+
+class Link(Protocol):
+    """What asks Redis, be it one server or a cluster: see RedisLink."""
+
+    @property
+    def up(self) -> bool: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def reconnects(self) -> int: ...
+    def send(self, commands: bytes, count: int, seconds: float | None = None) -> asyncio.Future[Replies] | str: ...
+    async def tried(self) -> None: ...
+    async def run(self) -> None: ...
 
 
 class GreetingError(ConnectionError):
@@ -33,7 +48,7 @@ class RedisLink:
         self.deadline = deadline
         self.name = name
         self._problem = "not connected yet"
-        self.reconnects = 0
+        self._reconnects = 0
         self._wire: Wire | None = None
         self._tried = asyncio.Event()
 
@@ -50,9 +65,14 @@ class RedisLink:
             return f"no reply within {self.deadline:g} s"
         return self._problem
 
-    def send(self, commands: bytes, count: int) -> asyncio.Future[Replies] | str:
+    @property
+    def reconnects(self) -> int:
+        """Connections that were lost."""
+        return self._reconnects
+
+    def send(self, commands: bytes, count: int, seconds: float | None = None) -> asyncio.Future[Replies] | str:
         """See Wire.send; the reason `redis_down` where there is no connection."""
-        return self._wire.send(commands, count) if self._wire is not None else REDIS_DOWN
+        return self._wire.send(commands, count, seconds) if self._wire is not None else REDIS_DOWN
 
     async def tried(self) -> None:
         """Waits for the first attempt to connect, whatever comes of it."""
@@ -88,7 +108,7 @@ class RedisLink:
         finally:
             self._wire = None
             wire.close()
-        self.reconnects += 1
+        self._reconnects += 1
         self._note(wire.lost.result())
 
     def _note(self, problem: str) -> None:

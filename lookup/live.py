@@ -6,10 +6,13 @@ import asyncio
 import gc
 import logging
 import time
+from pathlib import Path
 
 from loaders.keys import Keys
-from lookup.link import RedisLink
-from lookup.release import ReadError, Release, ReleaseError, load_release, read, read_meta
+from lookup.link import Link
+from lookup.reading import ReadError, read
+from lookup.release import Release, ReleaseError, load_release, read_meta
+from lookup.snapshot import SnapshotError, load_lists, save_lists
 from lookup.wire import command
 
 # A release that was refused is tried again no sooner, unless the pointer or its meta changes.
@@ -23,8 +26,8 @@ Identity = tuple[str, bytes]
 class LiveRelease:
     """`current` is the release to answer from, or None; `problem` is why it is not the live one."""
 
-    def __init__(self, link: RedisLink, keys: Keys, pause: float, bound: int) -> None:
-        """`pause` in seconds between looks at the pointer; `bound`: see load_release."""
+    def __init__(self, link: Link, keys: Keys, pause: float, bound: int, hot: int, folder: Path | None) -> None:
+        """`pause` in seconds between looks; `bound`, `hot`: see load_release; `folder`: of the snapshot."""
         self.current: Release | None = None
         self.problem = "the live release has not been looked up yet"
         self.loads = 0
@@ -33,6 +36,8 @@ class LiveRelease:
         self._keys = keys
         self._pause = pause
         self._bound = bound
+        self._hot = hot
+        self._folder = self._folder_to_read = folder
         self._loaded: Identity | None = None
         self._refused: tuple[Identity, float] | None = None
 
@@ -43,13 +48,17 @@ class LiveRelease:
             try:
                 await self.look()
                 self._note("")
-            except (ReadError, ReleaseError) as error:
+            except ReadError as error:
+                self._note(f"the live release cannot be looked up: {error}")
+            except ReleaseError as error:
                 self._note(str(error))
             except Exception as error:
                 log.exception("looking up the live release failed")
                 self._note(repr(error))
+            if self.current is None:
+                self._restore()
             # Before the first release there is nobody to answer, so nothing is gained by waiting long.
-            await asyncio.sleep(self._pause if self.current else min(self._pause, 0.2))
+            await asyncio.sleep(self._pause if self._loaded else min(self._pause, 0.2))
 
     async def look(self) -> None:
         """One look; loads the live release where it is another one. Raises ReadError, ReleaseError."""
@@ -75,7 +84,7 @@ class LiveRelease:
         name, raw = identity
         began = time.monotonic()
         try:
-            release = await load_release(self._link, self._keys, read_meta(raw, name), self._bound)
+            release = await load_release(self._link, self._keys, read_meta(raw, name), self._bound, self._hot)
         except ReleaseError:
             self.refusals += 1
             self._refused = identity, time.monotonic() + REFUSED_SECONDS
@@ -93,6 +102,29 @@ class LiveRelease:
             "" if release.generic.complete else " (the others are read when asked for)",
             time.monotonic() - began,
         )
+        await self._save(release)
+
+    async def _save(self, release: Release) -> None:
+        if self._folder is None:
+            return
+        try:
+            await save_lists(release, self._folder)
+        except OSError as error:
+            log.warning("the snapshot of release %s could not be written: %s", release.name, error)
+
+    def _restore(self) -> None:
+        """Generic lists of the last release, until Redis gives one."""
+        folder, self._folder_to_read = self._folder_to_read, None
+        if folder is None:
+            return
+        try:
+            self.current = load_lists(folder, self._keys)
+        except FileNotFoundError:
+            log.info("no snapshot in %s yet", folder)
+        except SnapshotError as error:
+            log.warning("%s", error)
+        else:
+            log.warning("serving the snapshot of release %s until Redis gives one", self.current.name)
 
     def _note(self, problem: str) -> None:
         if problem and problem != self.problem:

@@ -19,9 +19,14 @@ FAMILIES = {
     "larder_lookup_requests_total": ("counter", "Requests by endpoint and HTTP status."),
     "larder_lookup_request_seconds": ("histogram", "Seconds from a request's arrival to its answer."),
     "larder_lookup_routes_total": ("counter", "What became of each route of each answer."),
+    "larder_lookup_seen_unknown_total": ("counter", "Answers without what the visitor is not to be shown."),
+    "larder_lookup_journey_written_total": ("counter", "Answers in finished files of the journey log."),
+    "larder_lookup_journey_dropped_total": ("counter", "Answers that the journey log does not hold."),
     "larder_lookup_release_loads_total": ("counter", "Releases that went live, and refused ones."),
     "larder_lookup_redis_reconnects_total": ("counter", "Connections to Redis that were lost."),
     "larder_lookup_redis_up": ("gauge", "1 while Redis replies within the deadline."),
+    "larder_lookup_breaker_open": ("gauge", "1 while questions are kept from a route that failed."),
+    "larder_lookup_masked_products": ("gauge", "Products that nobody is shown."),
     "larder_lookup_release_age_seconds": ("gauge", "Seconds since the last event the release knows."),
     "larder_lookup_release_info": ("gauge", "1 for the release that is served."),
 }
@@ -35,6 +40,7 @@ class Metrics:
         self._outcomes: dict[Outcomes, int] = defaultdict(int)
         self._times: dict[str, list[int]] = defaultdict(lambda: [0] * (len(BOUNDS) + 1))
         self._seconds: dict[str, float] = defaultdict(float)
+        self._unseen = 0
 
     def requested(self, endpoint: str, status: int, seconds: float) -> None:
         """Counts one request."""
@@ -46,9 +52,13 @@ class Metrics:
         """Counts what became of the routes of one answer."""
         self._outcomes[outcomes] += 1
 
+    def unseen(self) -> None:
+        """Counts an answer for which it is not known what the visitor must not be shown."""
+        self._unseen += 1
+
     def series(self) -> Series:
         """All counters by name and labels."""
-        found: Series = {}
+        found: Series = {"larder_lookup_seen_unknown_total": self._unseen}
         for (endpoint, status), count in self._requests.items():
             found[f'larder_lookup_requests_total{{endpoint="{endpoint}",status="{status}"}}'] = count
         for outcomes, count in self._outcomes.items():

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from lookup.generic import LEVELS
-from lookup.questions import MAX_ID_BYTES
-from lookup.reasons import MEANINGS
-from lookup.routing import ROUTES, STATUSES
+from lookup.openapi_schemas import Json, a_scene, an_id, an_n, reference, schemas
 from settings.sections import Lookup
-
-Json = dict[str, Any]
 
 ANSWER_EXAMPLE: Json = {
     "items": [
@@ -28,23 +21,6 @@ ANSWER_EXAMPLE: Json = {
     ],
 }
 ERROR_EXAMPLE: Json = {"error": {"code": "invalid_n", "message": "n must be a whole number from 1 to 100"}}
-ERROR_CODES = (
-    "batch_too_large",
-    "body_timeout",
-    "body_too_large",
-    "id_too_long",
-    "internal",
-    "invalid_encoding",
-    "invalid_json",
-    "invalid_n",
-    "invalid_type",
-    "method_not_allowed",
-    "no_release",
-    "not_found",
-    "repeated_parameter",
-    "too_many_products",
-    "unknown_parameter",
-)
 RETRY_AFTER: Json = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 1}}}
 REQUEST_ID: Json = {
     "name": "X-Request-Id",
@@ -73,7 +49,7 @@ def document(limits: Lookup) -> Json:
             "/metrics": {"get": _metrics()},
             "/openapi.json": {"get": _openapi()},
         },
-        "components": {"schemas": _schemas(limits)},
+        "components": {"schemas": schemas(limits)},
     }
 
 
@@ -90,8 +66,17 @@ def _recommendations(limits: Lookup) -> Json:
                 "description": "a product looked at or in the basket; may be repeated",
                 "style": "form",
                 "explode": True,
-                "schema": {"type": "array", "maxItems": limits.max_products, "items": _id()},
+                "schema": {"type": "array", "maxItems": limits.max_products, "items": an_id()},
                 "example": ["milk"],
+            },
+            {
+                "name": "exclude",
+                "in": "query",
+                "required": False,
+                "description": "a product not to be shown, such as one of the basket; may be repeated",
+                "style": "form",
+                "explode": True,
+                "schema": {"type": "array", "maxItems": limits.max_exclude, "items": an_id()},
             },
             _parameter("location", "where the visitor is"),
             _parameter("device", "what the visitor uses"),
@@ -100,14 +85,29 @@ def _recommendations(limits: Lookup) -> Json:
                 "in": "query",
                 "required": False,
                 "description": "products wanted",
-                "schema": _n(limits),
+                "schema": an_n(limits),
+            },
+            {
+                "name": "scene",
+                "in": "query",
+                "required": False,
+                "description": "the place of the site that asks",
+                "schema": a_scene(limits),
+            },
+            {
+                "name": "explain",
+                "in": "query",
+                "required": False,
+                "description": "1: say how the answer came about",
+                "schema": {"enum": ["0", "1"]},
             },
             REQUEST_ID,
         ],
         "responses": {
             "200": _content("The answer", "Answer", ANSWER_EXAMPLE),
             "400": _content("A parameter does not fit", "Error", ERROR_EXAMPLE),
-            "503": _no_release("Error"),
+            "414": {"description": "The line has more than 64 KiB; ask by the batch call, whose body may be longer"},
+            **_refusals(),
         },
     }
 
@@ -121,14 +121,14 @@ def _batch() -> Json:
         "parameters": [REQUEST_ID],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": _ref("Batch"), "example": request}},
+            "content": {"application/json": {"schema": reference("Batch"), "example": request}},
         },
         "responses": {
             "200": _content("An answer or error for each question", "BatchAnswer", answers),
             "400": _content("The body is no batch", "Error", ERROR_EXAMPLE),
             "408": _content("The body did not arrive in time", "Error", None),
             "413": _content("The body is too large", "Error", None),
-            "503": _no_release("Error"),
+            **_refusals(),
         },
     }
 
@@ -183,116 +183,25 @@ def _openapi() -> Json:
     }
 
 
-def _schemas(limits: Lookup) -> Json:
-    text = {"type": ["string", "null"], "maxLength": MAX_ID_BYTES}
-    return {
-        "Question": _closed(
-            [],
-            cookie=text,
-            product={"oneOf": [text, {"type": "array", "items": text}]},
-            location=text,
-            device=text,
-            n={**_n(limits), "type": ["integer", "null"]},
-        ),
-        "Batch": _closed(
-            ["requests"],
-            requests={"type": "array", "maxItems": limits.max_batch, "items": _ref("Question")},
-        ),
-        "Item": _closed(
-            ["id", "score", "route"],
-            id={"type": "string"},
-            score={
-                "type": ["number", "null"],
-                "minimum": 0,
-                "description": "comparable within a route only; null where the release has no scores",
-            },
-            route={"enum": list(ROUTES)},
-        ),
-        "Route": _closed(
-            ["route", "status", "reason", "level"],
-            route={"enum": list(ROUTES)},
-            status={
-                "enum": list(STATUSES),
-                "description": "used: the first to give products; filled: gave what those before lacked; "
-                "skipped: gave none",
-            },
-            reason={"enum": [*MEANINGS, None], "description": _meanings()},
-            level={"enum": [*LEVELS, None], "description": "which generic list was taken"},
-        ),
-        "Answer": _closed(
-            ["items", "release", "as_of", "age_seconds", "request_id", "routes"],
-            items={"type": "array", "maxItems": limits.max_n, "items": _ref("Item")},
-            release={"type": "string"},
-            as_of={"type": "string", "format": "date-time"},
-            age_seconds={"type": "integer", "minimum": 0},
-            request_id={"type": "string"},
-            routes={
-                "type": "array",
-                "minItems": len(ROUTES),
-                "maxItems": len(ROUTES),
-                "items": _ref("Route"),
-            },
-        ),
-        "BatchAnswer": _closed(
-            ["responses"],
-            responses={
-                "type": "array",
-                "items": {"oneOf": [_closed(["answer"], answer=_ref("Answer")), _ref("Error")]},
-            },
-        ),
-        "Error": _closed(
-            ["error"],
-            error=_closed(["code", "message"], code={"enum": list(ERROR_CODES)}, message={"type": "string"}),
-        ),
-        "Readiness": _closed(
-            ["ready", "release", "age_seconds", "problem", "redis"],
-            ready={"type": "boolean"},
-            release={"type": ["string", "null"]},
-            age_seconds={"type": ["integer", "null"]},
-            problem={
-                "type": ["string", "null"],
-                "description": "why the live release is not the one that is served",
-            },
-            redis=_closed(["up", "problem"], up={"type": "boolean"}, problem={"type": ["string", "null"]}),
-        ),
-    }
-
-
-def _meanings() -> str:
-    return "; ".join(f"{code}: {meaning}" for code, meaning in MEANINGS.items())
-
-
-def _closed(required: list[str], **properties: Json) -> Json:
-    schema: Json = {"type": "object", "properties": properties, "additionalProperties": False}
-    return {**schema, "required": required} if required else schema
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _id() -> Json:
-    return {
-        "type": "string",
-        "maxLength": MAX_ID_BYTES,
-        "description": f"at most {MAX_ID_BYTES} bytes of UTF-8",
-    }
-
-
-def _n(limits: Lookup) -> Json:
-    return {"type": "integer", "minimum": 1, "maximum": limits.max_n, "default": min(limits.n, limits.max_n)}
-
-
 def _parameter(name: str, description: str) -> Json:
-    return {"name": name, "in": "query", "required": False, "description": description, "schema": _id()}
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": an_id()}
 
 
 def _content(description: str, schema: str, example: Json | None) -> Json:
-    media: Json = {"schema": _ref(schema)}
+    media: Json = {"schema": reference(schema)}
     if example is not None:
         media["example"] = example
     return {"description": description, "content": {"application/json": media}}
 
 
+def _refusals() -> Json:
+    slow = {**_content("The key's questions a second are used up", "Error", None), "headers": RETRY_AFTER}
+    return {
+        "401": _content("No key, or none that is known", "Error", None),
+        "429": slow,
+        "503": _no_release("Error"),
+    }
+
+
 def _no_release(schema: str) -> Json:
-    return {**_content("No release is loaded yet", schema, None), "headers": RETRY_AFTER}
+    return {**_content("No release is loaded yet, or too many requests wait", schema, None), "headers": RETRY_AFTER}

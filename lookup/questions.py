@@ -3,69 +3,97 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from lookup.refusals import BadRequestError
+from lookup.scenes import DEFAULT, Scene, scenes_from
 from settings.sections import Lookup
 
 MAX_ID_BYTES = 512
-PARAMETERS = ("cookie", "product", "location", "device", "n")
+LISTS = ("product", "exclude")
+TEXTS = ("cookie", "location", "device", "scene")
+PARAMETERS = ("cookie", *LISTS, "location", "device", "n", "scene", "explain")
 KNOWN = ", ".join(PARAMETERS)
 
 
-class BadRequestError(ValueError):
-    """The request cannot be answered: HTTP status, stable code, and a message for the caller's author."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-
-
 class Question(NamedTuple):
-    """Who asks for how many products, and what they look at. Empty: not known."""
+    """Who asks for how many products, and what they look at. Empty: not known.
 
-    products: tuple[str, ...]
-    cookie: str
-    location: str
-    device: str
+    `exclude` are products that the caller does not want to see, such as what is in the basket.
+    """
+
+    scene: Scene
     n: int
+    cookie: str = ""
+    products: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    location: str = ""
+    device: str = ""
+    explain: bool = False
 
 
-def question_from_query(query: str, limits: Lookup) -> Question:
+class Rules(NamedTuple):
+    """What may be asked here."""
+
+    limits: Lookup
+    scenes: Mapping[str, Scene]
+
+
+def rules_from(settings: Lookup) -> Rules:
+    """The limits and scenes of the settings."""
+    return Rules(settings, scenes_from(settings))
+
+
+def question_from_query(query: str, rules: Rules) -> Question:
     """Reads `cookie=c1&product=a&product=b&n=5`. Raises BadRequestError."""
-    products: list[str] = []
     given: dict[str, str] = {}
+    several: dict[str, list[str]] = {}
     for part in query.split("&") if query else ():
         name, _, value = part.partition("=")
         if "%" in part or "+" in part:
             name, value = _decoded(name, "a parameter's name"), _decoded(value, name)
-        if name == "product":
-            products.append(value)
+        if name in LISTS:
+            several.setdefault(name, []).append(value)
         elif name in given:
-            raise BadRequestError(400, "repeated_parameter", f"{name} is given twice; only product may be repeated")
+            raise BadRequestError(
+                400, "repeated_parameter", f"{name} is given twice; only {' and '.join(LISTS)} may be repeated"
+            )
         elif name in PARAMETERS:
             given[name] = value
         elif part:
             raise _unknown(name)
-    return _question(products, given, _n_from_text(given.get("n", ""), limits), limits)
+    scene = _scene(given.get("scene"), rules)
+    return _question(
+        scene,
+        _n_from_text(given.get("n"), scene, rules.limits),
+        given,
+        several,
+        _flag(given.get("explain") or "0"),
+        rules.limits,
+    )
 
 
-def question_from_json(asked: Any, limits: Lookup) -> Question:
+def question_from_json(asked: Any, rules: Rules) -> Question:
     """Reads `{"cookie": "c1", "product": ["a", "b"]}`; product may be one string. Raises BadRequestError."""
     if not isinstance(asked, dict):
         raise BadRequestError(400, "invalid_json", f"a request must be an object with some of {KNOWN}")
     for name in asked:
         if name not in PARAMETERS:
             raise _unknown(name)
-    products = asked.get("product")
-    if not isinstance(products, list):
-        products = [_text(products, "product", "a string or an array of strings")]
-    else:
-        products = [_text(product, "product", "a string or an array of strings") for product in products]
-    given = {name: _text(asked.get(name), name, "a string") for name in ("cookie", "location", "device")}
-    return _question(products, given, _n_from_json(asked.get("n"), limits), limits)
+    several = {name: _texts(asked[name], name) for name in LISTS if name in asked}
+    given = {
+        name: _text(asked[name], name, "a string")
+        for name in ("cookie", "location", "device", "scene")
+        if name in asked
+    }
+    explain = asked.get("explain")
+    if explain is not None and not isinstance(explain, bool):
+        raise BadRequestError(400, "invalid_type", "explain must be true or false")
+    scene = _scene(given.get("scene"), rules)
+    n = _n_from_json(asked.get("n"), scene, rules.limits)
+    return _question(scene, n, given, several, bool(explain), rules.limits)
 
 
 def requests_from_body(body: bytes, limits: Lookup) -> list[Any]:
@@ -86,25 +114,45 @@ def requests_from_body(body: bytes, limits: Lookup) -> list[Any]:
     return requests
 
 
-def _question(products: list[str], given: dict[str, str], n: int, limits: Lookup) -> Question:
-    basket = tuple(dict.fromkeys(_checked(product, "product") for product in products if product))
-    if len(basket) > limits.max_products:
-        raise BadRequestError(
-            400,
-            "too_many_products",
-            f"{len(basket)} products; name at most {limits.max_products} of the basket",
-        )
+def _question(
+    scene: Scene, n: int, given: dict[str, str], several: dict[str, list[str]], explain: bool, limits: Lookup
+) -> Question:
     return Question(
-        basket,
+        scene,
+        n,
         _checked(given.get("cookie", ""), "cookie"),
+        _ids(several["product"], "product", limits.max_products) if "product" in several else (),
+        _ids(several["exclude"], "exclude", limits.max_exclude) if "exclude" in several else (),
         _checked(given.get("location", ""), "location"),
         _checked(given.get("device", ""), "device"),
-        n,
+        explain,
     )
 
 
+def _ids(texts: list[str], name: str, most: int) -> tuple[str, ...]:
+    ids = tuple(dict.fromkeys(_checked(text, name) for text in texts if text))
+    if len(ids) > most:
+        raise BadRequestError(400, "too_many_products", f"{len(ids)} products in {name}; name at most {most}")
+    return ids
+
+
+def _scene(name: str | None, rules: Rules) -> Scene:
+    try:
+        return rules.scenes[name or DEFAULT]
+    except KeyError:
+        raise BadRequestError(
+            400, "unknown_scene", f"{_short(name or '')} is not a scene; there are {', '.join(rules.scenes)}"
+        ) from None
+
+
+def _flag(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise BadRequestError(400, "invalid_type", "explain must be 0 or 1")
+    return text == "1"
+
+
 def _checked(value: str, name: str) -> str:
-    # UTF-8 takes at most four bytes a character, so most values need no look at their bytes.
+    # Most values are ASCII, which needs no look at their bytes.
     if value.isascii() and len(value) <= MAX_ID_BYTES:
         return value
     try:
@@ -139,17 +187,17 @@ def _undecodable(name: str) -> BadRequestError:
     )
 
 
-def _n_from_text(text: str, limits: Lookup) -> int:
+def _n_from_text(text: str | None, scene: Scene, limits: Lookup) -> int:
     if not text:
-        return min(limits.n, limits.max_n)
+        return scene.n
     if len(text) > 9 or not (text.isascii() and text.isdigit()):
         raise _bad_n(limits)
     return _in_range(int(text), limits)
 
 
-def _n_from_json(value: Any, limits: Lookup) -> int:
+def _n_from_json(value: Any, scene: Scene, limits: Lookup) -> int:
     if value is None:
-        return min(limits.n, limits.max_n)
+        return scene.n
     # True is an int to Python, but not to whoever wrote it.
     if type(value) is not int:
         raise _bad_n(limits)
@@ -168,6 +216,12 @@ def _bad_n(limits: Lookup) -> BadRequestError:
 
 def _unknown(name: str) -> BadRequestError:
     return BadRequestError(400, "unknown_parameter", f"{_short(name)} is not a parameter; there are {KNOWN}")
+
+
+def _texts(value: Any, name: str) -> list[str]:
+    wanted = "a string or an array of strings"
+    values = value if isinstance(value, list) else [value]
+    return [_text(each, name, wanted) for each in values]
 
 
 def _text(value: Any, name: str, wanted: str) -> str:

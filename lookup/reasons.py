@@ -10,6 +10,8 @@ NO_GENERIC_LIST = "no_generic_list"
 NOT_NEEDED = "not_needed"
 NOTHING_NEW = "nothing_new"
 CORRUPT_RECORD = "corrupt_record"
+BREAKER_OPEN = "breaker_open"
+SNAPSHOT = "snapshot"
 REDIS_DOWN = "redis_down"
 REDIS_TIMEOUT = "redis_timeout"
 REDIS_ERROR = "redis_error"
@@ -21,9 +23,11 @@ MEANINGS = {
     UNKNOWN_COOKIE: "the release has no list for the cookie",
     NO_GENERIC_LIST: "the release has no generic list at any level of the ladder",
     NOT_NEEDED: "the routes before it filled the answer",
-    NOTHING_NEW: "its list holds nothing that is not in the answer or among the asked products already",
+    NOTHING_NEW: "all that its list holds is masked, asked for, excluded, or in the answer already",
     CORRUPT_RECORD: "its record is not one of the release's format",
+    BREAKER_OPEN: "the route failed several times in a row and is given a pause",
+    SNAPSHOT: "Redis gave no release since the start: generic lists of the last one come from the disk",
     REDIS_DOWN: "there is no connection to Redis",
-    REDIS_TIMEOUT: "Redis did not reply within the deadline",
+    REDIS_TIMEOUT: "Redis did not reply within the route's time limit",
     REDIS_ERROR: "Redis replied with an error",
 }

@@ -14,11 +14,29 @@ CONTINUATIONS = bytes(range(MORE, 256))
 VARINT_BYTES = 5
 
 
+Scores = Sequence[float | None] | None
+
+
 class Ranked(NamedTuple):
     """Ordinals of products, best first, and their scores; None where the release has none."""
 
     ordinals: Sequence[int]
-    scores: Sequence[float | None] | None
+    scores: Scores
+
+    def head(self, limit: int) -> Ranked:
+        """The list itself: it is decoded already, and whoever takes of it stops in time."""
+        return self
+
+
+class Packed(NamedTuple):
+    """A record of a release of `products` products, decoded only as far as a visitor sees it."""
+
+    record: bytes
+    products: int
+
+    def head(self, limit: int) -> Ranked:
+        """The first `limit` items. Raises CorruptRecordError."""
+        return decode_head(self.record, self.products, limit)
 
 
 def decode_head(record: bytes, products: int, limit: int) -> Ranked:
@@ -27,7 +45,7 @@ def decode_head(record: bytes, products: int, limit: int) -> Ranked:
     decode_list of loaders.codec reads all of a record, of which a visitor sees a few items; this path is hot.
     That the record is whole is checked all the same, by the number of its varints.
     """
-    head, start = _varint(record, 0)
+    head, start = (record[0], 1) if record and record[0] < MORE else _varint(record)
     count, scored = head >> 1, head & 1
     end = len(record) - (HALF.size + count if scored and count else 0)
     items = record[start:end] if end > start else b""
@@ -43,19 +61,18 @@ def decode_head(record: bytes, products: int, limit: int) -> Ranked:
 
 def _ordinals(items: bytes, wanted: int) -> list[int]:
     ordinals: list[int] = []
-    at = 0
-    for _ in range(wanted):
-        byte = items[at]
-        at += 1
-        # Most products take one byte or two, and a call takes longer than either.
-        if byte >= MORE:
-            second = items[at]
-            at += 1
-            if second < MORE:
-                byte += (second - 1) << 7
-            else:
-                byte, at = _varint(items, at - 2)
-        ordinals.append(byte)
+    value = shift = 0
+    for byte in items:
+        if byte < MORE:
+            ordinals.append(value | byte << shift if shift else byte)
+            if len(ordinals) == wanted:
+                break
+            value = shift = 0
+        else:
+            value |= (byte & (MORE - 1)) << shift
+            shift += 7
+            if shift >= 7 * VARINT_BYTES:
+                raise CorruptRecordError("a varint of more than five bytes")
     return ordinals
 
 
@@ -67,10 +84,10 @@ def _scores(record: bytes, at: int, wanted: int) -> list[float | None]:
     return [value * step for value in record[first : first + wanted]]
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _varint(data: bytes) -> tuple[int, int]:
     value = 0
-    for place, byte in enumerate(data[at : at + VARINT_BYTES]):
+    for place, byte in enumerate(data[:VARINT_BYTES]):
         value |= (byte & (MORE - 1)) << (7 * place)
         if byte < MORE:
-            return value, at + place + 1
-    raise CorruptRecordError(f"no varint at byte {at}")
+            return value, place + 1
+    raise CorruptRecordError("no varint at the record's beginning")

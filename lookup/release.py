@@ -8,25 +8,21 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-import hiredis
-
-from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary
-from loaders.keys import CONTEXTS, COOKIES, DELTA_FORMAT, FORMAT, KINDS, Keys, key64
+from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary, field_width
+from loaders.keys import CONTEXTS, COOKIES, DELTA_FORMAT, FORMAT, KINDS, Keys
 from lookup.generic import EVERYBODY, GenericLists
-from lookup.link import RedisLink
-from lookup.reasons import MEANINGS
+from lookup.hot import HotRecords
+from lookup.link import Link
+from lookup.reading import read
 from lookup.rendering import encode_text
 from lookup.wire import command
 
 BUCKETS_A_READ = 16
+HGET = b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 
 
 class ReleaseError(ValueError):
     """The release cannot be served; the message says why."""
-
-
-class ReadError(ConnectionError):
-    """Redis did not give what was asked for; the same read may work later."""
 
 
 class Meta(NamedTuple):
@@ -45,52 +41,65 @@ class Meta(NamedTuple):
     base: str
     changed_buckets: int
     first_chunk: int
+    scored: bool
 
 
 class Release:
-    """One release, immutable but for the generic lists learned while it is served.
+    """One release, immutable but for the generic and similar lists learned while it is served.
 
-    `names` holds the product ids by ordinal as JSON strings, ready for an answer.
+    `names` holds the product ids by ordinal as JSON strings, ready for an answer. A snapshot has generic lists alone.
     """
 
-    def __init__(self, meta: Meta, keys: Keys, names: list[bytes], generic: GenericLists) -> None:
+    def __init__(
+        self, meta: Meta, keys: Keys, names: list[bytes], generic: GenericLists, hot: int = 1, is_snapshot: bool = False
+    ) -> None:
+        self.is_snapshot = is_snapshot
         self.name = meta.release
         self.name_json = encode_text(meta.release)
         self.as_of = meta.as_of.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
         self.as_of_seconds = int(meta.as_of.timestamp())
+        self.scored = meta.scored
         self.names = names
         self.generic = generic
-        self._buckets = meta.buckets
-        self._prefixes = _prefixes(keys, meta.base)
-        self._changed_buckets = meta.changed_buckets
-        self._changed_prefix = _prefixes(keys, meta.release)[COOKIES]
-        self.cookie_reads = 2 if meta.changed_buckets else 1
+        self.products = HotRecords(hot)
+        self._places = {kind: _buckets(keys, meta.base, kind, meta.buckets[kind]) for kind in KINDS}
+        self._cookies = [self._places[COOKIES]]
+        if meta.changed_buckets:
+            self._cookies.insert(0, _buckets(keys, meta.release, COOKIES, meta.changed_buckets))
+        self.cookie_reads = len(self._cookies)
 
-    def ask(self, kind: str, text: str) -> bytes:
-        """The command that reads the record of an id."""
-        return self.ask_key(kind, key64(text))
+    def places(self, kind: str, key: int) -> list[tuple[bytes, bytes]]:
+        """Where the record of a 64-bit key (key64 of an id) may lie: Redis key and field; the first that is there."""
+        return [_place(each, key) for each in (self._cookies if kind == COOKIES else [self._places[kind]])]
 
-    def ask_cookie(self, text: str) -> bytes:
+    def ask_cookie(self, key: int) -> bytes:
         """The `cookie_reads` commands that read a cookie's record: of their replies, the first that is not nil."""
-        key = key64(text)
-        asked = self.ask_key(COOKIES, key)
-        if self._changed_buckets:
-            return _hget(self._changed_prefix, key, self._changed_buckets) + asked
-        return asked
+        if self.cookie_reads == 1:
+            return _hget(self._cookies[0], key)
+        return b"".join([_hget(buckets, key) for buckets in self._cookies])
 
-    def ask_key(self, kind: str, key: int) -> bytes:
-        """The command that reads the record of a 64-bit key."""
-        return _hget(self._prefixes[kind], key, self._buckets[kind])
+    def ask(self, kind: str, key: int) -> bytes:
+        """The command that reads the record of a 64-bit key; of a cookie, see ask_cookie."""
+        return _hget(self._places[kind], key)
 
 
-def _hget(prefix: bytes, key: int, buckets: int) -> bytes:
-    bucket, field = bucket_and_field(key, buckets)
-    name = b"%b%x" % (prefix, bucket)
-    return b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(field), field)
+# Number of buckets, bytes of a field, and what a bucket's key begins with: bucket_and_field in advance.
+Buckets = tuple[int, int, bytes]
 
 
-def _prefixes(keys: Keys, release: str) -> dict[str, bytes]:
-    return {kind: keys.bucket(release, kind, 0)[:-1] for kind in KINDS}
+def _buckets(keys: Keys, release: str, kind: str, count: int) -> Buckets:
+    return count, field_width(count), keys.bucket(release, kind, 0)[:-1]
+
+
+def _place(buckets: Buckets, key: int) -> tuple[bytes, bytes]:
+    count, width, prefix = buckets
+    quotient, bucket = divmod(key, count)
+    return b"%b%x" % (prefix, bucket), quotient.to_bytes(width, "big")
+
+
+def _hget(buckets: Buckets, key: int) -> bytes:
+    name, field = _place(buckets, key)
+    return HGET % (len(name), name, len(field), field)
 
 
 def read_meta(raw: bytes, release: str) -> Meta:
@@ -113,6 +122,7 @@ def read_meta(raw: bytes, release: str) -> Meta:
             base=str(base["release"]) if is_delta else release,
             changed_buckets=_whole(meta["buckets"][COOKIES], 1) if is_delta else 0,
             first_chunk=_whole(base["chunks"], 0) if is_delta else 0,
+            scored=bool(meta.get("scores", True)),
         )
     except ReleaseError:
         raise
@@ -130,32 +140,21 @@ def _whole(value: Any, least: int) -> int:
     return value
 
 
-async def load_release(link: RedisLink, keys: Keys, meta: Meta, bound: int) -> Release:
+async def load_release(link: Link, keys: Keys, meta: Meta, bound: int, hot: int) -> Release:
     """Reads dictionary and generic lists of a release.
 
     `bound`: a release with more generic lists has only that of everybody read ahead; the others are learned.
+    `hot`: so many similar lists are kept once they are read.
     Raises ReleaseError, ReadError.
     """
     names = await _read_names(link, keys, meta)
     complete = meta.generic_lists <= bound
     records = await (_read_generic if complete else _read_everybody)(link, keys, meta)
     generic = GenericLists(records, meta.products, complete, bound)
-    return Release(meta, keys, names, generic)
+    return Release(meta, keys, names, generic, hot)
 
 
-async def read(link: RedisLink, commands: list[bytes]) -> list[Any]:
-    """The replies to several commands. Raises ReadError where there is none, or an error among them."""
-    sent = link.send(b"".join(commands), len(commands))
-    replies = sent if isinstance(sent, str) else await sent
-    if isinstance(replies, str):
-        raise ReadError(f"the live release cannot be looked up: {MEANINGS[replies]}")
-    for reply in replies:
-        if isinstance(reply, hiredis.ReplyError):
-            raise ReadError(f"the live release cannot be looked up: Redis says {reply}")
-    return replies
-
-
-async def _read_names(link: RedisLink, keys: Keys, meta: Meta) -> list[bytes]:
+async def _read_names(link: Link, keys: Keys, meta: Meta) -> list[bytes]:
     names: list[bytes] = []
     for chunk in range(-(-meta.products // meta.chunk)):
         owner = meta.release if chunk >= meta.first_chunk else meta.base
@@ -171,7 +170,7 @@ async def _read_names(link: RedisLink, keys: Keys, meta: Meta) -> list[bytes]:
     return names
 
 
-async def _read_generic(link: RedisLink, keys: Keys, meta: Meta) -> dict[int, bytes]:
+async def _read_generic(link: Link, keys: Keys, meta: Meta) -> dict[int, bytes]:
     count = meta.buckets[CONTEXTS]
     records: dict[int, bytes] = {}
     for start in range(0, count, BUCKETS_A_READ):
@@ -189,7 +188,7 @@ def _keyed(flat: list[bytes], bucket: int, buckets: int) -> Iterator[tuple[int, 
         yield int.from_bytes(field, "big") * buckets + bucket, record
 
 
-async def _read_everybody(link: RedisLink, keys: Keys, meta: Meta) -> dict[int, bytes]:
+async def _read_everybody(link: Link, keys: Keys, meta: Meta) -> dict[int, bytes]:
     bucket, field = bucket_and_field(EVERYBODY, meta.buckets[CONTEXTS])
     [record] = await read(link, [command(b"HGET", keys.bucket(meta.base, CONTEXTS, bucket), field)])
     return {} if record is None else {EVERYBODY: record}

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from lookup.routing import ROUTES, Outcomes, Pick
+from lookup.routing import Outcomes, Picks
 
 if TYPE_CHECKING:
     from lookup.release import Release
 
-ITEM = {route: b'{"id":%%b,"score":%%.5g,"route":"%b"}' % route.encode() for route in ROUTES}
-UNSCORED_ITEM = {route: b'{"id":%%b,"score":null,"route":"%b"}' % route.encode() for route in ROUTES}
-ANSWER = b'{"items":[%b],"release":%b,"as_of":"%b","age_seconds":%d,"request_id":"%b","routes":[%b]}'
+SCORED = b'{"id":%%b,"score":%%.5g,"route":"%b"}'
+UNSCORED = b'{"id":%%b,"score":null,"route":"%b"}'
+ANSWER = b'{"items":[%b],"release":%b,"as_of":"%b","age_seconds":%d,"request_id":"%b","routes":[%b]%b}'
 
 _encoder = json.JSONEncoder(ensure_ascii=False)
 
@@ -30,21 +30,38 @@ def to_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def answer_json(release: Release, picks: Sequence[Pick], outcomes: Outcomes, request_id: bytes) -> bytes:
-    """One answer. `request_id` must need no escaping."""
-    names = release.names
-    items = [
-        UNSCORED_ITEM[route] % names[ordinal] if score is None else ITEM[route] % (names[ordinal], score)
-        for ordinal, score, route in picks
-    ]
+def answer_json(
+    release: Release, taken: Sequence[Picks], outcomes: Outcomes, request_id: bytes, more: bytes = b""
+) -> bytes:
+    """One answer. `request_id` must need no escaping; `more` is put in before the last brace."""
     return ANSWER % (
-        b",".join(items),
+        b",".join([_items_json(picks) for picks in taken]),
         release.name_json,
         release.as_of,
         age_seconds(release),
         request_id,
         outcomes_json(outcomes),
+        more,
     )
+
+
+def _items_json(picks: Picks) -> bytes:
+    route, products, scores = picks
+    if scores is None or None in scores:
+        each = [None] * len(products) if scores is None else scores
+        return b",".join(
+            _template(route, score is not None, 1) % (product if score is None else (product, score))
+            for product, score in zip(products, each, strict=True)
+        )
+    pairs: list[Any] = [None] * (2 * len(products))
+    pairs[::2], pairs[1::2] = products, scores
+    return _template(route, True, len(products)) % tuple(pairs)
+
+
+@lru_cache(maxsize=8192)
+def _template(route: str, scored: bool, count: int) -> bytes:
+    """Items in one piece: formatting them all at once takes half as long as one by one."""
+    return b",".join([(SCORED if scored else UNSCORED) % route.encode()] * count)
 
 
 def age_seconds(release: Release) -> int:

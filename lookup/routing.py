@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence, Set
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
-from lookup.reasons import NOT_NEEDED, NOTHING_NEW
-from lookup.records import Ranked
+from loaders.codec import MAX_ITEMS, CorruptRecordError
+from lookup.reasons import CORRUPT_RECORD, NOT_NEEDED, NOTHING_NEW
+from lookup.records import Packed, Ranked, Scores
+
+if TYPE_CHECKING:
+    from lookup.scenes import Scene
 
 SIMILAR, PERSONAL, GENERIC = ROUTES = ("similar", "personal", "generic")
 USED, FILLED, SKIPPED = STATUSES = ("used", "filled", "skipped")
@@ -16,7 +21,7 @@ class Offer(NamedTuple):
     """What a route has: a list, or None and the reason. With a list, the reason is what is missing in it."""
 
     route: str
-    ranked: Ranked | None
+    ranked: Ranked | Packed | None
     reason: str = ""
     level: str = ""
 
@@ -30,8 +35,18 @@ class Outcome(NamedTuple):
     level: str
 
 
-# A product of the answer: ordinal, score, route. A bare tuple, because there are so many of them.
-Pick = tuple[int, float | None, str]
+# There are few, and looking one up is quicker than making it.
+outcome = lru_cache(maxsize=4096)(Outcome)
+
+
+class Picks(NamedTuple):
+    """Products that a route gave, by name, and their scores; None where there are none."""
+
+    route: str
+    products: Sequence[bytes]
+    scores: Scores
+
+
 Outcomes = tuple[Outcome, ...]
 
 
@@ -48,50 +63,103 @@ def round_robin(lists: Sequence[Ranked]) -> Ranked:
 
 
 def compose(
-    n: int, offers: Sequence[Offer], names: Sequence[bytes], asked: Container[bytes] = ()
-) -> tuple[list[Pick], Outcomes]:
-    """At most `n` products from the offers, in their order, each filling what those before it left open.
+    n: int, scene: Scene, offers: Sequence[Offer], names: Sequence[bytes], masked: Set[bytes], spent: set[bytes]
+) -> tuple[list[Picks], Outcomes]:
+    """At most `n` products from the offers, one for each step of the scene, in its order.
 
     Args:
-        names: product by ordinal; a product whose name is in `asked` is left out.
+        names: product by ordinal.
+        masked: products that nobody gets.
+        spent: products that this answer must not hold; those that it takes are added.
     Returns:
         The products, none twice, and an outcome for each offer.
     """
-    picks: list[Pick] = []
+    if scene.blend:
+        return _blended(n, scene, offers, names, masked, spent)
+    taken: list[Picks] = []
     outcomes: list[Outcome] = []
-    seen: set[int] = set()
-    for offer in offers:
-        before = len(picks)
-        if offer.ranked is not None and before < n:
-            _take(n, offer.route, offer.ranked, picks, seen, names, asked)
-        outcomes.append(_outcome(offer, before, len(picks), n))
-    return picks, tuple(outcomes)
+    left = n
+    for step, offer in zip(scene.steps, offers, strict=True):
+        if offer.ranked is None:
+            outcomes.append(outcome(offer.route, SKIPPED, offer.reason, ""))
+        elif not left:
+            outcomes.append(outcome(offer.route, SKIPPED, NOT_NEEDED, ""))
+        else:
+            picks = _take(min(left, step.most), offer, offer.ranked, names, masked, spent)
+            if isinstance(picks, str):
+                outcomes.append(outcome(offer.route, SKIPPED, picks, ""))
+                continue
+            outcomes.append(outcome(offer.route, FILLED if taken else USED, offer.reason, offer.level))
+            taken.append(picks)
+            left -= len(picks.products)
+    return taken, tuple(outcomes)
 
 
 def _take(
-    n: int,
-    route: str,
-    ranked: Ranked,
-    picks: list[Pick],
-    seen: set[int],
+    wanted: int,
+    offer: Offer,
+    ranked: Ranked | Packed,
     names: Sequence[bytes],
-    asked: Container[bytes],
-) -> None:
-    ordinals, scores = ranked
-    for rank, ordinal in enumerate(ordinals):
-        if ordinal in seen or (asked and names[ordinal] in asked):
-            continue
-        seen.add(ordinal)
-        picks.append((ordinal, scores[rank] if scores else None, route))
-        if len(picks) >= n:
-            return
+    masked: Set[bytes],
+    spent: set[bytes],
+) -> Picks | str:
+    """The first products of a list that may be shown; the reason where there are none."""
+    try:
+        ordinals, scores = ranked.head(wanted)
+        products = [names[ordinal] for ordinal in ordinals]
+        if len(products) > wanted:
+            products, scores = products[:wanted], scores and scores[:wanted]
+        distinct = set(products)
+        # Mostly nothing is in the way of a list's head, and the rest of the list need not be read.
+        if len(distinct) < len(products) or not (spent.isdisjoint(distinct) and masked.isdisjoint(distinct)):
+            ordinals, scores = ranked.head(MAX_ITEMS)
+            products, scores = _allowed(wanted, [names[ordinal] for ordinal in ordinals], scores, masked, spent)
+        else:
+            spent |= distinct
+    except CorruptRecordError:
+        return CORRUPT_RECORD
+    return Picks(offer.route, products, scores) if products else offer.reason or NOTHING_NEW
 
 
-def _outcome(offer: Offer, before: int, after: int, n: int) -> Outcome:
-    if offer.ranked is None:
-        return Outcome(offer.route, SKIPPED, offer.reason, "")
-    if before >= n:
-        return Outcome(offer.route, SKIPPED, NOT_NEEDED, "")
-    if after == before:
-        return Outcome(offer.route, SKIPPED, offer.reason or NOTHING_NEW, "")
-    return Outcome(offer.route, FILLED if before else USED, offer.reason, offer.level)
+def _allowed(
+    wanted: int, products: Sequence[bytes], scores: Scores, masked: Set[bytes], spent: set[bytes]
+) -> tuple[list[bytes], Scores]:
+    kept = []
+    for rank, product in enumerate(products):
+        if product not in spent and product not in masked:
+            spent.add(product)
+            kept.append(rank)
+            if len(kept) == wanted:
+                break
+    return [products[rank] for rank in kept], scores and [scores[rank] for rank in kept]
+
+
+def _blended(
+    n: int, scene: Scene, offers: Sequence[Offer], names: Sequence[bytes], masked: Set[bytes], spent: set[bytes]
+) -> tuple[list[Picks], Outcomes]:
+    """Everybody's first, then everybody's second, and so on; a product of several routes counts for the first."""
+    found: list[Picks | str] = []
+    for offer in offers:
+        ranked = offer.ranked
+        found.append(offer.reason if ranked is None else _take(MAX_ITEMS, offer, ranked, names, masked, set(spent)))
+    given = [0] * len(offers)
+    taken: list[Picks] = []
+    longest = max((len(picks.products) for picks in found if not isinstance(picks, str)), default=0)
+    for rank in range(longest):
+        for place, (step, picks) in enumerate(zip(scene.steps, found, strict=True)):
+            if isinstance(picks, str) or rank >= len(picks.products) or given[place] >= step.most or len(taken) >= n:
+                continue
+            product = picks.products[rank]
+            if product not in spent:
+                spent.add(product)
+                given[place] += 1
+                taken.append(Picks(picks.route, [product], picks.scores and picks.scores[rank : rank + 1]))
+    return taken, tuple(_of_blend(*each, len(taken) >= n) for each in zip(offers, found, given, strict=True))
+
+
+def _of_blend(offer: Offer, found: Picks | str, given: int, full: bool) -> Outcome:
+    if isinstance(found, str):
+        return outcome(offer.route, SKIPPED, found, "")
+    if given:
+        return outcome(offer.route, USED, offer.reason, offer.level)
+    return outcome(offer.route, SKIPPED, NOT_NEEDED if full else NOTHING_NEW, "")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from contextlib import ExitStack
 from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -15,6 +18,7 @@ from granian.server import Server
 from lookup.address import AddressError, parse_address
 from lookup.app import create_app
 from settings import Settings
+from settings.sections import Lookup
 
 LOGGING: dict[str, Any] = {
     "version": 1,
@@ -43,6 +47,9 @@ def serve(settings: Settings) -> None:
         parse_address(settings.redis.url)
     except AddressError as error:
         raise ServeError(str(error)) from None
+    _check_certificate(settings.lookup)
+    if settings.lookup.journey and find_spec("pyarrow") is None:
+        raise ServeError("lookup.journey needs pyarrow: pip install 'larder[journey]', or leave it empty")
     host, port = free_address(settings.lookup.host, settings.lookup.port)
     with ExitStack() as stack:
         workers = settings.lookup.workers
@@ -57,15 +64,28 @@ def serve(settings: Settings) -> None:
             respawn_failed_workers=True,
             log_level=LogLevels.warning,
             log_dictconfig=LOGGING,
+            ssl_cert=Path(certificate) if (certificate := settings.lookup.tls_certificate) else None,
+            ssl_key=Path(key) if (key := settings.lookup.tls_key) else None,
         )
+        scheme = "https" if settings.lookup.tls_certificate else "http"
         shown = f"[{host}]" if ":" in host else host
-        server.on_startup(partial(print, f"larder lookup listens at http://{shown}:{port}", flush=True))
+        server.on_startup(partial(print, f"larder lookup listens at {scheme}://{shown}:{port}", flush=True))
         server.serve(target_loader=partial(_application, settings, folder), wrap_loader=False)
 
 
 def _application(settings: Settings, folder: str) -> Any:
     """Runs in each worker, so that what talks to Redis is made after the fork."""
     return create_app(settings, folder)
+
+
+def _check_certificate(settings: Lookup) -> None:
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        raise ServeError("set both lookup.tls_certificate and lookup.tls_key, or neither")
+    if settings.tls_certificate:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_certificate, settings.tls_key)
+        except OSError as error:
+            raise ServeError(f"lookup.tls_certificate and lookup.tls_key cannot be used: {error}") from None
 
 
 def free_address(host: str, port: int) -> tuple[str, int]:

@@ -25,16 +25,16 @@ def command(*words: bytes) -> bytes:
 
 
 class Pending:
-    """Commands whose replies are awaited together."""
+    """Commands whose replies are awaited together, until `deadline`; after `due`, Redis is late for everybody."""
 
-    __slots__ = ("deadline", "expired", "future", "left", "replies")
+    __slots__ = ("deadline", "due", "future", "left", "replies")
 
-    def __init__(self, count: int, future: asyncio.Future[Replies], deadline: float) -> None:
+    def __init__(self, count: int, future: asyncio.Future[Replies], deadline: float, due: float) -> None:
         self.left = count
         self.future = future
         self.deadline = deadline
+        self.due = due
         self.replies: list[Any] = []
-        self.expired = False
 
     def resolve(self, result: Replies) -> None:
         # The future may be cancelled already, with the request that waited on it.
@@ -58,9 +58,10 @@ class Wire(asyncio.Protocol):
         self._out: list[bytes] = []
         self._waiting: deque[Pending] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
-    def send(self, commands: bytes, count: int) -> asyncio.Future[Replies] | str:
-        """Sends `count` commands with this turn's write.
+    def send(self, commands: bytes, count: int, seconds: float | None = None) -> asyncio.Future[Replies] | str:
+        """Sends `count` commands with this turn's write; waits for `seconds`, at most and by default the deadline.
 
         Returns a future of the replies, or at once the reason why there will be none. While a reply is
         overdue nothing is sent: it would only queue behind the one that is late.
@@ -69,14 +70,17 @@ class Wire(asyncio.Protocol):
             return REDIS_DOWN
         if self.overdue:
             return REDIS_TIMEOUT
-        pending = Pending(count, self.loop.create_future(), self.loop.time() + self._deadline)
-        self._waiting.append(pending)
+        now = self.loop.time()
+        due = now + self._deadline
+        deadline = due if seconds is None or seconds > self._deadline else now + seconds
+        future = self.loop.create_future()
+        self._waiting.append(Pending(count, future, deadline, due))
         if not self._out:
             self.loop.call_soon(self._flush)
         self._out.append(commands)
-        if self._timer is None:
-            self._timer = self.loop.call_at(pending.deadline, self._on_deadline)
-        return pending.future
+        if self._timer is None or deadline < self._timer_at:
+            self._wake_at(deadline)
+        return future
 
     def change_deadline(self, deadline: float) -> None:
         """Another deadline for what is sent from now on; nothing may be waiting."""
@@ -108,7 +112,7 @@ class Wire(asyncio.Protocol):
         except (hiredis.HiredisError, IndexError):
             self.close()
         if self.overdue:
-            self.overdue = bool(waiting) and waiting[0].expired
+            self.overdue = bool(waiting) and waiting[0].due <= self.loop.time()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
@@ -124,25 +128,30 @@ class Wire(asyncio.Protocol):
             self._transport.write(b"".join(self._out))
         self._out.clear()
 
+    def _wake_at(self, moment: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = moment
+        self._timer = self.loop.call_at(moment, self._on_deadline)
+
     def _on_deadline(self) -> None:
         self._timer = self.loop.call_later(GRACE_SECONDS, self._expire)
 
     def _expire(self) -> None:
         now = self.loop.time()
         self._timer = None
-        upcoming: float | None = None
+        if not self._waiting:
+            self.overdue = False
+            return
+        due = self._waiting[0].due
+        self.overdue = due <= now
+        if now > due + SILENCE_SECONDS:
+            self.close()
+            return
+        upcoming = due + SILENCE_SECONDS if self.overdue else due
         for pending in self._waiting:
-            if pending.deadline > now:
-                upcoming = pending.deadline
-                break
-            pending.expired = True
-            pending.resolve(REDIS_TIMEOUT)
-        head = self._waiting[0] if self._waiting else None
-        self.overdue = head is not None and head.expired
-        if head is not None and head.expired:
-            if now > head.deadline + SILENCE_SECONDS:
-                self.close()
-                return
-            upcoming = upcoming or head.deadline + SILENCE_SECONDS
-        if upcoming is not None:
-            self._timer = self.loop.call_at(upcoming, self._on_deadline)
+            if pending.deadline <= now:
+                pending.resolve(REDIS_TIMEOUT)
+            else:
+                upcoming = min(upcoming, pending.deadline)
+        self._wake_at(upcoming)

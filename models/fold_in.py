@@ -35,8 +35,8 @@ def folded_in(
     Args:
         item_factors: shape (i, d). offsets: shape (m + 1,); user u rated items[offsets[u]:offsets[u + 1]].
         items: shape (k,), item numbers. ratings: shape (k,), positive strengths.
-        regularisation: that of a user with n ratings is regularisation x n^scaling; alpha: confidence is
-            1 + alpha x rating.
+        regularisation: times the number of a user's ratings to the power of `scaling`, 1 as in Spark's MLlib;
+            alpha: confidence is 1 + alpha x rating.
     """
     factors = item_factors.astype(np.float64)
     gram, unit = factors.T @ factors, np.eye(factors.shape[1])
@@ -51,7 +51,7 @@ def folded_in(
 
 
 def folded_in_users(
-    rated: DataFrame, items: DataFrame, products: int, regularisation: float, alpha: float, scaling: float
+    rated: DataFrame, items: DataFrame, products: int, regularisation: float, alpha: float, scaling: float = 1.0
 ) -> DataFrame:
     """A row a cookie: COOKIE_KEY and FACTORS.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from settings.sections import Settings
 
@@ -18,10 +19,15 @@ else:
     import tomli as tomllib
 
 FILE_VARIABLE = "LARDER_SETTINGS"
+SECRETS = {"api_keys", "url"}
 PREFIX = "LARDER_"
 DEFAULT_FILE = "larder.toml"
 # Settings that name a place; a relative one is relative to the file that names it.
-PLACES = {"storage": ("events", "tables", "catalogue", "images"), "redis": ("directory",)}
+PLACES = {
+    "storage": ("events", "tables", "catalogue", "images"),
+    "redis": ("directory",),
+    "lookup": ("journey", "snapshot", "tls_certificate", "tls_key"),
+}
 
 INSTEAD_OF = {
     "AWS_ENDPOINT_URL_S3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
@@ -75,8 +81,13 @@ def _refuse_unknown_sections(variables: Iterable[str]) -> None:
 
 def _explain(error: ValidationError, file: Path | None) -> str:
     where = f"{file} and LARDER_* variables" if file else "LARDER_* variables"
-    lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+    lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {_shown(e)})" for e in error.errors()]
     return f"settings do not fit, in {where}:\n" + "\n".join(lines)
+
+
+def _shown(error: ErrorDetails) -> str:
+    """What was given, but for what nobody should read in a log."""
+    return "a secret" if SECRETS & set(map(str, error["loc"])) else repr(error["input"])
 
 
 def _with_absolute_places(settings: Settings, folder: Path) -> Settings:

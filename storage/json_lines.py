@@ -48,8 +48,8 @@ def _texts_of(lines: list[bytes]) -> Lines:
 
 def _parsed(lines: list[bytes]) -> pa.RecordBatch:
     """All lines at once where every one is an object and columns have one type each; else line by line."""
-    if all(line.lstrip().startswith(b"{") for line in lines):
-        block = b"\n".join(lines)
+    block = b"\n".join(lines)
+    if all(line.lstrip().startswith(b"{") for line in lines) and _is_text(block):
         options = pj.ReadOptions(use_threads=False, block_size=len(block) + 1)
         try:
             table = pj.read_json(pa.BufferReader(block), options)
@@ -58,6 +58,14 @@ def _parsed(lines: list[bytes]) -> pa.RecordBatch:
         except pa.ArrowInvalid:
             pass
     return _one_by_one(lines)
+
+
+def _is_text(block: bytes) -> bool:
+    """Whether it is UTF-8 without a NUL, neither of which Arrow's reader asks for."""
+    try:
+        return "\x00" not in block.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _one_by_one(lines: list[bytes]) -> pa.RecordBatch:
@@ -70,7 +78,7 @@ def _one_by_one(lines: list[bytes]) -> pa.RecordBatch:
 
 def _object(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
+        found = json.loads(line.decode())
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

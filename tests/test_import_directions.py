@@ -18,12 +18,14 @@ ALLOWED = {
     "models": (),
     "loaders": (),
     "jobs": ("models", "loaders", "storage", "settings"),
-    "lookup": ("loaders.codec", "loaders.keys", "settings"),
-    "larder": ("jobs", "lookup", "models", "loaders", "storage", "settings"),
+    "journey": (),
+    "lookup_client": (),
+    "lookup": ("loaders.codec", "loaders.keys", "journey", "settings"),
+    "larder": ("jobs", "lookup", "journey", "models", "loaders", "storage", "settings"),
     "dags": (),
 }
 OURS = {*ALLOWED, "demo", "bench", "tests"}
-WITHOUT_SPARK = ("dags", "lookup", "loaders", "settings")
+WITHOUT_SPARK = ("dags", "lookup", "lookup_client", "loaders", "settings")
 SPARK_SIDE = ("pyspark", "pyarrow", "pandas", "tensorflow", "elephas")
 SAYS_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
 MOST_LINES = 400

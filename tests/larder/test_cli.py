@@ -25,7 +25,8 @@ from storage import DataFile, Tables
 from storage.tables import plan_run
 
 ROOT = Path(__file__).parents[2]
-VERBS = [*cli.JOBS, "quarantine", "serve", "status", "verify", "rollback", "retire", "diff", "plan"]
+OPERATORS = ["status", "verify", "rollback", "retire", "diff", "plan", "explain", "mask", "report"]
+VERBS = [*cli.JOBS, "quarantine", "serve", *OPERATORS]
 LINES, COLUMNS = 36, 80
 
 

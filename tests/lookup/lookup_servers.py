@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -85,7 +86,7 @@ class RedisServer:
 class Endpoint:
     """The endpoint as its own process, and a client of it."""
 
-    def __init__(self, redis_url: str, **settings: Any) -> None:
+    def __init__(self, redis_url: str, verify: str | bool = True, **settings: Any) -> None:
         environment = {
             **os.environ,
             "LARDER_REDIS__URL": redis_url,
@@ -98,7 +99,8 @@ class Endpoint:
         )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().rpartition(" ")[2].strip()
-        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE)
+        trusted = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
+        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE, verify=trusted)
         wait_until(self.answers)
 
     def answers(self) -> bool:

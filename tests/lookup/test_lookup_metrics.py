@@ -30,7 +30,7 @@ def test_each_family_has_its_type_once_and_before_its_series() -> None:
     metrics.answered((Outcome("generic", "used", "", "all"),))
     lines = render(metrics.series()).decode().splitlines()
     types = [line.split()[2] for line in lines if line.startswith("# TYPE")]
-    assert len(types) == len(set(types)) == 3
+    assert len(types) == len(set(types)) == 4
     family = ""
     for line in lines:
         if line.startswith("# TYPE"):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from lookup_servers import Endpoint, ids_of, route_of
+from lookup_servers import KEYS, SIMILAR, Endpoint, RedisServer, ids_of, publish_usual, route_of
+
+from loaders.codec import bucket_and_field
+from loaders.keys import PRODUCTS, key64
 
 pytestmark = pytest.mark.end_to_end
 
@@ -254,7 +258,10 @@ def test_answers_fit_the_published_schema(endpoint: Endpoint) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     description = endpoint.client.get("/openapi.json").json()
     answers = {
-        "Answer": [endpoint.ask(query) for query in ("", "product=p1&cookie=c1", "cookie=nobody&product=p5")],
+        "Answer": [
+            endpoint.ask(query)
+            for query in ("", "product=p1&cookie=c1", "cookie=nobody&product=p5", "cookie=c1&explain=1")
+        ],
         "Readiness": [endpoint.readiness()],
         "Error": [endpoint.client.get("/v1/recommendations?n=0").json(), endpoint.client.get("/").json()],
         "BatchAnswer": [endpoint.client.post("/v1/recommendations:batch", json={"requests": [{}, {"n": 0}]}).json()],
@@ -263,3 +270,25 @@ def test_answers_fit_the_published_schema(endpoint: Endpoint) -> None:
         schema = {"$ref": f"#/components/schemas/{name}", "components": description["components"]}
         for each in found:
             jsonschema.validate(each, schema, cls=jsonschema.Draft202012Validator)
+
+
+def test_a_product_that_was_looked_at_is_read_no_more(
+    own_redis: Callable[..., RedisServer], own_endpoint: Callable[..., Endpoint]
+) -> None:
+    server = own_redis()
+    publish_usual(server.client())
+    served = own_endpoint(server.url, hot_products=2)
+    served.wait_ready("r1")
+    key, _ = bucket_and_field(key64("p1"), 1 + len(SIMILAR) // 2)
+    name = KEYS.bucket("r1", PRODUCTS, key)
+    whole = server.client().hgetall(name)
+    # What is broken is not kept.
+    server.client().hset(name, mapping={field: record[:-1] for field, record in whole.items()})
+    assert route_of(served.ask("product=p1"), "similar")["reason"] == "corrupt_record"
+    server.client().hset(name, mapping=whole)
+    first = served.ask("product=p1")
+    assert ids_of(first)[0] == "p2"
+    server.kill()
+    assert served.ask("product=p1")["items"] == first["items"]
+    basket = served.ask("product=p1&product=p5")
+    assert (ids_of(basket)[0], route_of(basket, "similar")["reason"]) == ("p2", "redis_down")

@@ -1,4 +1,4 @@
-"""Which products an answer holds, whatever the lists are."""
+"""Which products an answer holds, whatever the lists, masks and scenes are."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookup.reasons import NOT_NEEDED, NOTHING_NEW, REDIS_DOWN, UNKNOWN_COOKIE
-from lookup.records import Ranked
-from lookup.routing import FILLED, ROUTES, SKIPPED, USED, Offer, Outcome, compose, round_robin
+from lookup.reasons import CORRUPT_RECORD, NOT_NEEDED, NOTHING_NEW, REDIS_DOWN, UNKNOWN_COOKIE
+from lookup.records import Packed, Ranked
+from lookup.routing import FILLED, ROUTES, SKIPPED, USED, Offer, Outcome, Outcomes, Picks, compose, round_robin
+from lookup.scenes import Scene, Step
 
 NAMES = [b'"p%d"' % ordinal for ordinal in range(40)]
+ORDINAL = {name: ordinal for ordinal, name in enumerate(NAMES)}
+
+
+def scene(most: Sequence[int] = (100, 100, 100), blend: bool = False) -> Scene:
+    steps = tuple(Step(route, each, 0.1) for route, each in zip(ROUTES, most, strict=True))
+    return Scene("test", steps, {step.route: step for step in steps}, blend, 10)
 
 
 @st.composite
 def ranked_lists(draw: st.DrawFn) -> Ranked:
-    ordinals = draw(st.lists(st.integers(0, len(NAMES) - 1), unique=True, max_size=15))
+    ordinals = draw(st.lists(st.integers(0, len(NAMES) - 1), max_size=15))
     scored = draw(st.booleans())
     return Ranked(ordinals, [1 / rank for rank in range(1, len(ordinals) + 1)] if scored else None)
 
@@ -30,65 +37,113 @@ offers = st.tuples(
         for route in ROUTES
     )
 )
-asked_names = st.frozensets(st.sampled_from(NAMES), max_size=5)
+some_names = st.frozensets(st.sampled_from(NAMES), max_size=5)
+scenes = st.builds(scene, st.tuples(*[st.integers(1, 20)] * 3), st.booleans())
 
 
-@given(st.integers(1, 30), offers, asked_names)
-def test_an_answer_has_no_product_twice_none_asked_and_no_more_than_n(
-    n: int, given_offers: Sequence[Offer], asked: frozenset[bytes]
+def flat(taken: Sequence[Picks]) -> list[tuple[str, bytes]]:
+    return [(picks.route, product) for picks in taken for product in picks.products]
+
+
+def composed(
+    n: int,
+    given_offers: Sequence[Offer],
+    spent: frozenset[bytes] = frozenset(),
+    masked: frozenset[bytes] = frozenset(),
+    of: Scene | None = None,
+) -> tuple[list[tuple[str, bytes]], Outcomes]:
+    taken, outcomes = compose(n, of or scene(), given_offers, NAMES, masked, set(spent))
+    for picks in taken:
+        assert picks.scores is None or len(picks.scores) == len(picks.products)
+    return flat(taken), outcomes
+
+
+@given(st.integers(1, 30), offers, some_names, some_names, scenes)
+def test_an_answer_has_no_product_twice_none_masked_and_no_more_than_n(
+    n: int, given_offers: Sequence[Offer], spent: frozenset[bytes], masked: frozenset[bytes], of: Scene
 ) -> None:
-    picks, outcomes = compose(n, given_offers, NAMES, asked)
-    ordinals = [ordinal for ordinal, _, _ in picks]
-    assert len(ordinals) == len(set(ordinals)) <= n
-    assert not asked & {NAMES[ordinal] for ordinal in ordinals}
+    picks, outcomes = composed(n, given_offers, spent, masked, of)
+    products = [product for _, product in picks]
+    assert len(products) == len(set(products)) <= n
+    assert not (spent | masked) & set(products)
     assert [outcome.route for outcome in outcomes] == list(ROUTES)
+    for step in of.steps:
+        assert sum(route == step.route for route, _ in picks) <= step.most
 
 
-@given(st.integers(1, 30), offers, asked_names)
+@given(st.integers(1, 30), offers, some_names, some_names)
 def test_routes_come_in_order_and_so_do_their_products(
-    n: int, given_offers: Sequence[Offer], asked: frozenset[bytes]
+    n: int, given_offers: Sequence[Offer], spent: frozenset[bytes], masked: frozenset[bytes]
 ) -> None:
-    picks, _ = compose(n, given_offers, NAMES, asked)
-    routes = [route for _, _, route in picks]
+    picks, _ = composed(n, given_offers, spent, masked)
+    routes = [route for route, _ in picks]
     assert routes == sorted(routes, key=ROUTES.index)
     for offer in given_offers:
-        taken = [ordinal for ordinal, _, route in picks if route == offer.route]
-        assert taken == [each for each in (offer.ranked.ordinals if offer.ranked else ()) if each in taken]
+        taken = [ORDINAL[product] for route, product in picks if route == offer.route]
+        listed = list(dict.fromkeys(offer.ranked.head(99).ordinals if offer.ranked else ()))
+        assert taken == [each for each in listed if each in taken]
 
 
-@given(st.integers(1, 30), offers, asked_names)
+@given(st.integers(1, 30), offers, some_names, some_names, st.booleans())
 def test_an_answer_is_short_only_where_all_routes_are_exhausted(
-    n: int, given_offers: Sequence[Offer], asked: frozenset[bytes]
+    n: int, given_offers: Sequence[Offer], spent: frozenset[bytes], masked: frozenset[bytes], blend: bool
 ) -> None:
-    picks, _ = compose(n, given_offers, NAMES, asked)
-    there = {ordinal for offer in given_offers if offer.ranked for ordinal in offer.ranked.ordinals}
-    wanted = {ordinal for ordinal in there if NAMES[ordinal] not in asked}
-    assert len(picks) == min(n, len(wanted))
+    picks, _ = composed(n, given_offers, spent, masked, scene(blend=blend))
+    there = {NAMES[each] for offer in given_offers if offer.ranked for each in offer.ranked.head(99).ordinals}
+    assert len(picks) == min(n, len(there - spent - masked))
 
 
-@given(st.integers(1, 30), offers, asked_names)
-def test_the_outcome_says_what_each_route_gave(n: int, given_offers: Sequence[Offer], asked: frozenset[bytes]) -> None:
-    picks, outcomes = compose(n, given_offers, NAMES, asked)
-    giving = sorted({route for _, _, route in picks}, key=ROUTES.index)
+@given(st.integers(1, 30), offers, some_names, st.booleans())
+def test_the_outcome_says_what_each_route_gave(
+    n: int, given_offers: Sequence[Offer], spent: frozenset[bytes], blend: bool
+) -> None:
+    picks, outcomes = composed(n, given_offers, spent, of=scene(blend=blend))
+    giving = sorted({route for route, _ in picks}, key=ROUTES.index)
     for offer, outcome in zip(given_offers, outcomes, strict=True):
         if offer.route in giving:
-            assert outcome.status == (USED if offer.route == giving[0] else FILLED)
+            assert outcome.status == (USED if blend or offer.route == giving[0] else FILLED)
         else:
             assert outcome.status == SKIPPED
             assert outcome.reason in {offer.reason, NOT_NEEDED, NOTHING_NEW} - {""}
 
 
 def test_the_level_is_told_only_of_a_list_that_was_used() -> None:
-    full = Offer("similar", Ranked([1], None))
-    generic = Offer("generic", Ranked([1, 2], None), level="device")
-    assert compose(1, [full, generic], NAMES)[1][1] == Outcome("generic", SKIPPED, NOT_NEEDED, "")
-    assert compose(2, [full, generic], NAMES)[1][1] == Outcome("generic", FILLED, "", "device")
+    three = [
+        Offer("similar", Ranked([1], None)),
+        Offer("personal", None, UNKNOWN_COOKIE),
+        Offer("generic", Ranked([1, 2], None), level="device"),
+    ]
+    assert composed(1, three)[1][2] == Outcome("generic", SKIPPED, NOT_NEEDED, "")
+    assert composed(2, three)[1][2] == Outcome("generic", FILLED, "", "device")
+
+
+def test_a_blend_takes_turns() -> None:
+    three = [
+        Offer("similar", Ranked([1, 2, 3, 4], None)),
+        Offer("personal", Ranked([1, 11, 12], None)),
+        Offer("generic", Ranked([21, 22, 23], None)),
+    ]
+    picks, _ = composed(6, three, of=scene(most=(2, 9, 9), blend=True))
+    assert [ORDINAL[product] for _, product in picks] == [1, 21, 2, 11, 22, 12]
+
+
+def test_a_broken_record_gives_way_and_leaves_no_trace() -> None:
+    three = [
+        Offer("similar", Packed(b"\x04\x01\x63", len(NAMES))),
+        Offer("personal", Packed(b"\x04\x01\x02", len(NAMES))),
+        Offer("generic", None, REDIS_DOWN),
+    ]
+    picks, outcomes = composed(5, three)
+    assert picks == [("personal", NAMES[1]), ("personal", NAMES[2])]
+    assert outcomes[0] == Outcome("similar", SKIPPED, CORRUPT_RECORD, "")
+    assert outcomes[1].status == USED
 
 
 @given(st.lists(ranked_lists(), min_size=1, max_size=5))
 def test_round_robin_takes_each_product_once_at_its_best_rank(lists: Sequence[Ranked]) -> None:
+    lists = [Ranked(list(dict.fromkeys(ranked.ordinals)), None) for ranked in lists]
     merged = round_robin(lists)
-    best = {}
+    best: dict[int, tuple[int, int]] = {}
     for turn, ranked in enumerate(lists):
         for rank, ordinal in enumerate(ranked.ordinals):
             best[ordinal] = min(best.get(ordinal, (rank, turn)), (rank, turn))

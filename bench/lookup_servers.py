@@ -1,0 +1,110 @@
+"""The servers of the lookup bench, each a process of its own on loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+START_SECONDS = 60.0
+KEY = "a-key-of-the-bench-0123456789abcdef"
+
+
+@contextmanager
+def ours(work: Path, redis_url: str, settings: str = "") -> Iterator[tuple[str, int]]:
+    """URL and process id of `larder serve`; `settings` are more lines of `[lookup]` and what follows it."""
+    file = work / "larder.toml"
+    file.write_text(f'[redis]\nurl = "{redis_url}"\n[lookup]\nport = {(port := _free_port())}\n{settings}\n')
+    command = [sys.executable, "-m", "larder", "serve", "--settings", str(file)]
+    with _running(command, {}, f"http://127.0.0.1:{port}", "/health/ready") as served:
+        yield served
+
+
+@contextmanager
+def floor(redis_port: int, workers: int) -> Iterator[tuple[str, int]]:
+    """URL and process id of bench/lookup_floor.py."""
+    port = _free_port()
+    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--port", str(port), "--no-access-log"]
+    command += ["--workers", str(workers), "bench.lookup_floor:app"]
+    environment = {"REDIS_PORT": str(redis_port)}
+    with _running(command, environment, f"http://127.0.0.1:{port}", "/r/none") as served:
+        yield served
+
+
+@contextmanager
+def fastapi(redis_port: int, workers: int) -> Iterator[tuple[str, int]]:
+    """URL and process id of bench/lookup_fastapi.py."""
+    port = _free_port()
+    options = [
+        "--workers",
+        str(workers),
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+        "--no-access-log",
+        "--log-level",
+        "warning",
+    ]
+    command = [sys.executable, "-m", "uvicorn", "--port", str(port), *options, "bench.lookup_fastapi:app"]
+    with _running(command, {"REDIS_PORT": str(redis_port)}, f"http://127.0.0.1:{port}", "/r/none") as served:
+        yield served
+
+
+@contextmanager
+def _running(command: list[str], environment: Mapping[str, str], url: str, path: str) -> Iterator[tuple[str, int]]:
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + START_SECONDS
+        while not _answers(url + path):
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"{' '.join(command)} did not start")
+            time.sleep(0.1)
+        yield url, process.pid
+    finally:
+        process.terminate()
+        process.wait(START_SECONDS)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(Request(url, headers={"X-API-Key": KEY}), timeout=1) as response:
+            return bool(response.status == 200)
+    except (HTTPError, URLError, OSError):
+        return False
+
+
+def resident_megabytes(pid: int) -> float:
+    """Resident memory of a process and its children, in 10^6 bytes. Linux."""
+    pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in _family(pid))
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process and its children have used of all cores, in user and system mode. Linux."""
+    ticks = 0
+    for each in _family(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _family(pid: int) -> list[int]:
+    found, left = [], [pid]
+    while left:
+        found.append(one := left.pop())
+        left += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,74 @@
+"""Click-through and purchase rates by route and release: served products joined with the events they led to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+KEYS = ["request_id", "product_id"]
+GROUP = ["release", "route"]
+SHOWN = "shown"
+# What an event says of the product that was shown.
+CLICKS = {"clicked": ("view", "add_to_cart", "purchase"), "added": ("add_to_cart",), "bought": ("purchase",)}
+
+
+class RouteReport(NamedTuple):
+    """Products that a route showed in a release, and how many of them were clicked, put in the basket and bought.
+
+    Each counts once, however often it was clicked; an event of a later step counts as a click too.
+    """
+
+    release: str
+    route: str
+    shown: int
+    clicked: int
+    added: int
+    bought: int
+
+
+def events_of_lists(events: Iterable[pa.Table], columns: Mapping[str, str]) -> pa.Table:
+    """What became of each product of a list: request_id, product_id and a flag for each of CLICKS, no pair twice.
+
+    `columns` maps the contract's names to those of the events, where they differ. A table without a column for the
+    request says nothing of lists.
+    """
+    names = [columns.get(name, name) for name in (*KEYS, "event_type")]
+    found = [_schema().empty_table()]
+    for table in events:
+        if set(names) <= set(table.column_names):
+            rows = table.select(names).rename_columns([*KEYS, "event_type"]).cast(_schema())
+            told = pc.and_(pc.is_valid(rows["request_id"]), pc.not_equal(rows["event_type"], "impression"))
+            found.append(rows.filter(told))
+    rows = pa.concat_tables(found)
+    flags = {
+        name: pc.is_in(rows["event_type"], value_set=pa.array(types)).cast(pa.int64()) for name, types in CLICKS.items()
+    }
+    flagged = pa.table({**{key: rows[key] for key in KEYS}, **flags})
+    return flagged.group_by(KEYS).aggregate([(name, "max") for name in CLICKS]).rename_columns([*KEYS, *CLICKS])
+
+
+def _schema() -> pa.Schema:
+    return pa.schema([(name, pa.string()) for name in (*KEYS, "event_type")])
+
+
+def routes(served: Iterable[pa.Table], clicks: pa.Table) -> list[RouteReport]:
+    """A row for each release and route, in their order. `served` in the log's schema; `clicks` of events_of_lists.
+
+    Takes one table of `served` after the other, so that only the clicks must fit into memory.
+    """
+    sums: Counter[tuple[str, str, str]] = Counter()
+    for table in served:
+        joined = table.select([*KEYS, *GROUP]).join(clicks, KEYS, join_type="left outer")
+        counts = joined.group_by(GROUP).aggregate([([], "count_all"), *((name, "sum") for name in CLICKS)])
+        for row in counts.rename_columns([*GROUP, SHOWN, *CLICKS]).to_pylist():
+            for name in (SHOWN, *CLICKS):
+                sums[row["release"], row["route"], name] += row[name] or 0
+    groups = sorted({(release, route) for release, route, _ in sums})
+    return [
+        RouteReport(release, route, *(sums[release, route, name] for name in (SHOWN, *CLICKS)))
+        for release, route in groups
+    ]

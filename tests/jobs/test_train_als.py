@@ -1,0 +1,163 @@
+"""Training on Spark: as good as another implementation, the same bytes again, and cases at the edge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs.als_factors import train
+from jobs.als_interactions import Interactions, NothingToLearnError
+from models.factors import AlsParameters
+from storage import Place
+
+pytestmark = pytest.mark.end_to_end
+
+RANK = 8
+PARAMETERS = AlsParameters(
+    rank=RANK, iterations=8, regularisation=2.0, alpha=1.0, seed=1, blocks=2, scaling=0.0, interactions_per_block=300
+)
+Pairs = dict[tuple[int, int], int]
+
+
+def written(folder: Path, pairs: Pairs, files: int = 2) -> Interactions:
+    """Interactions of cookies and items with these strengths, in files of ranges of cookies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = sorted(pairs)
+    cookies = sorted({cookie for cookie, _ in rows})
+    uris = []
+    for number in range(files):
+        mine = set(cookies[len(cookies) * number // files : len(cookies) * (number + 1) // files])
+        some = [row for row in rows if row[0] in mine]
+        table = pa.table(
+            {
+                "cookie_key": pa.array([cookie for cookie, _ in some], pa.int64()),
+                "product_id": pa.array([f"p{item:03d}" for _, item in some], pa.string()),
+                "strength": pa.array([pairs[row] for row in some], pa.int64()),
+            }
+        )
+        uris.append(str(folder / f"part-{number:05d}.parquet"))
+        pq.write_table(table, uris[-1])
+    return Interactions(uris, 1.0)
+
+
+def trained(spark: SparkSession, folder: Path, pairs: Pairs, parameters: AlsParameters = PARAMETERS) -> tuple:
+    """Factors of users and items by key, and the files' bytes."""
+    interactions = written(folder / "interactions", pairs)
+    places = Place(str(folder / "users")), Place(str(folder / "items"))
+    train(spark, interactions, parameters, Place(str(folder / "scratch")), *places)
+    assert not (folder / "scratch").exists()
+    found = []
+    for place in places:
+        rows = [row for file in place.files() for row in pq.read_table(file.path).to_pylist()]
+        found.append({next(iter(row.values())): np.array(row["factors"], np.float32) for row in rows})
+    data = [Path(file.path).read_bytes() for place in places for file in place.files()]
+    return found[0], found[1], data
+
+
+def random_pairs(users: int = 120, items: int = 40, pairs: int = 1500) -> Pairs:
+    draw = np.random.default_rng(5)
+    some = zip(
+        draw.integers(0, users, pairs).tolist(), (items * draw.random(pairs) ** 2).astype(int).tolist(), strict=True
+    )
+    return {pair: int(strength) for pair, strength in zip(some, 1 + draw.poisson(1.0, pairs), strict=False)}
+
+
+def objective(users: np.ndarray, items: np.ndarray, confidence: np.ndarray, regularisation: float) -> float:
+    """Hu, Koren, Volinsky 2008, formula 3."""
+    preference = (confidence > 1).astype(float)
+    loss = (confidence * (preference - users @ items.T) ** 2).sum()
+    return float(loss + regularisation * ((users**2).sum() + (items**2).sum()))
+
+
+def test_the_objective_is_that_of_another_implementation(spark: SparkSession, tmp_path: Path) -> None:
+    implicit = pytest.importorskip("implicit")
+    from scipy.sparse import csr_matrix
+
+    pairs = random_pairs()
+    users, items, _ = trained(spark, tmp_path, pairs)
+    confidence = np.ones((120, 40))
+    for (user, item), strength in pairs.items():
+        confidence[user, item] = 1 + strength
+    ours = [np.zeros((120, RANK)), np.zeros((40, RANK))]
+    for key, factors in users.items():
+        ours[0][key] = factors
+    for name, factors in items.items():
+        ours[1][int(name[1:])] = factors
+    other = implicit.als.AlternatingLeastSquares(
+        RANK, 2.0, 1.0, iterations=60, use_cg=False, random_state=1, num_threads=1
+    )
+    other.fit(csr_matrix(np.where(confidence > 1, confidence, 0).astype(np.float32)), show_progress=False)
+    theirs = objective(other.user_factors, other.item_factors, confidence, 2.0)
+    assert objective(ours[0], ours[1], confidence, 2.0) == pytest.approx(theirs, rel=0.01)
+
+
+def test_what_was_planted_is_found(spark: SparkSession, tmp_path: Path) -> None:
+    """Two blocks of users and items; each user's own item was withheld, and is the best of those not taken."""
+    pairs = {
+        (block * 8 + user, block * 8 + item): 5
+        for block in range(2)
+        for user in range(8)
+        for item in range(8)
+        if user != item
+    }
+    users, items, _ = trained(spark, tmp_path, pairs, replace(PARAMETERS, rank=3, regularisation=0.1))
+    for user, factors in users.items():
+        scores = {name: float(factors @ of_item) for name, of_item in items.items()}
+        others = [score for name, score in scores.items() if int(name[1:]) // 8 != user // 8]
+        assert scores[f"p{user:03d}"] > max(others), user
+
+
+def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(spark: SparkSession, tmp_path: Path) -> None:
+    pairs = random_pairs()
+    parameters = replace(PARAMETERS, iterations=3)
+    _, _, once = trained(spark, tmp_path / "once", pairs, parameters)
+    folder = tmp_path / "killed"
+    interactions = written(folder / "interactions", pairs)
+    begun: list[int] = []
+
+    def killed_in_the_third(number: int) -> None:
+        begun.append(number)
+        if begun == [1, 2, 3]:
+            raise KeyboardInterrupt
+
+    places = Place(str(folder / "scratch")), Place(str(folder / "users")), Place(str(folder / "items"))
+    with pytest.raises(KeyboardInterrupt):
+        train(spark, interactions, parameters, *places, killed_in_the_third)
+    train(spark, interactions, parameters, *places, killed_in_the_third)
+    assert begun == [1, 2, 3, 3]
+    assert [Path(file.path).read_bytes() for place in places[1:] for file in place.files()] == once
+    _, _, other = trained(spark, tmp_path / "once", pairs, replace(parameters, seed=2))
+    assert other != once
+
+
+@pytest.mark.parametrize(
+    ("pairs", "users", "items"),
+    [
+        pytest.param({(1, 1): 1}, 1, 1, id="one user, one item"),
+        pytest.param({(1, item): 1 for item in range(30)}, 1, 30, id="one user"),
+        pytest.param({(user, 1): 1 for user in range(30)}, 30, 1, id="one item"),
+        pytest.param({(user, item): 2 for user in range(12) for item in range(12)}, 12, 12, id="all equal"),
+        pytest.param({(1, 1): 10_000, (2, 2): 1, (2, 1): 1}, 2, 2, id="ten thousand purchases of one thing"),
+        pytest.param({(1, item): 1 for item in range(10_000)} | {(2, 1): 1}, 2, 10_000, id="ten thousand things"),
+        pytest.param({(1, 1): 1, (2, 1): 1, (2, 2): 0, (3, 3): 0}, 2, 1, id="no strength"),
+    ],
+)
+def test_edges(spark: SparkSession, tmp_path: Path, pairs: Pairs, users: int, items: int) -> None:
+    found = trained(spark, tmp_path, pairs, replace(PARAMETERS, iterations=2))
+    assert (len(found[0]), len(found[1])) == (users, items)
+    for factors in found[:2]:
+        assert all(np.isfinite(row).all() for row in factors.values())
+    for (user, item), strength in pairs.items():
+        if strength:
+            assert found[0][user] @ found[1][f"p{item:03d}"] > 0
+
+
+def test_nothing_to_learn_from_is_an_error(spark: SparkSession, tmp_path: Path) -> None:
+    with pytest.raises(NothingToLearnError, match="weights"):
+        trained(spark, tmp_path, {(1, 1): 0})

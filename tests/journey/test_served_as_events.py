@@ -1,0 +1,117 @@
+"""Served answers as Parquet, and what a report makes of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from journey.parquet import ABANDONED_SECONDS, SCHEMA, Impressions, as_table, remove_abandoned
+from journey.report import RouteReport, events_of_lists, routes
+from journey.served import Served
+
+HOUR = 420_072  # 2017-12-03T00
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
+runs = st.lists(st.tuples(st.sampled_from(["personal", "generic"]), st.lists(texts, max_size=4)), max_size=3)
+
+
+def served_of(answers: list[tuple[str, str, str, list[tuple[str, list[str]]]]], hour: int = HOUR) -> Served:
+    """Each answer: cookie, location, request id, and per route its products; a second apart."""
+    served = Served(hour, "r1")
+    for number, (cookie, location, request_id, of_routes) in enumerate(answers):
+        served.times.append(hour * 3600 + number + 0.25)
+        served.cookies.append(cookie)
+        served.locations.append(location)
+        served.devices.append("")
+        served.request_ids.append(request_id.encode())
+        served.counts.append(sum(len(products) for _, products in of_routes))
+        for route, products in of_routes:
+            served.routes.append(route)
+            served.route_counts.append(len(products))
+            served.products += [json.dumps(product, ensure_ascii=False).encode() for product in products]
+    return served
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(texts, st.sampled_from(["", "zone1"]), st.just("r-1"), runs), max_size=5))
+def test_every_product_is_an_impression(answers: list[tuple[str, str, str, list[tuple[str, list[str]]]]]) -> None:
+    table = as_table(served_of(answers))
+    assert table.schema == SCHEMA
+    expected = [
+        (cookie, location or None, route, product)
+        for cookie, location, _, of_routes in answers
+        for route, products in of_routes
+        for product in products
+    ]
+    rows = table.to_pylist()
+    assert [(row["cookie_id"], row["location"], row["route"], row["product_id"]) for row in rows] == expected
+    assert {row["event_type"] for row in rows} <= {"impression"}
+
+
+def test_positions_and_moments() -> None:
+    rows = as_table(
+        served_of(
+            [("c1", "", "a", [("personal", ["x", "y"]), ("generic", ["z"])]), ("c2", "", "b", [("generic", ["x"])])]
+        )
+    ).to_pylist()
+    assert [(row["request_id"], row["position"]) for row in rows] == [("a", 0), ("a", 1), ("a", 2), ("b", 0)]
+    assert rows[3]["ts"].isoformat() == "2017-12-03T00:00:01.250000+00:00"
+
+
+def test_a_file_is_seen_when_it_is_whole(tmp_path: Path) -> None:
+    file = Impressions(tmp_path, HOUR, "served-1")
+    file.add(served_of([("c1", "", "a", [("generic", ["x"])])]))
+    folder = tmp_path / "dt=2017-12-03" / "hr=00"
+    assert [path.name for path in folder.iterdir()] == ["_served-1.part"]
+    file.close()
+    assert [path.name for path in folder.iterdir()] == ["served-1.parquet"]
+    assert pq.read_table(folder / "served-1.parquet", partitioning=None).num_rows == 1
+
+
+def test_what_a_killed_process_left_is_removed_in_time(tmp_path: Path) -> None:
+    Impressions(tmp_path, HOUR, "served-1")
+    [left] = tmp_path.glob("dt=*/hr=*/*")
+    now = os.stat(left).st_mtime
+    assert remove_abandoned(tmp_path, now + ABANDONED_SECONDS - 1) == 0
+    assert remove_abandoned(tmp_path, now + ABANDONED_SECONDS + 1) == 1
+    assert list(tmp_path.glob("dt=*/hr=*/*")) == []
+
+
+def events(*rows: tuple[str | None, str, str]) -> pa.Table:
+    return pa.Table.from_pylist(
+        [dict(zip(("request_id", "product_id", "event_type"), row, strict=True)) for row in rows],
+        pa.schema([(name, pa.string()) for name in ("request_id", "product_id", "event_type")]),
+    )
+
+
+def test_rates_come_out_as_they_were_planted() -> None:
+    # Of ten personal products three are clicked, of which one is bought; of twenty generic ones one is put aside.
+    answers = [
+        ("c", "", f"q{number}", [("personal", [f"p{number}"]), ("generic", ["g0", "g1"])]) for number in range(10)
+    ]
+    log = as_table(served_of(answers))
+    clicks = events_of_lists(
+        [
+            events(("q0", "p0", "view"), ("q0", "p0", "view"), ("q1", "p1", "view"), ("q2", "p2", "purchase")),
+            events(("q3", "g0", "add_to_cart"), ("q9", "nothing", "view"), (None, "p4", "view")),
+            events(("q5", "p5", "impression"), ("q0", "p1", "view")),
+            pa.table({"product_id": ["p1"], "event_type": ["view"]}),
+        ],
+        {},
+    )
+    assert routes([log.slice(0, 7), log.slice(7)], clicks) == [
+        RouteReport("r1", "generic", 20, 1, 1, 0),
+        RouteReport("r1", "personal", 10, 3, 0, 1),
+    ]
+    assert routes([], clicks) == []
+
+
+def test_columns_of_other_names() -> None:
+    renamed = events(("q0", "p0", "view")).rename_columns(["rid", "sku", "event_type"])
+    found = events_of_lists([renamed], {"request_id": "rid", "product_id": "sku"})
+    assert found.to_pylist() == [{"request_id": "q0", "product_id": "p0", "clicked": 1, "added": 0, "bought": 0}]

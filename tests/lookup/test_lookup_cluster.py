@@ -1,0 +1,94 @@
+"""Lookups in a Redis Cluster of real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+from lookup_servers import Endpoint, RedisServer, free_port, ids_of, publish, ranked, route_of, wait_until
+
+from loaders.masks import Masks
+from loaders.servers import slot_of as loaders_slot_of
+from lookup.cluster import SLOTS, owners_from, slot_of, split_commands
+from lookup.wire import command
+
+COOKIES = [f"c{number}" for number in range(60)]
+words = st.lists(st.binary(max_size=5), min_size=2, max_size=4)
+
+
+@given(st.lists(words, max_size=5))
+def test_commands_are_taken_apart_as_they_were_put_together(commands: list[list[bytes]]) -> None:
+    together = [command(*each) for each in commands]
+    assert list(split_commands(b"".join(together))) == [
+        (whole, each[1]) for whole, each in zip(together, commands, strict=True)
+    ]
+
+
+@given(st.binary().filter(lambda key: b"{" not in key))
+def test_a_key_lies_where_the_loader_put_it(key: bytes) -> None:
+    assert slot_of(key) == loaders_slot_of(key)
+
+
+def test_a_server_without_a_name_is_where_it_was_reached() -> None:
+    reply = [[0, 99, [b"", 7000, b"id"]], [100, SLOTS - 1, [b"10.0.0.2", 7001, b"id"], [b"10.0.0.3", 7001, b"id"]]]
+    assert owners_from(reply, "seed") == {("seed", 7000): [(0, 99)], ("10.0.0.2", 7001): [(100, SLOTS - 1)]}
+
+
+@pytest.fixture
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
+    folders: list[Path] = [tmp_path_factory.mktemp("node") for _ in range(2)]
+    # The usual port of the bus, 10,000 above the server's, may not exist.
+    buses = [free_port() for _ in folders]
+    servers = [
+        RedisServer(folder, "--cluster-enabled", "yes", "--cluster-port", str(bus))
+        for folder, bus in zip(folders, buses, strict=True)
+    ]
+    half = SLOTS // 2
+    for server, first in zip(servers, (0, half), strict=True):
+        server.client().execute_command("CLUSTER", "ADDSLOTSRANGE", first, first + half - 1)
+    servers[0].client().execute_command("CLUSTER", "MEET", "127.0.0.1", servers[1].port, buses[1])
+    wait_until(lambda: all(b"cluster_state:ok" in _state(server) for server in servers), 30)
+    yield servers
+    for server in servers:
+        server.kill()
+
+
+def _state(server: RedisServer) -> bytes:
+    answer = server.client().execute_command("CLUSTER", "INFO")
+    return answer if isinstance(answer, bytes) else repr(answer).replace("'", "").replace(": ", ":").encode()
+
+
+@pytest.mark.end_to_end
+@pytest.mark.slow
+def test_lookups_reach_every_server_and_outlast_one(
+    cluster: list[RedisServer], own_endpoint: Callable[..., Endpoint]
+) -> None:
+    client = redis.RedisCluster(host="127.0.0.1", port=cluster[0].port)
+    publish(
+        client,
+        "r1",
+        personal={cookie: ranked(f"own-{cookie}") for cookie in COOKIES},
+        similar={"p1": ranked("p2"), "p3": ranked("p4")},
+        generic={("", ""): ranked("g1", "g2")},
+    )
+    served = own_endpoint(cluster[0].url, cluster=True)
+    served.wait_ready("r1")
+    for cookie in COOKIES:
+        assert ids_of(served.ask(f"cookie={cookie}&n=1")) == [f"own-{cookie}"]
+    assert ids_of(served.ask("product=p1&product=p3&cookie=c1&n=3")) == ["p2", "p4", "own-c1"]
+    batch = {"requests": [{"cookie": cookie, "n": 1} for cookie in COOKIES]}
+    answers = served.client.post("/v1/recommendations:batch", json=batch).json()["responses"]
+    assert [ids_of(each["answer"]) for each in answers] == [[f"own-{cookie}"] for cookie in COOKIES]
+    Masks(client, "larder").add(["g1"], "withdrawn")
+    wait_until(lambda: ids_of(served.ask("n=1")) == ["g2"], 1)
+
+    cluster[1].kill()
+    wait_until(lambda: not served.readiness()["redis"]["up"])
+    statuses = [route_of(served.ask(f"cookie={cookie}"), "personal")["status"] for cookie in COOKIES]
+    assert statuses.count("skipped") > 0
+    assert all(ids_of(served.ask(f"cookie={cookie}")) for cookie in COOKIES)
+    client.close()
