@@ -110,7 +110,8 @@ def _make(
     rated = did.where(F.col(C.STRENGTH) > 0)
     rated = grouped_by_cookie(rated, items.select(C.PRODUCT_ID, C.PRODUCT_NUMBER), strength)
     als = model.parameters
-    users = folded_in_users(rated, items, len(ids), als["regularisation"], als["alpha"], als.get("scaling", 1.0))
+    scaling = als["scaling"] if als.get("engine") == "larder" else 1.0  # MLlib's own is 1, whatever is set
+    users = folded_in_users(rated, items, len(ids), als["regularisation"], als["alpha"], scaling)
     users = with_history(users, as_histories(did, numbers, strength))
     weight = settings.lists.rebuy_weight if settings.lists.rebuy == "allow" else None
     lists = personal_lists(users, items, in_stock(spark, settings, ids), settings.lists.personal, weight).cache()
