@@ -22,7 +22,7 @@ from loaders.releases import Releases
 from settings import load_settings
 from storage import Tables
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 # The second day has one hour before it: enough for a gate, and no more hours than must be.
