@@ -13,7 +13,7 @@ from models import columns as C
 from models.events import ROW_COLUMNS, Events
 from models.interning import interned
 from models.ranges import range_of, rows_by_range
-from models.sorting import LOW_32, dealt_by_hash, sort_range, sort_records
+from models.sorting import LOW_32, dealt_by_hash, sort_range, sort_slots
 from models.texts import by_hash, by_text, with_used_texts
 
 PURCHASE = C.EVENT_TYPES.index("purchase")
@@ -151,8 +151,7 @@ def _sorted_records(
         records[place, KIND] = (np.int64(quantity[i]) << 2) | event_type[i]
         if with_ids:
             records[place, EVENT_KEY] = event_key[i]
-    for slot in range(len(bounds) - 1):
-        sort_records(records, bounds[slot], bounds[slot + 1])
+    sort_slots(records, bounds)
     return records
 
 

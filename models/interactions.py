@@ -13,7 +13,7 @@ from models.decay import Decay
 from models.hashing import xxh64
 from models.interning import interned
 from models.ranges import range_of, rows_by_range
-from models.sorting import LOW_32, dealt_by_hash, sort_records
+from models.sorting import LOW_32, dealt_by_hash, sort_slots
 from models.texts import by_hash, by_text, with_used_texts
 
 NEVER = -1  # the hour of a purchase that never was
@@ -176,14 +176,8 @@ def _sorted(hashed: np.ndarray, detail: np.ndarray, columns: Sequence[np.ndarray
     records = np.empty((len(hashed), 2 + len(columns)), np.int64)
     for number, values in enumerate((hashed, detail, *columns)):
         records[places, number] = values
-    _sort_slots(records, bounds)
+    sort_slots(records, bounds)
     return records
-
-
-@numba.njit(cache=True, nogil=True)
-def _sort_slots(records: np.ndarray, bounds: np.ndarray) -> None:
-    for slot in range(len(bounds) - 1):
-        sort_records(records, bounds[slot], bounds[slot + 1])
 
 
 @numba.njit(cache=True, nogil=True)

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 SHORT = 24  # up to here, insertion is faster than merging
-LONG = 64  # from here on, records are sorted by their numbers
+LONG = 128  # rows of a slot that are sorted by insertion, even of several cookies
 ROWS_A_SLOT = 12
 LOW_32 = (1 << 32) - 1
 
@@ -79,21 +79,37 @@ def dealt_by_hash(hashed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(cache=True, nogil=True)
-def sort_records(records: np.ndarray, start: int, end: int) -> None:
-    """Sorts records[start:end], int64 [n, columns], by their first two columns; stable."""
-    if end - start > LONG:
-        order = np.arange(end - start)
-        first, second = records[start:end, 0].copy(), records[start:end, 1].copy()
-        sort_range(order, 0, end - start, first, second, second)
-        records[start:end] = records[start:end][order]
-        return
-    columns = records.shape[1]
-    for i in range(start + 1, end):
-        j = i
-        while j > start and (
-            records[j - 1, 0] > records[j, 0]
-            or (records[j - 1, 0] == records[j, 0] and records[j - 1, 1] > records[j, 1])
-        ):
-            for column in range(columns):
-                records[j - 1, column], records[j, column] = records[j, column], records[j - 1, column]
-            j -= 1
+def sort_slots(records: np.ndarray, bounds: np.ndarray) -> None:
+    """Sorts the records, int64 [n, columns], of each slot by their first two columns; stable.
+
+    A slot's order is found first, over numbers that stay in the nearest cache, and each record then moved once.
+    """
+    order, spare = np.empty(LONG, np.int64), np.empty((LONG, records.shape[1]), np.int64)
+    for slot in range(len(bounds) - 1):
+        start, size = bounds[slot], bounds[slot + 1] - bounds[slot]
+        if size < 2:
+            continue
+        if size > LONG:
+            _sort_long_slot(records[start : start + size])
+            continue
+        for i in range(size):
+            first, second, j = records[start + i, 0], records[start + i, 1], i
+            while j > 0:
+                before = start + order[j - 1]
+                if records[before, 0] < first or (records[before, 0] == first and records[before, 1] <= second):
+                    break
+                order[j] = order[j - 1]
+                j -= 1
+            order[j] = i
+        for i in range(size):
+            for column in range(records.shape[1]):
+                spare[i, column] = records[start + order[i], column]
+        records[start : start + size] = spare[:size]
+
+
+@numba.njit(cache=True, nogil=True)
+def _sort_long_slot(records: np.ndarray) -> None:
+    order = np.arange(len(records))
+    first, second = records[:, 0].copy(), records[:, 1].copy()
+    sort_range(order, 0, len(records), first, second, second)
+    records[:] = records[order]
