@@ -162,8 +162,8 @@ def _counted(records: np.ndarray, max_events: int, with_ids: bool) -> tuple[int,
     Returns the number of groups, their counts by type and units purchased (int32 [n, 5]), bots' keys and events
     (int64 [bots, 2]) and the number of duplicates.
     """
-    n, groups, duplicates = len(records), 0, 0
-    counts, bots = np.zeros((n, 5), np.int32), np.empty((0, 2), np.int64)
+    n, groups, duplicates, found = len(records), 0, 0, 0
+    counts, bots = np.zeros((n, 5), np.int32), np.empty((n // (max_events + 1), 2), np.int64)
     again = np.zeros(0, np.bool_)
     start = 0
     while start < n:
@@ -171,11 +171,12 @@ def _counted(records: np.ndarray, max_events: int, with_ids: bool) -> tuple[int,
         while end < n and records[end, KEY] == key:
             end += 1
         if end - start > max_events:
-            bots = np.append(bots, np.array([[key, end - start]]), axis=0)
+            bots[found, 0], bots[found, 1] = key, end - start
+            found += 1
             start = end
             continue
         if with_ids:
-            again = _again(records[start:end])
+            again = _again(records, start, end - start)
         last_detail = np.int64(-1)
         for i in range(start, end):
             if with_ids and again[i - start]:
@@ -191,21 +192,23 @@ def _counted(records: np.ndarray, max_events: int, with_ids: bool) -> tuple[int,
             if kind & 3 == PURCHASE:
                 counts[groups - 1, UNITS] += kind >> 2
         start = end
-    return groups, counts, bots, duplicates
+    return groups, counts, bots[:found], duplicates
 
 
 @numba.njit(cache=True, nogil=True)
-def _again(records: np.ndarray) -> np.ndarray:
-    """Which of one cookie's records have an id that an earlier event had, bool [n].
+def _again(records: np.ndarray, start: int, size: int) -> np.ndarray:
+    """Which of one cookie's records have an id that an earlier event had, bool [size].
 
     Of events at the same moment that of the least quantity, type, product and context counts as the earlier, so that
     the order of the input does not matter.
     """
-    n = len(records)
-    again, order = np.zeros(n, np.bool_), np.arange(n)
+    again, order = np.zeros(size, np.bool_), np.empty(size, np.int64)
+    keys, times, kinds = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
+    for i in range(size):
+        order[i], keys[i] = i, records[start + i, EVENT_KEY]
+        times[i], kinds[i] = records[start + i, TS], records[start + i, KIND]
     # Records are in the order of DETAIL, which a stable sort keeps.
-    sort_range(order, 0, n, records[:, EVENT_KEY], records[:, TS], records[:, KIND])
-    for i in range(1, n):
-        key = records[order[i], EVENT_KEY]
-        again[order[i]] = key != 0 and key == records[order[i - 1], EVENT_KEY]
+    sort_range(order, 0, size, keys, times, kinds)
+    for i in range(1, size):
+        again[order[i]] = keys[order[i]] != 0 and keys[order[i]] == keys[order[i - 1]]
     return again

@@ -43,38 +43,27 @@ def _without_nulls(codes: np.ndarray, texts: pa.StringArray, firsts: np.ndarray)
 
 @numba.njit(cache=True, nogil=True)
 def _codes(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Open addressing with linear probing; grows when half full."""
-    size = FEW
-    keys, values = np.empty(size, np.int64), np.full(size, -1, np.int32)
-    codes, firsts = np.empty(len(hashes), np.int32), np.empty(FEW, np.int64)
-    found = 0
-    for i in range(len(hashes)):
+    """Open addressing with linear probing; a slot holds 1 + a code, and the table grows when half full."""
+    n, size, found = len(hashes), FEW, 0
+    slots, firsts = np.zeros(size, np.int32), np.empty(n, np.int64)
+    codes = np.empty(n, np.int32)
+    for i in range(n):
         slot = hashes[i] & (size - 1)
-        while values[slot] >= 0 and keys[slot] != hashes[i]:
+        while slots[slot] > 0 and hashes[firsts[slots[slot] - 1]] != hashes[i]:
             slot = (slot + 1) & (size - 1)
-        if values[slot] < 0:
-            if found == len(firsts):
-                more = np.empty(2 * found, np.int64)
-                more[:found] = firsts
-                firsts = more
-            keys[slot], values[slot], firsts[found] = hashes[i], found, i
-            codes[i] = found
+        if slots[slot] == 0:
+            firsts[found] = i
             found += 1
+            slots[slot] = found
             if 2 * found > size:
                 size *= 4
-                keys, values = _grown(keys, values, size)
+                slots = np.zeros(size, np.int32)
+                for code in range(found):
+                    slot = hashes[firsts[code]] & (size - 1)
+                    while slots[slot] > 0:
+                        slot = (slot + 1) & (size - 1)
+                    slots[slot] = code + 1
+            codes[i] = found - 1
         else:
-            codes[i] = values[slot]
-    return codes, firsts[:found].copy()
-
-
-@numba.njit(cache=True, nogil=True)
-def _grown(keys: np.ndarray, values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    new_keys, new_values = np.empty(size, np.int64), np.full(size, -1, np.int32)
-    for old in range(len(keys)):
-        if values[old] >= 0:
-            slot = keys[old] & (size - 1)
-            while new_values[slot] >= 0:
-                slot = (slot + 1) & (size - 1)
-            new_keys[slot], new_values[slot] = keys[old], values[old]
-    return new_keys, new_values
+            codes[i] = slots[slot] - 1
+    return codes, firsts[:found]

@@ -22,7 +22,9 @@ def rows_by_range(number: np.ndarray, ranges: int) -> tuple[np.ndarray, np.ndarr
         starts[number[i] + 1] += 1
     for r in range(ranges):
         starts[r + 1] += starts[r]
-    order, at = np.empty(len(number), np.int64), starts.copy()
+    order, at = np.empty(len(number), np.int64), np.empty(ranges, np.int64)
+    for r in range(ranges):
+        at[r] = starts[r]
     for i in range(len(number)):
         order[at[number[i]]] = i
         at[number[i]] += 1

@@ -36,7 +36,7 @@ def sort_range(
     width = SHORT
     if end - start <= width:
         return
-    merged = np.empty(end - start, order.dtype)
+    merged = np.empty(end - start, np.int64)
     while width < end - start:
         for left in range(start, end, 2 * width):
             middle, right = min(left + width, end), min(left + 2 * width, end)
@@ -48,7 +48,8 @@ def sort_range(
                 else:
                     merged[k - start] = order[j]
                     j += 1
-        order[start:end] = merged
+        for k in range(start, end):
+            order[k] = merged[k - start]
         width *= 2
 
 
@@ -59,8 +60,10 @@ def dealt_by_hash(hashed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     `hashed` (int64 [n]) must be spread evenly between its least and greatest value, as hashes are.
     """
     n = len(hashed)
-    least = hashed.min() if n else np.int64(0)
-    spread = np.uint64((hashed.max() if n else np.int64(0)) - least)
+    least = greatest = hashed[0] if n else np.int64(0)
+    for i in range(n):
+        least, greatest = min(least, hashed[i]), max(greatest, hashed[i])
+    spread = np.uint64(greatest - least)
     bits = 0
     while (spread >> np.uint64(bits)) > np.uint64(max(1, n // ROWS_A_SLOT)):
         bits += 1
@@ -70,7 +73,9 @@ def dealt_by_hash(hashed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         bounds[np.int64(np.uint64(hashed[i] - least) >> shift) + 1] += 1
     for slot in range(1, len(bounds)):
         bounds[slot] += bounds[slot - 1]
-    places, at = np.empty(n, np.int64), bounds.copy()
+    places, at = np.empty(n, np.int64), np.empty(len(bounds), np.int64)
+    for slot in range(len(bounds)):
+        at[slot] = bounds[slot]
     for i in range(n):
         here = np.int64(np.uint64(hashed[i] - least) >> shift)
         places[i] = at[here]
@@ -90,7 +95,7 @@ def sort_slots(records: np.ndarray, bounds: np.ndarray) -> None:
         if size < 2:
             continue
         if size > LONG:
-            _sort_long_slot(records[start : start + size])
+            _sort_long_slot(records, start, size)
             continue
         for i in range(size):
             first, second, j = records[start + i, 0], records[start + i, 1], i
@@ -104,12 +109,20 @@ def sort_slots(records: np.ndarray, bounds: np.ndarray) -> None:
         for i in range(size):
             for column in range(records.shape[1]):
                 spare[i, column] = records[start + order[i], column]
-        records[start : start + size] = spare[:size]
+        for i in range(size):
+            for column in range(records.shape[1]):
+                records[start + i, column] = spare[i, column]
 
 
 @numba.njit(cache=True, nogil=True)
-def _sort_long_slot(records: np.ndarray) -> None:
-    order = np.arange(len(records))
-    first, second = records[:, 0].copy(), records[:, 1].copy()
-    sort_range(order, 0, len(records), first, second, second)
-    records[:] = records[order]
+def _sort_long_slot(records: np.ndarray, start: int, size: int) -> None:
+    order, spare = np.empty(size, np.int64), np.empty((size, records.shape[1]), np.int64)
+    first, second = np.empty(size, np.int64), np.empty(size, np.int64)
+    for i in range(size):
+        order[i], first[i], second[i] = i, records[start + i, 0], records[start + i, 1]
+        for column in range(records.shape[1]):
+            spare[i, column] = records[start + i, column]
+    sort_range(order, 0, size, first, second, second)
+    for i in range(size):
+        for column in range(records.shape[1]):
+            records[start + i, column] = spare[order[i], column]
