@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from jobs.arguments import add_window, as_of_partition, as_text, hour_partition, job_parser, parse
 from jobs.report import StageReport, stage
-from jobs.roll_up_tasks import ROWS_A_TASK, HourFile, RollUpRules, StatePlan, read_hours, roll_up_range
+from jobs.roll_up_tasks import ROWS_A_TASK, HourFile, RollUpRules, StatePlan, read_hours, roll_up_places
 from jobs.session import spark_session
 from jobs.task_sizes import together
 from models.decay import HOURS_A_DAY, Decay
@@ -21,6 +21,7 @@ from storage import Manifest, MissingPartitionError, Tables
 from storage.tables import fingerprint, plan_run
 
 JOB = "roll_up"
+ROWS_A_PARTITION = 250_000  # small states are not worth a task a range
 COUNTS, INTERACTIONS, CONTEXTS = "hourly_counts", "interactions", "contexts"
 NAMED_MISSING_HOURS = 5
 
@@ -133,10 +134,14 @@ def _roll_up(
     ]
     tasks = together(files, [file.rows for file in files], ROWS_A_TASK)
     ranges = rules.ranges
+    rows = sum(file.rows for file in files) + sum(plan.rows_before for plan in states)
+    partitions = min(2 * ranges, 2 + rows // ROWS_A_PARTITION)
     parcels = spark.sparkContext.parallelize(tasks, max(1, len(tasks))).flatMap(lambda task: read_hours(task, rules))
     written = (
-        parcels.partitionBy(2 * ranges, lambda place: place)
-        .mapPartitionsWithIndex(lambda place, found: roll_up_range(place, found, states, rules))
+        parcels.partitionBy(partitions, lambda place: place % partitions)
+        .mapPartitionsWithIndex(
+            lambda number, found: roll_up_places(range(number, 2 * ranges, partitions), found, states, rules)
+        )
         .collect()
     )
     made = []
@@ -148,11 +153,11 @@ def _roll_up(
     return made[0], made[1]
 
 
-def _files_of(tables: Tables, before: Manifest | None) -> tuple[tuple[str, ...], int, Decay | None]:
-    """A state's files by name, its ranges and what its sums are relative to."""
+def _files_of(tables: Tables, before: Manifest | None) -> tuple[tuple[str, ...], int, int, Decay | None]:
+    """A state's files by name, its rows and ranges, and what its sums are relative to."""
     if before is None:
-        return (), 1, None
-    return tuple(tables.uris([before])), before.parameters["ranges"], decay_of(before)
+        return (), 0, 1, None
+    return tuple(tables.uris([before])), before.rows, before.parameters["ranges"], decay_of(before)
 
 
 def _found(tables: Tables, planned: Manifest) -> Manifest:

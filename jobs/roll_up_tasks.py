@@ -78,6 +78,7 @@ class StatePlan(NamedTuple):
 
     place: Place
     before: tuple[str, ...]
+    rows_before: int
     ranges_before: int
     decay_before: Decay | None
 
@@ -123,13 +124,23 @@ def _packed(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def roll_up_range(
-    place: int, parcels: Iterable[Parcel], states: tuple[StatePlan, StatePlan], rules: RollUpRules
+def roll_up_places(
+    places: Iterable[int], parcels: Iterable[Parcel], states: tuple[StatePlan, StatePlan], rules: RollUpRules
 ) -> Iterator[tuple[int, DataFile]]:
-    """Adds a place's terms to its state and writes it; a state without terms is carried on."""
+    """Adds each place's terms to its state and writes it; a state without terms is carried on."""
+    of_place: dict[int, list[Terms]] = {place: [] for place in places}
+    for place, terms in parcels:
+        of_place[place].append(terms)
+    for place in list(of_place):
+        yield from _roll_up_place(place, of_place.pop(place), states, rules)
+
+
+def _roll_up_place(
+    place: int, found: list[Terms], states: tuple[StatePlan, StatePlan], rules: RollUpRules
+) -> Iterator[tuple[int, DataFile]]:
     is_context, number = divmod(place, rules.ranges)
     plan = states[is_context]
-    found = sorted(terms for _, terms in parcels)
+    found.sort()
     decay = rules.decays(rules.end - 1)[is_context]
     schema, deal = (CONTEXTS_ARROW, dealt_by_product) if is_context else (INTERACTIONS_ARROW, dealt_by_cookie)
     state = _state(plan, number, rules.ranges, schema, deal)

@@ -17,6 +17,13 @@ from models.sorting import LOW_32, dealt_by_hash, sort_range, sort_slots
 from models.texts import by_hash, by_text, with_used_texts
 
 PURCHASE = C.EVENT_TYPES.index("purchase")
+INT64_MAX = np.iinfo(np.int64).max
+# Columns of events, by how they travel.
+HASHES, TEXTS, NUMBERS = (
+    ("cookie_key", "event_key"),
+    ("product", "location", "device"),
+    ("ts", "event_type", "quantity"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,13 @@ def dealt(events: Events, ranges: int) -> list[tuple[int, Events]]:
 
 def packed(events: Events) -> bytes:
     """The events as an Arrow stream, with no text that none of them has."""
-    columns = {name: getattr(events, name) for name in ("cookie_key", "ts", "event_type", "quantity", "event_key")}
-    arrays = {name: pa.array(values) for name, values in columns.items() if values is not None}
-    for name in ("product", "location", "device"):
+    arrays = {name: pa.array(getattr(events, name)) for name in HASHES if getattr(events, name) is not None}
+    for name in TEXTS:
         arrays[name] = with_used_texts(getattr(events, name), getattr(events, f"{name}s"))
-    batch = pa.record_batch(arrays)
+    least = {}
+    for name in NUMBERS:
+        arrays[name], least[name] = _narrow(getattr(events, name))
+    batch = pa.record_batch(arrays).replace_schema_metadata(least)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as stream:
         stream.write_batch(batch)
@@ -57,7 +66,7 @@ def unpacked(streams: Sequence[bytes]) -> Events:
     tables = [pa.ipc.open_stream(stream).read_all() for stream in streams]
     with_ids = any("event_key" in table.schema.names for table in tables)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ROW_COLUMNS}
-    texts: dict[str, list[pa.StringArray]] = {"product": [], "location": [], "device": []}
+    texts: dict[str, list[pa.StringArray]] = {name: [] for name in TEXTS}
     for table in tables:
         for name, values in columns.items():
             if name in texts:
@@ -66,6 +75,8 @@ def unpacked(streams: Sequence[bytes]) -> Events:
                     indexed.indices.to_numpy().astype(np.int32) + np.int32(sum(len(each) for each in texts[name]))
                 )
                 texts[name].append(indexed.dictionary)
+            elif name in NUMBERS:
+                values.append(table.column(name).to_numpy() + np.int64(int(table.schema.metadata[name.encode()])))
             elif name in table.schema.names:
                 values.append(table.column(name).to_numpy())
             else:
@@ -77,6 +88,13 @@ def unpacked(streams: Sequence[bytes]) -> Events:
         joined[name] = codes[joined[name]]
     events = Events(**joined, **distinct)
     return events if with_ids else replace(events, event_key=None)
+
+
+def _narrow(values: np.ndarray) -> tuple[pa.Array, str]:
+    """Integers as their distance from the least, in as few bytes as these take; and the least."""
+    least = int(values.min(initial=INT64_MAX)) if len(values) else 0
+    width = np.min_scalar_type(int(values.max(initial=least)) - least)
+    return pa.array((values - values.dtype.type(least)).astype(width)), str(least)
 
 
 def hourly_counts(events: Events, hour: int, max_events: int) -> HourlyCounts:
