@@ -21,7 +21,7 @@ from loaders.releases import Releases
 from settings import Settings, load_settings
 from storage import Manifest, Tables
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
+pytestmark = pytest.mark.end_to_end
 
 HOURS = 36
 draw = random.Random()  # other moments in every run of the tests
