@@ -13,7 +13,7 @@ import pyarrow as pa
 from models import columns as C
 from models.counts import dealt, hourly_counts, packed, unpacked
 from models.events import OF_FEW_VALUES, READ, REASONS, judged
-from storage.event_rows import Piece, RawBatch, read_piece
+from storage.event_rows import Piece, RawBatch, UnreadableError, read_piece
 from storage.events import first_line
 from storage.filesystems import Place
 from storage.parts import Part, PartOptions
@@ -83,7 +83,7 @@ def read_pieces(pieces: Iterable[Piece], hours: Mapping[int, HourPlan], rules: R
     for piece in pieces:
         try:
             yield from _read(piece, hours[piece.hour], rules)
-        except (OSError, EOFError, pa.ArrowException) as error:
+        except UnreadableError as error:
             yield REPORT, Broken(piece.uri, first_line(error))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.events import EventFile, EventHour
+from storage.events import EventFile, EventHour, first_line
 from storage.filesystems import Place
 from storage.json_lines import read_lines
 
@@ -63,8 +63,24 @@ def _cuts(file: EventFile) -> Iterator[tuple[tuple[int, ...] | None, int]]:
         yield tuple(groups), rows
 
 
+class UnreadableError(ValueError):
+    """A file breaks while it is read. No OSError, so that a disk that is full elsewhere is not taken for one."""
+
+
 def read_piece(piece: Piece, columns: Sequence[str], of_few_values: Sequence[str]) -> Iterator[RawBatch]:
-    """The piece's rows. Raises OSError, EOFError or pa.ArrowException where the file breaks."""
+    """The piece's rows. Raises UnreadableError where the file breaks."""
+    batches = _raw_batches(piece, columns, of_few_values)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (OSError, EOFError, pa.ArrowException) as error:
+            raise UnreadableError(first_line(error)) from error
+        if batch is None:
+            return
+        yield batch
+
+
+def _raw_batches(piece: Piece, columns: Sequence[str], of_few_values: Sequence[str]) -> Iterator[RawBatch]:
     system, path = Place(piece.uri).open()
     if piece.row_groups is None:
         with system.open_input_stream(path) as stream:  # decompresses by the file's name

@@ -29,10 +29,12 @@ from pyspark.sql import SparkSession
 
 from jobs import aggregate_hours
 from jobs.aggregate_hours import CountsDoNotReconcileError
-from jobs.hour_tasks import Written
+from jobs.hour_tasks import HourPlan, Rules, Written, read_pieces
 from jobs.report import StageReport
 from models.schemas import HOURLY_COUNTS, QUARANTINE
 from settings import Settings
+from storage import Place
+from storage.event_rows import Piece
 from storage.events import EventHour
 from storage.frames import FileWrittenTwiceError
 from storage.tables import DataFile
@@ -277,6 +279,16 @@ def test_a_row_lost_is_noticed() -> None:
     found = {"rows_in": 7, "events": 3, "quarantined": 1, "duplicates": 1, "bot_events": 1}
     with pytest.raises(CountsDoNotReconcileError, match="dt=2017-12-03/hr=00"):
         aggregate_hours._manifests(EventHour(START, ()), [Written("hourly_counts", START, None, found)], Settings())
+
+
+def test_a_quarantine_that_cannot_be_written_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    """Rows must not be set aside as unreadable because a disk is full."""
+    file = write_parquet(tmp_path, START, [{}, {"price": -1.0}])
+    (tmp_path / "in the way").write_bytes(b"")
+    place = Place(str(tmp_path / "in the way" / "run"))
+    piece = Piece(START, 0, str(file), (0,), 2)
+    with pytest.raises(OSError):
+        list(read_pieces([piece], {START: HourPlan(place, place, place, 0, 1)}, Rules({}, 168, 100)))
 
 
 def test_a_file_of_two_tasks_is_refused() -> None:
