@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,13 +72,19 @@ def read_piece(piece: Piece, columns: Sequence[str], of_few_values: Sequence[str
     """The piece's rows. Raises UnreadableError where the file breaks."""
     batches = _raw_batches(piece, columns, of_few_values)
     while True:
-        try:
+        with _told_as_unreadable():
             batch = next(batches, None)
-        except (OSError, EOFError, pa.ArrowException) as error:
-            raise UnreadableError(first_line(error)) from error
         if batch is None:
             return
         yield batch
+
+
+@contextmanager
+def _told_as_unreadable() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise UnreadableError(first_line(error)) from error
 
 
 def _raw_batches(piece: Piece, columns: Sequence[str], of_few_values: Sequence[str]) -> Iterator[RawBatch]:
@@ -139,7 +146,8 @@ class _WholeRows:
             whole = pq.ParquetFile(self.source, pre_buffer=False)
             self.batches = whole.iter_batches(ROWS_A_BATCH >> 4, row_groups=list(self.groups), use_threads=False)
         while number >= self.end:
-            self.batch = next(self.batches)
+            with _told_as_unreadable():
+                self.batch = next(self.batches)
             self.start, self.end = self.end, self.end + len(self.batch)
         assert self.batch is not None
         return self.batch.slice(number - self.start, 1).to_pylist()[0]

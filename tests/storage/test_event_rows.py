@@ -147,3 +147,16 @@ def test_data_broken_below_a_sound_footer_breaks(hour: Path) -> None:
     assert isinstance(piece, Piece)
     with pytest.raises(UnreadableError):
         list(read_piece(piece, ["cookie_id"], []))
+
+
+def test_a_column_that_nobody_asked_for_breaks_when_a_row_is_to_be_shown(hour: Path) -> None:
+    texts = [f"some text {n}" for n in range(5000)]
+    pq.write_table(pa.table({"torn": texts, "cookie_id": texts}), hour / "a.parquet", compression="none")
+    data = bytearray((hour / "a.parquet").read_bytes())
+    data[4:2000] = b"\xff" * 1996
+    (hour / "a.parquet").write_bytes(data)
+    [piece] = pieces_of(look(hour))
+    [batch] = read_piece(piece, ["cookie_id"], [])
+    assert len(batch.columns) == 5000
+    with pytest.raises(UnreadableError):
+        batch.texts_of(np.array([3]))
