@@ -31,7 +31,7 @@ from jobs.session import spark_session
 from jobs.task_sizes import together
 from settings import Settings, SettingsError
 from storage import Manifest, Place, Tables
-from storage.event_rows import ROWS_A_PIECE, pieces_of
+from storage.event_rows import ROWS_A_PIECE, UnreadableError, pieces_of, read_through
 from storage.events import UNREADABLE, EventHour, find_hours
 from storage.frames import FileWrittenTwiceError
 from storage.parts import Part
@@ -124,6 +124,7 @@ def _aggregate(spark: SparkSession, tables: Tables, hours: list[EventHour], sett
     found = _in_spark(spark, hours, plans, settings)
     broken = {item.uri: item.error for item in found if isinstance(item, Broken)}
     if broken:
+        _check_still_broken(hours, broken)
         return _aggregate(spark, tables, [hour.with_errors(broken) for hour in hours], settings)
     written = [item for item in found if isinstance(item, Written)]
     written += [_unreadable(hour, plans[hour.hour]) for hour in hours if hour.broken]
@@ -132,6 +133,19 @@ def _aggregate(spark: SparkSession, tables: Tables, hours: list[EventHour], sett
         for manifest in [*apart, counts]:
             tables.publish(manifest)
     return [counts for *_, counts in made]
+
+
+def _check_still_broken(hours: list[EventHour], broken: Mapping[str, str]) -> None:
+    """Raises OSError for a file that can be read after all: the store stumbled, and its rows must not be set aside."""
+    pieces = [piece for hour in hours for piece in pieces_of(hour) if piece.uri in broken]
+    for uri, error in broken.items():
+        try:
+            for piece in pieces:
+                if piece.uri == uri:
+                    read_through(piece)
+        except UnreadableError:
+            continue
+        raise OSError(f"{uri} could not be read ({error}) and now can; nothing was changed, run the job again")
 
 
 def _plans(tables: Tables, hours: list[EventHour], settings: Settings) -> dict[int, HourPlan]:

@@ -35,7 +35,7 @@ from models.schemas import HOURLY_COUNTS, QUARANTINE
 from settings import Settings
 from storage import Place
 from storage.event_rows import Piece
-from storage.events import EventHour
+from storage.events import EventFile, EventHour
 from storage.frames import FileWrittenTwiceError
 from storage.tables import DataFile
 
@@ -289,6 +289,13 @@ def test_a_quarantine_that_cannot_be_written_is_no_fault_of_the_file(tmp_path: P
     piece = Piece(START, 0, str(file), (0,), 2)
     with pytest.raises(OSError):
         list(read_pieces([piece], {START: HourPlan(place, place, place, 0, 1)}, Rules({}, 168, 100)))
+
+
+def test_a_store_that_stumbled_sets_nothing_aside(tmp_path: Path) -> None:
+    file = str(write_parquet(tmp_path, START, [{}]))
+    hours = [EventHour(START, (EventFile(file, "", row_groups=(1,)),))]
+    with pytest.raises(OSError, match=r"could not be read \(timeout\) and now can"):
+        aggregate_hours._check_still_broken(hours, {file: "timeout"})
 
 
 def test_a_file_of_two_tasks_is_refused() -> None:
