@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from loaders.embedded import redis_server
+from larder.connections import connected
 from loaders.masks import Masks
-from loaders.servers import connect
 from settings import load_settings
 
 verbs = typer.Typer(help="Products that are not shown, to anybody or to one visitor.", no_args_is_help=True)
@@ -68,9 +67,5 @@ def list_(cookie: Cookie = "", settings_file: SettingsFile = None) -> None:
 @contextmanager
 def _masks(settings_file: Path | None) -> Iterator[Masks]:
     settings = load_settings(settings_file)
-    with redis_server(settings.redis.url, settings.redis.directory) as url:
-        client = connect(url)
-        try:
-            yield Masks(client, settings.redis.namespace)
-        finally:
-            client.close()
+    with connected(settings) as client:
+        yield Masks(client, settings.redis.namespace)

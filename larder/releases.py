@@ -11,12 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from larder.connections import connected
 from loaders.differences import difference, release_of
-from loaders.embedded import redis_server
 from loaders.keys import COOKIES, KINDS
 from loaders.lease import Lease
 from loaders.releases import Releases
-from loaders.servers import connect
 from loaders.verifying import verify as verify_release
 from settings import Settings, load_settings
 
@@ -100,12 +99,8 @@ def diff(
 
 @contextmanager
 def _releases(settings: Settings) -> Iterator[Releases]:
-    with redis_server(settings.redis.url, settings.redis.directory) as url:
-        client = connect(url)
-        try:
-            yield Releases(client, settings.redis.namespace)
-        finally:
-            client.close()
+    with connected(settings) as client:
+        yield Releases(client, settings.redis.namespace)
 
 
 def _print_status(releases: Releases) -> None:

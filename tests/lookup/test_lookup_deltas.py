@@ -36,14 +36,22 @@ def all_ids(client: redis.Redis, release: str) -> list[str]:
     return decode_dictionary(client.get(KEYS.dictionary(release, 0)))
 
 
-def test_a_changed_list_wins_and_the_others_stay(
+def usual_served(
     own_redis: Callable[..., RedisServer], own_endpoint: Callable[..., Endpoint]
-) -> None:
+) -> tuple[redis.Redis, Endpoint]:
+    """A server with the usual release, and an endpoint that serves it."""
     server = own_redis()
     client = server.client()
     publish_usual(client)
     served = own_endpoint(server.url)
     served.wait_ready("r1")
+    return client, served
+
+
+def test_a_changed_list_wins_and_the_others_stay(
+    own_redis: Callable[..., RedisServer], own_endpoint: Callable[..., Endpoint]
+) -> None:
+    client, served = usual_served(own_redis, own_endpoint)
     before = served.ask("product=p1&cookie=c1&location=zone1&n=9")
     lay_over(client, "r1", "r2")
     served.wait_ready("r2")
@@ -79,11 +87,7 @@ def test_generic_lists_are_read_from_beneath_when_asked_for(
 def test_a_delta_that_makes_no_sense_is_not_served(
     own_redis: Callable[..., RedisServer], own_endpoint: Callable[..., Endpoint], broken: dict[str, object]
 ) -> None:
-    server = own_redis()
-    client = server.client()
-    publish_usual(client)
-    served = own_endpoint(server.url)
-    served.wait_ready("r1")
+    client, served = usual_served(own_redis, own_endpoint)
     lay_over(client, "r1", "r2")
     client.set(KEYS.meta("r2"), json.dumps({**json.loads(client.get(KEYS.meta("r2"))), **broken}))
     problem = wait_until(lambda: served.readiness()["problem"])
