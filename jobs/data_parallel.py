@@ -1,35 +1,35 @@
 """Elephas's synchronous training, in rounds of several local epochs whose results are averaged by sample.
 
 As Elephas comes, each epoch rebuilds the model and forgets the optimizer's moments, a worker without data pulls the
-mean towards no change, and one with less than a batch does not train. Here a worker process keeps its compiled model,
-moments travel with the weights, and each worker's result counts by the samples it saw (federated averaging, McMahan et
-al. 2017).
+mean towards no change, and one with less than a batch does not train. Here moments travel with the weights, each
+worker's result counts by the samples it saw (federated averaging, McMahan et al. 2017), the driver may step along the
+mean with momentum (DiLoCo, arXiv 2311.08105), and where the training stands is kept after each round.
+See docs/decisions/0015-rounds-from-files.md.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from pyspark import RDD, Broadcast, TaskContext
+from pyspark import RDD, Broadcast
 
-from jobs.quiet_tensorflow import limit_threads  # before elephas, which imports TensorFlow
+from jobs.rounds_worker import Outcome, RoundsWorker, Start  # before elephas, which imports TensorFlow
 
 # isort: split
 from elephas.spark_model import SparkModel
-from elephas.utils import subtract_params
-from elephas.worker import SparkWorker
-from tensorflow.keras.models import model_from_json
-from tensorflow.keras.optimizers import deserialize, serialize
+from tensorflow.keras.optimizers import serialize
 
-Arrays = list[npt.NDArray[Any]]
-# Features and labels of many samples: one element a sample would be an object a sample.
-Block = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
-SEED_STATE = "seed_generator_state"
+from jobs.training_checkpoints import Checkpoints, State
+from jobs.training_shards import Block
+from models.averaging import OuterStep, sample_mean, stepped
+
+VALIDATION_BATCH = 256
+TO_THE_MEAN = OuterStep()
 
 
 @dataclass(frozen=True)
@@ -40,150 +40,148 @@ class Schedule:
     epochs_per_round: int
     batch_size: int
     seed: int
+    patience: int = 0  # rounds without a better validation after which training stops; 0: it does not
+    precision: str = "float32"
+    outer: OuterStep = TO_THE_MEAN
 
     def rounds(self) -> list[int]:
         """Local epochs of each round; the last may have fewer."""
         whole, rest = divmod(self.epochs, self.epochs_per_round)
         return [self.epochs_per_round] * whole + ([rest] if rest else [])
 
-
-@dataclass(frozen=True)
-class State:
-    """What workers start a round from."""
-
-    number: int
-    epochs: int
-    weights: Arrays
-    optimizer: Arrays
+    def is_done(self, state: State) -> bool:
+        """Whether all rounds are through, or the last `patience` have brought nothing."""
+        if state.rounds >= len(self.rounds()):
+            return True
+        if not self.patience or not state.validations:
+            return False
+        return len(state.validations) - 1 - int(np.argmin(state.validations)) >= self.patience
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one worker made of a round: weights before less weights after, as Elephas counts, and its optimizer."""
+class Round:
+    """What a round did. `seconds` by part: broadcast, training, collecting, averaging, validating, keeping."""
 
-    samples: int
-    deltas: Arrays
-    optimizer: Arrays
+    number: int  # from 1
+    rounds: int
     loss: float
+    validation: float | None
+    samples: int  # trained on, an epoch's each time
+    seconds: Mapping[str, float]
+    checkpoint_bytes: int
+    devices: tuple[str, ...]  # GPUs of each worker
+
+    @property
+    def samples_per_second(self) -> float:
+        return self.samples / sum(self.seconds.values())
 
 
 class RoundsModel(SparkModel):
-    """An Elephas model trained in rounds. `history` has the mean training loss of each."""
+    """An Elephas model trained in rounds, each of them told to `on_round`."""
 
-    def __init__(self, model: Any, on_round: Callable[[int, float], None] = lambda number, loss: None) -> None:
+    def __init__(self, model: Any, on_round: Callable[[Round], None] = lambda done: None) -> None:
         super().__init__(model)
         self.on_round = on_round
-        self.history: list[float] = []
+        self.trainable = _trainable(model)
 
-    def fit(self, rdd: RDD, schedule: Schedule) -> None:  # type: ignore[override,unused-ignore]
-        """Trains on an RDD of blocks, one partition a worker. Raises ValueError where there is no sample.
+    def fit(  # type: ignore[override,unused-ignore]
+        self,
+        rdd: RDD,
+        schedule: Schedule,
+        validation: Block | None = None,
+        checkpoints: Checkpoints | None = None,
+    ) -> State:
+        """Trains on an RDD of shards, one a partition; goes on from the newest checkpoint where there is one.
 
-        Elephas's own would repartition, which deals rows out anew in every run.
+        The model ends with the weights of the best round by `validation`, or else of the last. Raises ValueError where
+        there is no sample. Elephas's own would repartition, which deals rows out anew in every run.
         """
-        state = State(0, 0, self._master_network.get_weights(), [])
-        for number, epochs in enumerate(schedule.rounds()):
-            state = State(number, epochs, state.weights, state.optimizer)
-            outcomes = self._round(rdd, state, schedule)
+        found = checkpoints.latest() if checkpoints else None
+        state = found or State(self._master_network.get_weights())
+        while not schedule.is_done(state):
+            clock = _Clock()
+            outcomes = self._outcomes(rdd, state, schedule, clock)
             if not outcomes:
                 raise ValueError("there is no picture to train on")
-            state = State(number, epochs, *averaged(state.weights, outcomes))
-            self.history.append(_mean([outcome.loss for outcome in outcomes], outcomes))
-            self.on_round(number, self.history[-1])
-        self._master_network.set_weights(state.weights)
+            with clock.of("averaging"):
+                state = self._averaged(state, outcomes, schedule.outer)
+            if validation is not None:
+                with clock.of("validating"):
+                    state = self._validated(state, *validation)
+            size = 0
+            if checkpoints:
+                with clock.of("keeping"):
+                    size = checkpoints.save(state)
+            self._tell(state, schedule, outcomes, clock.seconds, size)
+        self._master_network.set_weights(state.best or state.weights)
+        return state
 
-    def _round(self, rdd: RDD, state: State, schedule: Schedule) -> list[Outcome]:
-        broadcast: Broadcast[State] = rdd.context.broadcast(state)
+    def _outcomes(self, rdd: RDD, state: State, schedule: Schedule, clock: _Clock) -> list[Outcome]:
+        start = Start(state.rounds, schedule.rounds()[state.rounds], state.weights, state.optimizer)
+        with clock.of("broadcast"):
+            broadcast: Broadcast[Start] = rdd.context.broadcast(start)
         worker = RoundsWorker(
             self._master_network.to_json(),
             broadcast,
-            {"batch_size": schedule.batch_size, "seed": schedule.seed},
+            {"batch_size": schedule.batch_size, "seed": schedule.seed, "precision": schedule.precision},
             serialize(self.master_optimizer),
             self.master_loss,
             self.master_metrics,
             self.custom_objects,
         )
         try:
-            return rdd.mapPartitions(worker.train).collect()
+            with clock.of("collecting"):
+                outcomes: list[Outcome] = rdd.mapPartitions(worker.train).collect()
         finally:
             broadcast.destroy()
+        for part, name in (("broadcast", "unpacking"), ("training", "training")):
+            slowest = max((outcome.seconds[name] for outcome in outcomes), default=0.0)
+            clock.move(slowest, "collecting", part)
+        return outcomes
+
+    def _averaged(self, state: State, outcomes: list[Outcome], outer: OuterStep) -> State:
+        samples = [outcome.samples for outcome in outcomes]
+        deltas = [sample_mean(parts, samples) for parts in zip(*(o.deltas for o in outcomes), strict=True)]
+        optimizer = [sample_mean(parts, samples) for parts in zip(*(o.optimizer for o in outcomes), strict=True)]
+        weights, velocity = stepped(state.weights, deltas, state.velocity, self.trainable, outer)
+        loss = float(sample_mean([outcome.loss for outcome in outcomes], samples))
+        return replace(state, weights=weights, optimizer=optimizer, velocity=velocity, losses=(*state.losses, loss))
+
+    def _validated(self, state: State, pixels: Any, labels: Any) -> State:
+        self._master_network.set_weights(state.weights)
+        loss = float(self._master_network.evaluate(pixels, labels, batch_size=VALIDATION_BATCH, verbose=0))
+        better = not state.validations or loss < min(state.validations)
+        return replace(state, validations=(*state.validations, loss), best=state.weights if better else state.best)
+
+    def _tell(
+        self, state: State, schedule: Schedule, outcomes: list[Outcome], seconds: Mapping[str, float], size: int
+    ) -> None:
+        rounds = schedule.rounds()
+        samples = sum(outcome.samples for outcome in outcomes) * rounds[state.rounds - 1]
+        validation = state.validations[-1] if state.validations else None
+        devices = tuple(",".join(outcome.devices) for outcome in outcomes if outcome.devices)
+        self.on_round(Round(state.rounds, len(rounds), state.losses[-1], validation, samples, seconds, size, devices))
 
 
-class RoundsWorker(SparkWorker):
-    """Trains on one partition for one round. `parameters` is a broadcast State."""
+class _Clock:
+    """Seconds of each part of a round."""
 
-    def train(self, data_iterator: Iterable[Block]) -> Iterator[Outcome]:
-        blocks = list(data_iterator)
-        if not blocks:
-            return
-        features, labels = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-        del blocks
-        state: State = self.parameters.value
-        context = TaskContext.get()
-        partition = context.partitionId() if context else 0
-        limit_threads(context.cpus() if context else 1)
-        self.model, fresh = self._compiled()
-        self._restore(state, fresh, partition)
-        loss = self._epochs(features, labels, state, np.random.default_rng(self._entropy(state, partition)))
-        deltas = subtract_params(state.weights, self.model.get_weights())
-        optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
-        yield Outcome(len(features), deltas, optimizer, loss)
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
 
-    def _compiled(self) -> tuple[Any, Arrays]:
-        """This process's compiled model and its optimizer's first state: tracing it takes longer than a small round."""
-        key = hashlib.sha256(repr((self.json, self.master_optimizer)).encode()).hexdigest()
-        if key not in _COMPILED:
-            _COMPILED.clear()
-            model = model_from_json(self.json, self.custom_objects)
-            model.compile(deserialize(self.master_optimizer), loss=self.master_loss)
-            model.optimizer.build(model.trainable_variables)
-            _COMPILED[key] = model, [np.asarray(variable) for variable in model.optimizer.variables]
-        return _COMPILED[key]
+    @contextmanager
+    def of(self, part: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - begun
 
-    def _restore(self, state: State, fresh: Arrays, partition: int) -> None:
-        """Sets everything that a round depends on, so that it matters not which process it runs in."""
-        assert self.model is not None
-        self.model.set_weights(state.weights)
-        for variable, value in zip(self.model.optimizer.variables, state.optimizer or fresh, strict=True):
-            variable.assign(value)
-        draw = np.random.default_rng([*self._entropy(state, partition), 1])
-        for variable in self.model.variables:
-            if variable.path.endswith(SEED_STATE):
-                variable.assign(draw.integers(0, 2**31, variable.shape))
-
-    def _epochs(
-        self, features: npt.NDArray[Any], labels: npt.NDArray[Any], state: State, random: np.random.Generator
-    ) -> float:
-        """Keras's own shuffle follows from all that its process drew before, so samples are shuffled here."""
-        loss = 0.0
-        for _ in range(state.epochs):
-            order = random.permutation(len(features))
-            history = self.model.fit(
-                features[order], labels[order], batch_size=self.train_config["batch_size"], shuffle=False, verbose=0
-            )
-            loss = float(history.history["loss"][-1])
-        return loss
-
-    def _entropy(self, state: State, partition: int) -> list[int]:
-        return [self.train_config["seed"], state.number, partition]
+    def move(self, seconds: float, source: str, part: str) -> None:
+        """Counts some of one part's seconds to another."""
+        self.seconds[source] -= seconds
+        self.seconds[part] = self.seconds.get(part, 0.0) + seconds
 
 
-_COMPILED: dict[str, tuple[Any, Arrays]] = {}
-
-
-def averaged(weights: Arrays, outcomes: list[Outcome]) -> tuple[Arrays, Arrays]:
-    """New weights and optimizer variables: means over workers, each counted by its samples."""
-    deltas = zip(*(outcome.deltas for outcome in outcomes), strict=True)
-    moved = [before - _mean(parts, outcomes) for before, parts in zip(weights, deltas, strict=True)]
-    states = zip(*(outcome.optimizer for outcome in outcomes), strict=True)
-    return moved, [_mean(parts, outcomes) for parts in states]
-
-
-def _mean(parts: Iterable[Any], outcomes: list[Outcome]) -> Any:
-    """The mean in the type of the parts: Adam's count of steps stays whole."""
-    samples = sum(outcome.samples for outcome in outcomes)
-    pairs = list(zip(parts, outcomes, strict=True))
-    total = sum(np.asarray(part, np.float64) * (outcome.samples / samples) for part, outcome in pairs)
-    kind = np.asarray(pairs[0][0]).dtype
-    if np.issubdtype(kind, np.integer):
-        return np.asarray(np.rint(total), kind)
-    return np.asarray(total, kind)[()]
+def _trainable(model: Any) -> list[bool]:
+    """Of each of the model's weights, whether training changes it by its gradient."""
+    learns = {id(variable) for variable in model.trainable_weights}
+    return [id(variable) in learns for variable in model.weights]

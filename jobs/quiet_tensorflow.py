@@ -1,4 +1,7 @@
-"""TensorFlow, imported without the lines that its CUDA parts write to standard error before any log level counts."""
+"""TensorFlow, imported without the lines that its CUDA parts write to standard error before any log level counts.
+
+In a task it sees only the GPUs that Spark assigned, and takes their memory as it needs it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from jobs.devices import see_only_own_devices
+from models.precision import FULL
+
 STANDARD_ERROR = 2
+AUTOMATIC, HALF = "auto", "mixed_bfloat16"
+# NVIDIA's compute capability from which bfloat16 is native. It has float32's range, so no loss has to be scaled.
+BFLOAT16_SINCE = (8, 0)
 
 
 @contextmanager
@@ -22,6 +31,7 @@ def _muted() -> Iterator[None]:
         os.close(nowhere)
 
 
+see_only_own_devices()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _muted():
     import tensorflow as tf
@@ -32,5 +42,20 @@ def limit_threads(threads: int) -> None:
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
+        for device in _gpus():
+            tf.config.experimental.set_memory_growth(device, True)
     except RuntimeError:  # started already, by an earlier task in this process
         return
+
+
+def training_precision(wanted: str) -> str:
+    """The policy to train in: what is wanted, or, where that is `auto`, bfloat16 where a GPU of this process has it."""
+    if wanted != AUTOMATIC:
+        return wanted
+    able = [tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0)) for device in _gpus()]
+    return HALF if able and min(able) >= BFLOAT16_SINCE else FULL
+
+
+def _gpus() -> list[tf.config.PhysicalDevice]:
+    with _muted():
+        return list(tf.config.list_physical_devices("GPU"))

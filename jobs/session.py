@@ -10,10 +10,13 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from jobs.devices import RESOURCE
 from settings import Settings
+from settings.sections import Spark
 from storage import s3
 
 LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
+GPU_SCRIPT = Path(__file__).with_name("find_gpus.sh")
 
 
 @contextmanager
@@ -58,5 +61,20 @@ def _options(settings: Settings) -> dict[str, str]:
         # Else listing a year of hours is a task an hour.
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "64",
         **s3.spark_options(os.environ),
+        **_gpu_options(settings.spark),
         **settings.spark.options,
     }
+
+
+def _gpu_options(spark: Spark) -> dict[str, str]:
+    """Spark hands each task its GPUs; jobs/devices.py tells TensorFlow."""
+    if not spark.gpus:
+        return {}
+    options = {
+        f"spark.executor.resource.{RESOURCE}.amount": str(spark.gpus),
+        f"spark.executor.resource.{RESOURCE}.discoveryScript": spark.gpu_script or str(GPU_SCRIPT),
+        f"spark.task.resource.{RESOURCE}.amount": f"{spark.gpus_of_task:g}",
+    }
+    if spark.gpus > 1:  # a process sees the GPUs of its first task, and the next may be assigned another
+        options["spark.python.worker.reuse"] = "false"
+    return options

@@ -1,50 +1,57 @@
 """The vision model, trained in parallel on the pictures that are not held out.
 
 Every level of the category path is a label, so that two kinds of milk are told apart and still are both dairy. The run
-has two files: model.keras, for inference, and training.json, with the labels and the loss of each round.
+has two files: model.keras, for inference, and training.json, with the labels and the loss of each round. Until it is
+done, what workers train on and where the training stands lie in `vision_scratch`; a run that was killed goes on there.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from pyspark import RDD
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.als_files import remove
 from jobs.arguments import job_parser, parse
 from jobs.ingest_images import CHANNELS, IMAGES, PARTITION
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
+from jobs.training_pictures import held_back, is_held_back, shards_of
+from jobs.training_shards import Block, Shard
 from models import columns as C
+from models.averaging import OuterStep
+from models.backbones import Backbone
 from models.schemas import IMAGES as IMAGES_SCHEMA
-from models.vision import build_model, compile_model, label_list, label_matrix, label_shares
+from models.vision import build_model, compile_model, label_list, label_shares
 from settings import Settings
 from settings.sections import Vision
-from storage import DataFile, Manifest, Tables
+from storage import DataFile, Manifest, Place, Tables
 from storage.frames import read_frame
 from storage.tables import plan_run
 
 if TYPE_CHECKING:
     import keras
 
-    from jobs.data_parallel import Block, RoundsModel
+    from jobs.data_parallel import Round, Schedule
+    from jobs.training_checkpoints import State
 
 JOB = "train_vision"
-VISION_MODEL = "vision_model"
+VISION_MODEL, SCRATCH = "vision_model", "vision_scratch"
 MODEL_FILE, TRAINING_FILE = "model.keras", "training.json"
-BLOCK_ROWS = 512
 EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)
+SMALL = "small"
 
 
 class NoLabelsError(ValueError):
@@ -61,16 +68,24 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     with stage(spark, JOB, PARTITION) as report:
         tables = Tables(settings.storage.tables)
         images = tables.get(IMAGES, PARTITION, "larder ingest-images")
-        planned = _plan(images, settings.vision)
+        backbone = _backbone(settings.vision)
+        planned = _plan(images, settings.vision, backbone)
         if tables.is_current(planned):
             report.details["up_to_date"] = True
         else:
             pictures = read_frame(spark, tables, [images], IMAGES_SCHEMA).where(~F.col(C.HELD_OUT))
-            tables.publish(_train(tables, planned, pictures, settings.vision))
+            scratch = tables.place(SCRATCH) / planned.run
+            made = _train(spark, pictures, settings.vision, backbone, scratch, report)
+            tables.publish(_written(tables, planned, made))
+            remove(scratch)
         trained = tables.get(VISION_MODEL, PARTITION, JOB)
         report.rows_in = images.rows
         report.rows_out = trained.counts["pictures"]
-        report.details |= {"labels": trained.counts["labels"], **training_of(tables, trained)["summary"]}
+        report.details |= {
+            "labels": trained.counts["labels"],
+            **training_of(tables, trained)["summary"],
+            "model_bytes": next(file.bytes for file in trained.files if file.name == MODEL_FILE),
+        }
     return report
 
 
@@ -90,67 +105,145 @@ def training_of(tables: Tables, trained: Manifest) -> dict[str, Any]:
     return dict(json.loads((tables.run_place(trained) / TRAINING_FILE).read()))
 
 
-def _plan(images: Manifest, vision: Vision) -> Manifest:
+@dataclass(frozen=True)
+class _Trained:
+    """A training's results; `state` is where it ended."""
+
+    model: keras.Model
+    state: State
+    labels: list[str]
+    pictures: int
+
+
+def _backbone(vision: Vision) -> Backbone | None:
+    if vision.backbone == SMALL:
+        return None
+    weights = Place(vision.backbone_weights).read() if vision.backbone_weights else None
+    return Backbone(vision.backbone, weights, vision.backbone_weights, vision.backbone_download, vision.backbone_frozen)
+
+
+def _plan(images: Manifest, vision: Vision, backbone: Backbone | None) -> Manifest:
     parameters = vision.model_dump(exclude={"max_pixels", "held_out"})
+    if backbone and backbone.weights is not None:
+        parameters["backbone_weights"] = hashlib.sha256(backbone.weights).hexdigest()
     return plan_run(VISION_MODEL, PARTITION, {IMAGES: images.reference}, parameters)
 
 
-def _train(tables: Tables, planned: Manifest, pictures: DataFrame, vision: Vision) -> Manifest:
+def _train(
+    spark: SparkSession,
+    pictures: DataFrame,
+    vision: Vision,
+    backbone: Backbone | None,
+    scratch: Place,
+    report: StageReport,
+) -> _Trained:
     from jobs.quiet_tensorflow import limit_threads
 
-    limit_threads(1)  # the driver builds and saves; workers train
-    counted = pictures.groupBy(C.CATEGORY).count().collect()
-    products_of: dict[str | None, int] = {row[C.CATEGORY]: row["count"] for row in counted}
+    limit_threads(1)  # the driver builds, measures and saves; workers train
+    counted = pictures.groupBy(C.CATEGORY, is_held_back(vision).alias("back")).count().collect()
+    products_of: Counter[str | None] = Counter()
+    for row in counted:
+        products_of[row[C.CATEGORY]] += row["count"]
     labels = label_list(products_of, vision.min_label_count)
     if not labels:
         raise NoLabelsError(f"no category has {vision.min_label_count} pictures to train on (vision.min_label_count)")
-    total = sum(products_of.values())
+    shape = (vision.image_size, vision.image_size, CHANNELS)
+    validation = held_back(pictures.where(is_held_back(vision)), labels, shape)
+    shards = shards_of(pictures.where(~is_held_back(vision)), labels, shape, vision.workers, scratch / "shards")
     shares = label_shares(products_of, labels)
-    model = build_model(vision.image_size, vision.embedding, shares, vision.seed)
-    compile_model(model, vision.learning_rate)
-    trained = _fit(model, blocks_of(pictures, labels, vision), vision)
+    model = build_model(vision.image_size, vision.embedding, shares, vision.seed, backbone)
+    steps = ceil(max((shard.samples for shard in shards), default=0) / vision.batch_size)  # of an epoch
+    compile_model(
+        model,
+        vision.learning_rate,
+        falls_over=steps * vision.epochs if vision.learning_rate_schedule == "cosine" else 0,
+        rises_over=round(steps * vision.warm_up_epochs),
+    )
+    state = _fit(spark, model, shards, validation, vision, scratch / "rounds", report)
+    return _Trained(model, state, labels, products_of.total())
+
+
+def _fit(
+    spark: SparkSession,
+    model: keras.Model,
+    shards: list[Shard],
+    validation: Block | None,
+    vision: Vision,
+    folder: Place,
+    report: StageReport,
+) -> State:
+    from jobs.data_parallel import RoundsModel
+    from jobs.training_checkpoints import Checkpoints
+
+    told = _Telling(report)
+    dealt = spark.sparkContext.parallelize(shards, max(1, len(shards))).map(_itself).persist()
+    try:
+        return RoundsModel(model, told).fit(dealt, schedule_of(vision), validation, Checkpoints(folder))
+    finally:
+        dealt.unpersist()
+
+
+def _itself(shard: Shard) -> Shard:
+    """Mapped and kept, a shard's name stays where its task first ran; so do later tasks, beside their copy of it."""
+    return shard
+
+
+def schedule_of(vision: Vision) -> Schedule:
+    from jobs.data_parallel import Schedule
+
+    return Schedule(
+        vision.epochs,
+        vision.epochs_per_round,
+        vision.batch_size,
+        vision.seed,
+        vision.patience,
+        vision.precision,
+        OuterStep(vision.outer_learning_rate, vision.outer_momentum),
+    )
+
+
+class _Telling:
+    """A line a round on standard error, and what it took in all in the stage's report."""
+
+    def __init__(self, report: StageReport) -> None:
+        self.details = report.details
+        self.samples = 0
+        self.seconds: Counter[str] = Counter()
+
+    def __call__(self, done: Round) -> None:
+        validation = "" if done.validation is None else f"  validation {done.validation:.4f}"
+        print(
+            f"{JOB}  round {done.number}/{done.rounds}  loss {done.loss:.4f}{validation}"
+            f"  {done.samples_per_second:,.0f} pictures/s",
+            file=sys.stderr,
+            flush=True,
+        )
+        if not self.seconds and done.number > 1:
+            self.details["resumed_after"] = done.number - 1
+        self.samples += done.samples
+        self.seconds.update(done.seconds)
+        self.details["pictures_per_second"] = round(self.samples / sum(self.seconds.values()))
+        self.details["checkpoint_bytes"] = done.checkpoint_bytes
+        if done.devices:
+            self.details["gpus"] = " ".join(done.devices)
+
+
+def _written(tables: Tables, planned: Manifest, trained: _Trained) -> Manifest:
+    state = trained.state
     training = {
-        "labels": labels,
-        "loss": trained.history,
-        "summary": {"rounds": len(trained.history), "loss": trained.history[-1]},
+        "labels": trained.labels,
+        "loss": state.losses,
+        "validation": state.validations,
+        "summary": {"rounds": state.rounds, "loss": state.losses[-1]},
     }
-    files = {MODEL_FILE: model_bytes(model), TRAINING_FILE: json.dumps(training, indent=1).encode()}
+    if state.validations:
+        training["summary"]["validation"] = min(state.validations)
+    files = {MODEL_FILE: model_bytes(trained.model), TRAINING_FILE: json.dumps(training, indent=1).encode()}
     for name, data in files.items():
         (tables.run_place(planned) / name).write(data)
     listed = tuple(DataFile(name, 0, len(data)) for name, data in sorted(files.items()))
-    return replace(planned, files=listed, counts={"labels": len(labels), "pictures": total})
-
-
-def _fit(model: keras.Model, blocks: RDD[Block], vision: Vision) -> RoundsModel:
-    from jobs.data_parallel import RoundsModel, Schedule
-
-    schedule = Schedule(vision.epochs, vision.epochs_per_round, vision.batch_size, vision.seed)
-    rounds = len(schedule.rounds())
-
-    def tell(number: int, loss: float) -> None:
-        print(f"{JOB}  round {number + 1}/{rounds}  loss {loss:.4f}", file=sys.stderr, flush=True)
-
-    parallel = RoundsModel(model, tell)
-    parallel.fit(blocks, schedule)
-    return parallel
-
-
-def blocks_of(pictures: DataFrame, labels: list[str], vision: Vision) -> RDD[Block]:
-    """Blocks of pictures (n, size, size, 3) and labels (n, labels), one partition a worker, the same in every run."""
-    slot = F.pmod(F.xxhash64(C.PRODUCT_ID, F.lit("worker")), F.lit(vision.workers)).cast("int")
-    rows = pictures.select(slot.alias("slot"), C.PRODUCT_ID, C.CATEGORY, C.PIXELS).rdd
-    # DataFrame.repartition would hash the slot again and leave one worker the work of two.
-    dealt = rows.map(lambda row: (row["slot"], row)).partitionBy(vision.workers, int).values()
-    shape = (vision.image_size, vision.image_size, CHANNELS)
-
-    def in_blocks(partition: Iterable[Row]) -> Iterator[Block]:
-        ordered = sorted(partition, key=lambda row: str(row[C.PRODUCT_ID]))
-        for start in range(0, len(ordered), BLOCK_ROWS):
-            block = ordered[start : start + BLOCK_ROWS]
-            pixels = np.stack([np.frombuffer(row[C.PIXELS], np.uint8).reshape(shape) for row in block])
-            yield pixels, label_matrix([row[C.CATEGORY] for row in block], labels)
-
-    return dealt.mapPartitions(in_blocks)
+    counts = {"labels": len(trained.labels), "pictures": trained.pictures}
+    return replace(planned, files=listed, counts=counts)
 
 
 def model_bytes(model: keras.Model) -> bytes:

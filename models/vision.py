@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from models.backbones import Backbone
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +28,7 @@ SHARPNESS = 12.0
 RAREST = 1e-4
 # Batches of one size give each picture the same embedding, whatever lies beside it.
 INFERENCE_BATCH = 256
+FOREVER = 1 << 40  # steps: a rate that falls so slowly is constant
 
 
 def ancestors(category: str | None) -> list[str]:
@@ -63,8 +66,12 @@ def label_shares(products_of: Mapping[str | None, int], labels: Sequence[str]) -
     return np.asarray(counts @ label_matrix(categories, labels) / max(counts.sum(), 1), np.float32)
 
 
-def build_model(image_size: int, embedding: int, shares: npt.NDArray[np.float32], seed: int) -> keras.Model:
+def build_model(
+    image_size: int, embedding: int, shares: npt.NDArray[np.float32], seed: int, backbone: Backbone | None = None
+) -> keras.Model:
     """A network from uint8 pictures (batch, image_size, image_size, 3) to the probability of each label.
+
+    The body is a small network from scratch, or `backbone`.
 
     Below the head lies EMBEDDING_LAYER: `embedding` floats of length 1. Rescaling and augmentation are layers, so a
     saved model takes the images table's pixels as they are. `shares` (labels,) are where the probabilities begin.
@@ -76,10 +83,7 @@ def build_model(image_size: int, embedding: int, shares: npt.NDArray[np.float32]
     # Every layer has a name: Keras's own count up with each model of a process, and so would the saved bytes.
     pictures = keras.Input((image_size, image_size, 3), dtype="uint8", name="pixels")
     body = _augmented(layers.Rescaling(1 / 127.5, offset=-1.0, name="scaled")(pictures), seed)
-    for depth, filters in enumerate(FILTERS):
-        body = _convolved(body, filters, depth)
-        if depth < len(FILTERS) - 1:
-            body = layers.MaxPooling2D(name=f"halved_{depth}")(body)
+    body = backbone.applied(body) if backbone else _small(body)
     mean = layers.GlobalAveragePooling2D(name="mean")(body)
     peak = layers.GlobalMaxPooling2D(name="peak")(body)
     body = layers.Dense(embedding, name="directions")(layers.Concatenate(name="pooled")([mean, peak]))
@@ -91,11 +95,23 @@ def build_model(image_size: int, embedding: int, shares: npt.NDArray[np.float32]
     return keras.Model(pictures, probabilities, name="vision")
 
 
-def compile_model(model: keras.Model, learning_rate: float) -> None:
-    """Makes the model ready to train. A falling rate served the embedding worse than a constant one."""
+def compile_model(model: keras.Model, learning_rate: float, falls_over: int = 0, rises_over: int = 0) -> None:
+    """Makes the model ready to train. Its rate falls to 0 along a cosine over so many steps of a worker, after having
+    risen over others; 0: it does not. For the demo's pictures a constant one served the embedding better.
+
+    The rate follows from the optimizer's count of steps, so it goes on wherever that is set.
+    """
     import keras
 
-    model.compile(keras.optimizers.Adam(learning_rate), loss="binary_crossentropy")
+    rate: Any = learning_rate
+    if falls_over or rises_over:
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if rises_over else learning_rate,
+            falls_over or FOREVER,
+            warmup_target=learning_rate if rises_over else None,
+            warmup_steps=rises_over,
+        )
+    model.compile(keras.optimizers.Adam(rate), loss="binary_crossentropy")
 
 
 def embedding_part(model: keras.Model) -> keras.Model:
@@ -121,6 +137,16 @@ def _augmented(pictures: keras.KerasTensor, seed: int) -> keras.KerasTensor:
 
     moved = layers.RandomTranslation(SHIFT, SHIFT, fill_mode="nearest", seed=seed, name="moved")(pictures)
     return layers.RandomContrast(CONTRAST, value_range=(-1, 1), seed=seed, name="relit")(moved)
+
+
+def _small(body: keras.KerasTensor) -> keras.KerasTensor:
+    from keras import layers
+
+    for depth, filters in enumerate(FILTERS):
+        body = _convolved(body, filters, depth)
+        if depth < len(FILTERS) - 1:
+            body = layers.MaxPooling2D(name=f"halved_{depth}")(body)
+    return body
 
 
 def _convolved(pictures: keras.KerasTensor, filters: int, depth: int) -> keras.KerasTensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 
@@ -117,10 +117,35 @@ class Vision(Section):
     epochs_per_round: int = Field(1, ge=1, description="local epochs of a worker between two averages")
     batch_size: int = Field(16, ge=1)
     learning_rate: float = Field(0.003, gt=0)
+    learning_rate_schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="cosine: falls to 0 over all epochs"
+    )
+    warm_up_epochs: float = Field(0.0, ge=0, description="the learning rate rises from 0 over so many")
+    outer_learning_rate: float = Field(
+        1.0, gt=0, description="of the driver's step along the workers' mean; 1, without momentum: to the mean itself"
+    )
+    outer_momentum: float = Field(0.0, ge=0, lt=1, description="Nesterov's, of that step, as in DiLoCo")
+    validation: float = Field(
+        0.0, ge=0, lt=1, description="share of the training pictures that the driver keeps to measure each round by"
+    )
+    patience: int = Field(0, ge=0, description="rounds without a better validation after which training stops; 0: all")
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = Field(
+        "auto", description="of training; auto: mixed_bfloat16 on a GPU that has it, else float32"
+    )
+    backbone: str = Field("small", description="small, trained from scratch, or a network of keras.applications")
+    backbone_weights: str = Field("", description="file with that network's weights, without its top; local or s3a://")
+    backbone_download: bool = Field(False, description="let Keras fetch the network's weights")
+    backbone_frozen: bool = Field(False, description="train only what is above the network")
     workers: int = Field(2, ge=1, description="Spark partitions trained in parallel")
     held_out: float = Field(0.2, ge=0, lt=1, description="share of products kept from training, to measure on")
     min_label_count: int = Field(5, ge=1, description="a category with fewer products is no label")
     seed: int = 42
+
+    @model_validator(mode="after")
+    def patience_needs_validation(self) -> Vision:
+        if self.patience and not self.validation:
+            raise ValueError("patience needs pictures to measure by: set vision.validation, such as 0.1")
+        return self
 
 
 class Lists(Section):
@@ -232,6 +257,9 @@ class Spark(Section):
     packages: list[str] = Field(
         default_factory=list, description="Maven coordinates, group:artifact:version, as --packages of spark-submit"
     )
+    gpus: int = Field(0, ge=0, description="GPUs of an executor, which each task of a job has for itself; 0: none")
+    gpus_of_task: float = Field(1.0, gt=0, description="GPUs of a task; 0.25: four tasks share one")
+    gpu_script: str = Field("", description="prints an executor's GPUs for Spark; empty: jobs/find_gpus.sh, nvidia-smi")
     options: dict[str, str] = Field(default_factory=dict, description="any spark.* option")
 
 

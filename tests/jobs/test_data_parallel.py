@@ -1,26 +1,25 @@
-"""Averages over workers: by sample, and in the type of what is averaged."""
+"""Rounds: how many, what comes of odd shards, from where they go on, and what they leave."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from jobs.training_checkpoints import Checkpoints, State
+from jobs.training_shards import Block, Shard, write_shard
+from models.averaging import OuterStep
+from storage import Place
 
-def test_results_count_by_samples() -> None:
-    from jobs.data_parallel import Outcome, averaged
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
-    outcomes = [
-        Outcome(30, [np.array([4.0], np.float32)], [np.int64(10), np.array([1.0], np.float32)], 0.5),
-        Outcome(10, [np.array([0.0], np.float32)], [np.int64(4), np.array([5.0], np.float32)], 0.1),
-    ]
-    weights, optimizer = averaged([np.array([7.0], np.float32)], outcomes)
-    assert weights[0].tolist() == [7 - (30 * 4 + 10 * 0) / 40]
-    assert optimizer[0] == round((30 * 10 + 10 * 4) / 40)
-    assert optimizer[1].tolist() == [(30 * 1 + 10 * 5) / 40]
-    assert [weights[0].dtype, optimizer[0].dtype, optimizer[1].dtype] == [np.float32, np.int64, np.float32]
+SHAPE, LABELS, BATCH, EPOCHS = (4, 4, 3), 2, 8, 4
 
 
 @pytest.mark.parametrize(("epochs", "each", "rounds"), [(6, 2, [2, 2, 2]), (5, 2, [2, 2, 1]), (1, 4, [1])])
@@ -30,7 +29,136 @@ def test_rounds(epochs: int, each: int, rounds: list[int]) -> None:
     assert Schedule(epochs, each, 8, 1).rounds() == rounds
 
 
+@pytest.mark.parametrize(
+    ("validations", "done"), [((), False), ((3.0, 2.0), False), ((2.0, 3.0), False), ((2.0, 3.0, 2.5), True)]
+)
+def test_patience(validations: tuple[float, ...], done: bool) -> None:
+    from jobs.data_parallel import Schedule
+
+    state = State([], losses=(0.0,) * len(validations), validations=validations)
+    assert Schedule(9, 1, 8, 1, patience=2).is_done(state) == done
+
+
 @pytest.mark.parametrize("job", ["ingest_images", "train_vision", "embed_products"])
 def test_tensorflow_is_imported_only_where_it_is_used(job: str) -> None:
     code = f"import sys, jobs.{job}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def samples(count: int, seed: int) -> Block:
+    """Dark pictures have the first label, bright ones the second."""
+    draw = np.random.default_rng(seed)
+    bright = draw.integers(0, 2, count)
+    pixels = draw.integers(0, 128, (count, *SHAPE)) + 127 * bright[:, None, None, None]
+    return pixels.astype(np.uint8), np.eye(LABELS, dtype=np.uint8)[bright]
+
+
+def shards_in(folder: Path, sizes: Sequence[int]) -> list[Shard]:
+    places = [Place(str(folder / f"shard-{number}")) for number in range(len(sizes))]
+    return [
+        write_shard(place, [samples(size, number)], SHAPE, LABELS)
+        for number, (place, size) in enumerate(zip(places, sizes, strict=True))
+    ]
+
+
+def tiny_model(falls_over: int = 0) -> Any:
+    import keras
+
+    from models.vision import compile_model
+
+    layers = keras.layers
+    keras.utils.set_random_seed(1)
+    pixels = keras.Input(SHAPE, dtype="uint8", name="pixels")
+    body = layers.Flatten(name="flat")(layers.Rescaling(1 / 255, name="scaled")(pixels))
+    body = layers.Dropout(0.2, seed=1, name="dropped")(layers.BatchNormalization(name="normal")(body))
+    model = keras.Model(pixels, layers.Dense(LABELS, activation="sigmoid", name="labels")(body), name="tiny")
+    compile_model(model, 0.05, falls_over)
+    return model
+
+
+Fit = Callable[..., State]
+
+
+@pytest.fixture
+def fit(spark: SparkSession, tmp_path: Path) -> Fit:
+    """Trains the tiny model on shards of these sizes."""
+    from jobs.data_parallel import Round, RoundsModel, Schedule
+
+    def fitted(
+        sizes: Sequence[int],
+        model: Any = None,
+        stop_after: int = EPOCHS,
+        validation: Block | None = None,
+        checkpoints: Checkpoints | None = None,
+        **schedule: Any,
+    ) -> State:
+        def on_round(done: Round) -> None:
+            if done.number == stop_after < EPOCHS:
+                raise InterruptedError
+
+        shards = shards_in(tmp_path, sizes)
+        rdd = spark.sparkContext.parallelize(shards, len(shards))
+        rounds = RoundsModel(model or tiny_model(), on_round)
+        return rounds.fit(rdd, Schedule(EPOCHS, 1, BATCH, 1, **schedule), validation, checkpoints)
+
+    return fitted
+
+
+def same(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
+    return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+
+
+@pytest.mark.end_to_end
+def test_workers_without_samples_and_with_few(fit: Fit) -> None:
+    state = fit([40, 3])
+    assert state.losses[-1] < state.losses[0]
+    assert same(fit([40]).weights, fit([40, 0]).weights)
+    assert not same(fit([40]).weights, state.weights)
+    few = fit([3])
+    assert not same(few.weights, tiny_model().get_weights())
+    assert all(np.isfinite(weight).all() for weight in few.weights)
+    with pytest.raises(ValueError, match="no picture"):
+        fit([0, 0])
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("outer", [OuterStep(), OuterStep(0.7, 0.9)])
+def test_a_training_goes_on_where_it_was_stopped(fit: Fit, tmp_path: Path, outer: OuterStep) -> None:
+    undisturbed = fit([24, 17], outer=outer)
+    checkpoints = Checkpoints(Place(str(tmp_path / "rounds")))
+    with pytest.raises(InterruptedError):
+        fit([24, 17], stop_after=2, checkpoints=checkpoints, outer=outer)
+    left = checkpoints.latest()
+    assert left is not None and left.rounds == 2
+    assert fit([24, 17], checkpoints=checkpoints, outer=outer).as_bytes() == undisturbed.as_bytes()
+    assert bool(undisturbed.velocity) == (outer.momentum > 0)
+
+
+@pytest.mark.end_to_end
+def test_a_round_without_improvement_ends_it_with_the_best_weights(fit: Fit) -> None:
+    pixels, labels = samples(50, 9)
+    model = tiny_model()
+    state = fit([40, 40], model, validation=(pixels, 1 - labels), patience=1)
+    assert state.rounds == 2 < EPOCHS
+    assert state.validations[0] < state.validations[1]
+    assert same(model.get_weights(), state.best)
+    assert not same(state.best, state.weights)
+
+
+@pytest.mark.end_to_end
+def test_a_falling_learning_rate_goes_on_falling_in_the_next_round(fit: Fit) -> None:
+    steps = 40 // BATCH
+    short = fit([40, 40], tiny_model(falls_over=steps))
+    long = fit([40, 40], tiny_model(falls_over=steps * EPOCHS))
+    assert int(short.optimizer[0]) == int(long.optimizer[0]) == steps * EPOCHS
+    # Once the rate is 0 only the normalisation's statistics move.
+    learnt = len(tiny_model().get_weights()) - 2
+    first = fit([40, 40], tiny_model(falls_over=steps), patience=1, validation=_nothing_learnt())
+    assert first.rounds == 2
+    assert same(first.weights[-2:], short.weights[-2:])
+    assert learnt and not same(short.weights[-2:], long.weights[-2:])
+
+
+def _nothing_learnt() -> Block:
+    pixels, labels = samples(50, 9)
+    return pixels, 1 - labels

@@ -1,0 +1,207 @@
+"""One engine of the vision bench in a process of its own: python -m bench.vision_engines ENGINE FOLDER PLAN.
+
+Trains the vision model once for each seed. Before each training is one epoch that does not count, in which processes
+start and graphs are traced; then all begins anew from the first weights. The last line is JSON, a training a seed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.vision_pictures import read_drawn
+from models.averaging import OuterStep
+from models.vision import build_model, compile_model
+
+CORES = 2
+EMBEDDING, LEARNING_RATE = 64, 0.003
+PORT = 4711
+DRAWN = "drawn.npz"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained. `outer` is the learning rate and momentum of our driver's step."""
+
+    seeds: int
+    epochs: int
+    batch_size: int
+    outer: tuple[float, float] = (1.0, 0.0)
+    schedule: str = "constant"
+
+
+class Engine:
+    """`train` goes through all epochs; `details` says more of the last training."""
+
+    workers = CORES
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.folder, self.plan, self.drawn = folder, plan, read_drawn(folder / DRAWN)
+        self.details: dict[str, Any] = {}
+        self.prepare()
+
+    def prepare(self) -> None:
+        """What is done once for all seeds."""
+
+    def train(self, model: Any, epochs: int, seed: int) -> None:
+        raise NotImplementedError
+
+    def run(self, seed: int) -> dict[str, Any]:
+        model = self._built(seed)
+        weights = model.get_weights()
+        self.train(model, 1, seed)
+        model.set_weights(weights)
+        for variable, value in zip(model.optimizer.variables, self._built(seed).optimizer.variables, strict=False):
+            variable.assign(value)
+        begun = time.perf_counter()
+        self.train(model, self.plan.epochs, seed)
+        seconds = time.perf_counter() - begun
+        accuracy = self.drawn.accuracy(model.predict(self.drawn.test.pixels, batch_size=256, verbose=0))
+        rate = self.plan.epochs * len(self.drawn.train.pixels) / seconds
+        return {"images_per_second": round(rate), "accuracy": round(accuracy, 4), **self.details}
+
+    def _built(self, seed: int) -> Any:
+        size, plan = self.drawn.train.pixels.shape[1], self.plan
+        model = build_model(size, EMBEDDING, self.drawn.shares, seed)
+        steps = plan.epochs * -(-len(self.drawn.train.pixels) // (plan.batch_size * self.workers))
+        compile_model(model, LEARNING_RATE, steps if plan.schedule == "cosine" else 0)
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+
+class Keras(Engine):
+    """One process that has both cores, as anyone would write it."""
+
+    workers = 1
+
+    def train(self, model: Any, epochs: int, seed: int) -> None:
+        pixels, labels, _ = self.drawn.train
+        model.fit(pixels, labels, batch_size=self.plan.batch_size, epochs=epochs, verbose=0)
+
+
+class Elephas(Engine):
+    """Synchronous, as it comes."""
+
+    def prepare(self) -> None:
+        from elephas.utils.rdd_utils import to_simple_rdd
+
+        self.spark = _spark(self.workers)
+        pixels, labels, _ = self.drawn.train
+        self.rdd = to_simple_rdd(self.spark.sparkContext, pixels, labels).cache()
+        self.rdd.count()
+
+    def train(self, model: Any, epochs: int, seed: int) -> None:
+        from elephas.spark_model import SparkModel
+
+        SparkModel(model, num_workers=self.workers).fit(
+            self.rdd, epochs=epochs, batch_size=self.plan.batch_size, verbose=0, validation_split=0.0
+        )
+
+
+class ElephasAsynchronous(Elephas):
+    """With its parameter server, an exchange an epoch of each worker."""
+
+    trainings = 0
+
+    def train(self, model: Any, epochs: int, seed: int) -> None:
+        from elephas.spark_model import AsynchronousSparkModel
+
+        self.trainings += 1
+        AsynchronousSparkModel(
+            model,
+            num_workers=self.workers,
+            mode="asynchronous",
+            frequency="epoch",
+            parameter_server_mode="socket",
+            port=PORT + self.trainings,
+        ).fit(self.rdd, epochs=epochs, batch_size=self.plan.batch_size, verbose=0, validation_split=0.0)
+
+
+class Ours(Engine):
+    """Rounds of an epoch, with a checkpoint each."""
+
+    def prepare(self) -> None:
+        from jobs.training_shards import write_shard
+        from storage import Place
+
+        self.spark = _spark(self.workers)
+        pixels, labels, _ = self.drawn.train
+        order = np.random.default_rng(0).permutation(len(pixels))
+        shards = [
+            write_shard(
+                Place(str(self.folder / f"shard-{self.workers}-{number}")),
+                [(pixels[rows], labels[rows])],
+                pixels.shape[1:],
+                labels.shape[1],
+            )
+            for number, rows in enumerate(np.array_split(order, self.workers))
+        ]
+        self.rdd = self.spark.sparkContext.parallelize(shards, self.workers)
+
+    def train(self, model: Any, epochs: int, seed: int) -> None:
+        from jobs.data_parallel import Round, RoundsModel, Schedule
+        from jobs.training_checkpoints import Checkpoints
+        from storage import Place
+
+        rounds: list[Round] = []
+        schedule = Schedule(epochs, 1, self.plan.batch_size, seed, outer=OuterStep(*self.plan.outer))
+        folder = Place(str(self.folder / f"rounds-{self.workers}-{seed}-{epochs}"))
+        RoundsModel(model, rounds.append).fit(self.rdd, schedule, checkpoints=Checkpoints(folder))
+        parts = rounds[0].seconds
+        self.details = {
+            "round_seconds": {
+                part: round(float(np.mean([each.seconds[part] for each in rounds])), 4) for part in parts
+            },
+            "checkpoint_bytes": rounds[-1].checkpoint_bytes,
+        }
+
+
+class OneWorker(Ours):
+    workers = 1
+
+
+class FourWorkers(Ours):
+    workers = 4
+
+
+ENGINES: dict[str, type[Engine]] = {
+    "keras": Keras,
+    "ours, 1 worker": OneWorker,
+    "ours": Ours,
+    "ours, 4 workers": FourWorkers,
+    "elephas": Elephas,
+    "elephas, asynchronous": ElephasAsynchronous,
+}
+
+
+def _spark(workers: int) -> Any:
+    from jobs.session import start_session
+    from settings import Settings
+    from settings.sections import Spark
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    return start_session("bench", Settings(spark=Spark(master=f"local[{workers}]", driver_memory="2g")))
+
+
+def main(arguments: Sequence[str]) -> None:
+    import jobs.quiet_tensorflow  # noqa: F401  before anything else imports TensorFlow
+
+    name, folder, plan = arguments[0], Path(arguments[1]), Plan(**json.loads(arguments[2]))
+    engine = ENGINES[name](folder, plan)
+    found = []
+    for seed in range(plan.seeds):
+        found.append(engine.run(seed))
+        print(name, seed, found[-1], flush=True)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

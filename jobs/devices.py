@@ -1,0 +1,35 @@
+"""The GPUs that Spark assigned to a task. TensorFlow must be told before it is imported, and cannot be told again."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyspark import TaskContext
+
+RESOURCE = "gpu"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+class OtherDevicesError(RuntimeError):
+    """This process has begun with other GPUs than Spark now assigns to its task."""
+
+
+def own_devices() -> tuple[str, ...]:
+    """Addresses of this task's GPUs; none outside of tasks, and where none were asked for."""
+    context = TaskContext.get()
+    assigned = context.resources().get(RESOURCE) if context else None
+    return tuple(assigned.addresses) if assigned else ()
+
+
+def see_only_own_devices() -> None:
+    """Hides all GPUs but the task's own. Where Spark assigned none, nothing is changed. Raises OtherDevicesError."""
+    devices = ",".join(own_devices())
+    if not devices or os.environ.get(VISIBLE) == devices:
+        return
+    if "tensorflow" in sys.modules:
+        raise OtherDevicesError(
+            f"Spark assigned GPU {devices} to this task, but its process began with {os.environ.get(VISIBLE)!r}: an"
+            " executor must have one GPU (spark.executor.resource.gpu.amount=1), or spark.python.worker.reuse=false"
+        )
+    os.environ[VISIBLE] = devices

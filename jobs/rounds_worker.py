@@ -1,0 +1,160 @@
+"""What a task does in a round: trains its shard from the state it is given, and says what came of it.
+
+A subclass of Elephas's worker. That one builds and traces the model anew each epoch, keeps a partition three times
+over, and does not train where there is less than a batch. This one keeps the compiled model in its process, reads
+samples from a file mapped into memory, takes many steps in one call of TensorFlow, and sets everything that a round
+depends on, so that it matters not which process a round runs in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pyspark import TaskContext
+
+from jobs.quiet_tensorflow import limit_threads, tf, training_precision  # before elephas, which imports TensorFlow
+
+# isort: split
+from elephas.utils import subtract_params
+from elephas.worker import SparkWorker
+from tensorflow.keras.models import model_from_json
+from tensorflow.keras.optimizers import deserialize
+
+from jobs.devices import own_devices, see_only_own_devices
+from jobs.training_shards import Bytes, Shard
+from models.averaging import Arrays
+from models.precision import in_precision
+
+SEED_STATE = "seed_generator_state"
+CALL_BYTES = 16 << 20  # of the samples that one call of TensorFlow trains on, batch after batch
+Steps = Callable[[Bytes, Bytes], None]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What workers start a round from. `optimizer` is empty in the first."""
+
+    number: int
+    epochs: int
+    weights: Arrays
+    optimizer: Arrays
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one worker made of a round: weights before less weights after, as Elephas counts, and its optimizer."""
+
+    samples: int
+    deltas: Arrays
+    optimizer: Arrays
+    loss: float
+    seconds: Mapping[str, float]  # unpacking the start, training, and the whole task
+    devices: tuple[str, ...] = ()  # GPUs that it saw
+
+
+class RoundsWorker(SparkWorker):
+    """Trains a shard for one round. `parameters` is a broadcast Start; `train_config`: batch_size, seed, precision."""
+
+    def train(self, data_iterator: Iterable[Shard]) -> Iterator[Outcome]:
+        """Yields nothing where there is no sample: no change would pull the mean."""
+        begun = time.perf_counter()
+        shards = [shard for shard in data_iterator if shard.samples]
+        if not shards:
+            return
+        (shard,) = shards
+        context = TaskContext.get()
+        partition = context.partitionId() if context else 0
+        see_only_own_devices()
+        limit_threads(context.cpus() if context else 1)
+        start: Start = self.parameters.value
+        unpacked = time.perf_counter()
+        compiled = self._compiled()
+        self.model = compiled.model
+        self._restore(start, compiled.fresh, partition)
+        loss = self._epochs(compiled.steps, shard, start, np.random.default_rng(self._entropy(start, partition)))
+        trained = time.perf_counter()
+        deltas = subtract_params(start.weights, self.model.get_weights())
+        optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
+        seconds = {
+            "unpacking": unpacked - begun,
+            "training": trained - unpacked,
+            "whole": time.perf_counter() - begun,
+        }
+        yield Outcome(shard.samples, deltas, optimizer, loss, seconds, own_devices())
+
+    def _compiled(self) -> _Compiled:
+        """What this process has compiled: tracing it takes longer than a small round."""
+        precision = training_precision(self.train_config["precision"])
+        size = self.train_config["batch_size"]
+        key = hashlib.sha256(repr((self.json, self.master_optimizer, precision, size)).encode()).hexdigest()
+        if key not in _COMPILED:
+            _COMPILED.clear()
+            model = model_from_json(in_precision(self.json, precision), self.custom_objects)
+            model.compile(deserialize(self.master_optimizer), loss=self.master_loss)
+            model.optimizer.build(model.trainable_variables)
+            fresh = [np.asarray(variable) for variable in model.optimizer.variables]
+            _COMPILED[key] = _Compiled(model, fresh, _steps(model, size))
+        return _COMPILED[key]
+
+    def _restore(self, start: Start, fresh: Arrays, partition: int) -> None:
+        assert self.model is not None
+        self.model.set_weights(start.weights)
+        for variable, value in zip(self.model.optimizer.variables, start.optimizer or fresh, strict=True):
+            variable.assign(value)
+        draw = np.random.default_rng([*self._entropy(start, partition), 1])
+        for variable in self.model.variables:
+            if variable.path.endswith(SEED_STATE):
+                variable.assign(draw.integers(0, 2**31, variable.shape))
+
+    def _epochs(self, steps: Steps, shard: Shard, start: Start, random: np.random.Generator) -> float:
+        """The mean loss of the last epoch. Keras's own shuffle follows from all that its process drew before, so
+        samples are shuffled here; the next ones are read while TensorFlow is at work."""
+        assert self.model is not None
+        records, size = shard.records(), self.train_config["batch_size"]
+        at_once = size * max(1, CALL_BYTES // (size * shard.record_bytes))
+        with ThreadPoolExecutor(1) as reader:
+            for _ in range(start.epochs):
+                self.model.reset_metrics()
+                order = random.permutation(shard.samples)
+                calls = [order[first : first + at_once] for first in range(0, shard.samples, at_once)]
+                read = reader.submit(shard.batch, records, calls[0])
+                for rows in [*calls[1:], order[:0]]:
+                    block, read = read.result(), reader.submit(shard.batch, records, rows)
+                    steps(*block)
+        return float(self.model.get_metrics_result()["loss"])
+
+    def _entropy(self, start: Start, partition: int) -> list[int]:
+        return [self.train_config["seed"], start.number, partition]
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A model, its optimizer's first state, and its steps."""
+
+    model: Any
+    fresh: Arrays
+    steps: Steps
+
+
+_COMPILED: dict[str, _Compiled] = {}
+
+
+def _steps(model: Any, batch_size: int) -> Steps:
+    """A step of the model's own for each batch of the samples given. Of any number of samples, so traced once."""
+
+    @tf.function(input_signature=[_any_number_of(model.inputs[0]), _any_number_of(model.outputs[0], tf.uint8)])
+    def steps(pixels: tf.Tensor, labels: tf.Tensor) -> None:
+        for first in tf.range(0, tf.shape(pixels)[0], batch_size):
+            model.train_step((pixels[first : first + batch_size], labels[first : first + batch_size]))
+
+    return lambda pixels, labels: steps(tf.constant(pixels), tf.constant(labels))
+
+
+def _any_number_of(tensor: Any, dtype: Any = None) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *tensor.shape[1:]], dtype or tensor.dtype)

@@ -1,0 +1,79 @@
+"""The images table's rows as workers and driver train and measure on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+from pyspark import TaskContext
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.training_shards import Block, Shard, complete_shards, mark_complete, write_shard
+from models import columns as C
+from models.vision import label_matrix
+from settings.sections import Vision
+from storage import Place
+
+Shape = tuple[int, int, int]
+SHARES = 10_000
+BLOCK_ROWS = 512
+VALIDATION_BYTES = 256 << 20  # of pixels that the driver holds
+WRITTEN = pa.schema([("number", pa.int32()), ("uri", pa.string()), ("samples", pa.int64())])
+WRITTEN_DDL = "number int, uri string, samples long"
+
+
+def is_held_back(vision: Vision) -> Column:
+    """Whether a training picture is kept by the driver, to measure rounds by."""
+    share = F.pmod(F.xxhash64(C.PRODUCT_ID, F.lit("validation")), F.lit(SHARES))
+    return share < round(vision.validation * SHARES)
+
+
+def held_back(pictures: DataFrame, labels: list[str], shape: Shape) -> Block | None:
+    """Pixels and labels of these pictures, of as many as the driver may hold, by a hash of their id; None for none."""
+    most = VALIDATION_BYTES // math.prod(shape)
+    rows = pictures.orderBy(F.xxhash64(C.PRODUCT_ID), C.PRODUCT_ID).limit(most).select(C.CATEGORY, C.PIXELS)
+    table = rows.toArrow().combine_chunks()
+    return _block(table.to_batches()[0], labels, shape) if table.num_rows else None
+
+
+def shards_of(pictures: DataFrame, labels: list[str], shape: Shape, workers: int, folder: Place) -> list[Shard]:
+    """Shards of the pictures in `folder`, one a worker and the same in every run; those of an earlier run if whole.
+
+    A worker that would have no picture has no shard.
+    """
+    shards = complete_shards(folder)
+    if shards is None:
+        # By a hash of the id, so dealt out alike in every run; a product's bytes follow from its place in the order.
+        dealt = pictures.select(C.PRODUCT_ID, C.CATEGORY, C.PIXELS).repartition(
+            workers, F.xxhash64(C.PRODUCT_ID, F.lit("worker"))
+        )
+        write = partial(_write, labels=labels, shape=shape, folder=folder)
+        rows = dealt.sortWithinPartitions(C.PRODUCT_ID).drop(C.PRODUCT_ID).mapInArrow(write, WRITTEN_DDL).collect()
+        found = sorted(row for row in rows if row.samples)
+        shards = [Shard(row.uri, row.samples, shape, len(labels)) for row in found]
+        mark_complete(folder, shards)
+    return shards
+
+
+def _write(
+    batches: Iterable[pa.RecordBatch], labels: list[str], shape: Shape, folder: Place
+) -> Iterator[pa.RecordBatch]:
+    context = TaskContext.get()
+    assert context is not None
+    number = context.partitionId()
+    blocks = (
+        _block(batch.slice(start, BLOCK_ROWS), labels, shape)
+        for batch in batches
+        for start in range(0, batch.num_rows, BLOCK_ROWS)
+    )
+    shard = write_shard(folder / f"shard-{number:05d}.u8", blocks, shape, len(labels))
+    yield pa.record_batch([[number], [shard.uri], [shard.samples]], schema=WRITTEN)
+
+
+def _block(rows: pa.RecordBatch, labels: list[str], shape: Shape) -> Block:
+    pixels = [np.frombuffer(value.as_buffer(), np.uint8).reshape(shape) for value in rows.column(C.PIXELS)]
+    return np.stack(pixels), label_matrix(rows.column(C.CATEGORY).to_pylist(), labels)

@@ -1,0 +1,35 @@
+"""A model's description in another floating-point precision, for the hardware that trains it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+FULL = "float32"
+POLICY = "DTypePolicy"
+# Pictures are prepared, and embeddings and losses reckoned, in full precision.
+KEPT = {"pixels", "scaled", "moved", "relit", "directions", "embedding", "sharpened", "labels"}
+
+
+def in_precision(model_json: str, policy: str) -> str:
+    """The description with the policy (such as `mixed_bfloat16`) in every layer but KEPT. Weights stay as they are."""
+    if policy == FULL:
+        return model_json
+    model = json.loads(model_json)
+    for layer in _layers(model):
+        dtype = layer["config"].get("dtype")
+        if isinstance(dtype, dict) and dtype.get("class_name") == POLICY and layer["config"].get("name") not in KEPT:
+            dtype["config"]["name"] = policy
+    return json.dumps(model)
+
+
+def _layers(value: Any) -> Iterator[dict[str, Any]]:
+    """Every layer, those of a model inside a model too."""
+    if isinstance(value, dict):
+        if isinstance(value.get("config"), dict) and "layers" not in value["config"]:
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _layers(each)

@@ -1,0 +1,110 @@
+"""What a training keeps on disk: shards and checkpoints."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobs.training_checkpoints import KEPT, Checkpoints, State
+from jobs.training_shards import COMPLETE, Shard, complete_shards, mark_complete, write_shard
+from storage import Place
+
+SHAPE, LABELS = (2, 3, 3), 5
+
+
+def block(count: int, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    pixels = np.arange(first, first + count * 18, dtype=np.uint8).reshape(count, *SHAPE)
+    return pixels, np.full((count, LABELS), first, np.uint8)
+
+
+def test_samples_come_back_in_any_order(tmp_path: Path) -> None:
+    shard = write_shard(Place(str(tmp_path / "a" / "shard")), [block(2), block(1, 100)], SHAPE, LABELS)
+    assert (shard.samples, shard.record_bytes) == (3, 18 + 5)
+    pixels, labels = shard.batch(shard.records(), np.array([2, 0]))
+    assert np.array_equal(pixels, [block(1, 100)[0][0], block(2)[0][0]])
+    assert labels.tolist() == [[100] * 5, [0] * 5]
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["shard"]
+
+
+def test_a_shard_may_be_empty(tmp_path: Path) -> None:
+    shard = write_shard(Place(str(tmp_path / "shard")), [], SHAPE, LABELS)
+    assert shard.records().shape == (0, 18 + 5)
+
+
+def test_shards_count_once_all_are_written(tmp_path: Path) -> None:
+    folder = Place(str(tmp_path))
+    shard = write_shard(folder / "shard", [block(2)], SHAPE, LABELS)
+    assert complete_shards(folder) is None
+    mark_complete(folder, [shard])
+    assert complete_shards(folder) == [shard]
+    assert (tmp_path / COMPLETE).exists()
+
+
+@pytest.mark.end_to_end
+def test_a_shard_in_a_store_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moto_server = pytest.importorskip("moto.server")
+    boto3 = pytest.importorskip("boto3")
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "any",
+            "AWS_SECRET_ACCESS_KEY": "any",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "SPARK_LOCAL_DIRS": str(tmp_path),
+        }.items():
+            monkeypatch.setenv(name, value)
+        store = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
+        store.create_bucket(Bucket="shop")
+        shard = write_shard(Place("s3a://shop/run/shard"), [block(2)], SHAPE, LABELS)
+        assert np.array_equal(shard.batch(shard.records(), np.array([1]))[0], block(2)[0][1:])
+        store.delete_object(Bucket="shop", Key="run/shard")
+        assert shard.records().shape == (2, 18 + 5)
+        checkpoints = Checkpoints(Place("s3a://shop/rounds"))
+        checkpoints.save(state(1))
+        assert (checkpoints.latest() or state(0)).as_bytes() == state(1).as_bytes()
+    finally:
+        server.stop()
+    assert list(tmp_path.glob("*.shard")) and not list(Path(tempfile.gettempdir()).glob("larder-*.shard"))
+
+
+def state(rounds: int) -> State:
+    weights = [np.full((2, 2), rounds, np.float32), np.float32([rounds])]
+    return State(weights, [np.array(rounds), *weights], [], weights, (0.5,) * rounds, (0.25,) * rounds)
+
+
+def test_the_newest_checkpoint_is_gone_on_from(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(Place(str(tmp_path)))
+    assert checkpoints.latest() is None
+    sizes = {checkpoints.save(state(rounds)) for rounds in (1, 2, 3)}
+    found = checkpoints.latest()
+    assert found is not None and found.rounds == 3
+    assert found.as_bytes() == state(3).as_bytes()
+    assert len(list(tmp_path.iterdir())) == KEPT
+    assert sizes == {path.stat().st_size for path in tmp_path.iterdir()} or len(sizes) > 1
+
+
+@pytest.mark.parametrize("torn", [b"", b"PK\x03\x04", None])
+def test_a_checkpoint_that_cannot_be_read_is_passed_over(
+    tmp_path: Path, torn: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = Checkpoints(Place(str(tmp_path)))
+    for rounds in (1, 2):
+        checkpoints.save(state(rounds))
+    newest = max(tmp_path.iterdir())
+    newest.write_bytes(newest.read_bytes()[:-200] if torn is None else torn)
+    found = checkpoints.latest()
+    assert found is not None and found.rounds == 1
+    assert "round-00002.npz cannot be read" in capsys.readouterr().err
+
+
+def test_a_shard_goes_with_a_task() -> None:
+    import pickle
+
+    shard = Shard("file:///a", 3, SHAPE, LABELS)
+    assert pickle.loads(pickle.dumps(shard)) == shard
