@@ -83,6 +83,7 @@ class RoundsModel(SparkModel):
         super().__init__(model)
         self.on_round = on_round
         self.trainable = _trainable(model)
+        self.description = ""  # the same in all rounds: workers know by it what they have compiled
 
     def fit(  # type: ignore[override,unused-ignore]
         self,
@@ -96,6 +97,7 @@ class RoundsModel(SparkModel):
         The model ends with the weights of the best round by `validation`, or else of the last. Raises ValueError where
         there is no sample. Elephas's own would repartition, which deals rows out anew in every run.
         """
+        self.description = self._master_network.to_json()
         found = checkpoints.latest() if checkpoints else None
         state = found or State(self._master_network.get_weights())
         while not schedule.is_done(state):
@@ -121,7 +123,7 @@ class RoundsModel(SparkModel):
         with clock.of("broadcast"):
             broadcast: Broadcast[Start] = rdd.context.broadcast(start)
         worker = RoundsWorker(
-            self._master_network.to_json(),
+            self.description,
             broadcast,
             {"batch_size": schedule.batch_size, "seed": schedule.seed, "precision": schedule.precision},
             serialize(self.master_optimizer),
@@ -176,7 +178,8 @@ class _Clock:
         self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - begun
 
     def move(self, seconds: float, source: str, part: str) -> None:
-        """Counts some of one part's seconds to another."""
+        """Counts some of one part's seconds, at most all, to another."""
+        seconds = min(seconds, self.seconds[source])
         self.seconds[source] -= seconds
         self.seconds[part] = self.seconds.get(part, 0.0) + seconds
 

@@ -22,6 +22,11 @@ def own_devices() -> tuple[str, ...]:
     return tuple(assigned.addresses) if assigned else ()
 
 
+def seen_devices() -> tuple[str, ...]:
+    """GPUs that this process was told of, where Spark assigned any."""
+    return tuple(os.environ.get(VISIBLE, "").split(",")) if own_devices() else ()
+
+
 def see_only_own_devices() -> None:
     """Hides all GPUs but the task's own. Where Spark assigned none, nothing is changed. Raises OtherDevicesError."""
     devices = ",".join(own_devices())

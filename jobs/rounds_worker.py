@@ -8,6 +8,7 @@ depends on, so that it matters not which process a round runs in.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ from elephas.worker import SparkWorker
 from tensorflow.keras.models import model_from_json
 from tensorflow.keras.optimizers import deserialize
 
-from jobs.devices import own_devices, see_only_own_devices
+from jobs.devices import see_only_own_devices, seen_devices
 from jobs.training_shards import Bytes, Shard
 from models.averaging import Arrays
 from models.precision import in_precision
@@ -77,7 +78,9 @@ class RoundsWorker(SparkWorker):
         compiled = self._compiled()
         self.model = compiled.model
         self._restore(start, compiled.fresh, partition)
-        loss = self._epochs(compiled.steps, shard, start, np.random.default_rng(self._entropy(start, partition)))
+        draw = np.random.default_rng(self._entropy(start, partition))
+        loss = _trained(compiled, shard, start.epochs, self.train_config["batch_size"], draw)
+        _keep_from_collector()
         trained = time.perf_counter()
         deltas = subtract_params(start.weights, self.model.get_weights())
         optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
@@ -86,7 +89,7 @@ class RoundsWorker(SparkWorker):
             "training": trained - unpacked,
             "whole": time.perf_counter() - begun,
         }
-        yield Outcome(shard.samples, deltas, optimizer, loss, seconds, own_devices())
+        yield Outcome(shard.samples, deltas, optimizer, loss, seconds, seen_devices())
 
     def _compiled(self) -> _Compiled:
         """What this process has compiled: tracing it takes longer than a small round."""
@@ -94,6 +97,7 @@ class RoundsWorker(SparkWorker):
         size = self.train_config["batch_size"]
         key = hashlib.sha256(repr((self.json, self.master_optimizer, precision, size)).encode()).hexdigest()
         if key not in _COMPILED:
+            gc.unfreeze()
             _COMPILED.clear()
             model = model_from_json(in_precision(self.json, precision), self.custom_objects)
             model.compile(deserialize(self.master_optimizer), loss=self.master_loss)
@@ -112,23 +116,6 @@ class RoundsWorker(SparkWorker):
             if variable.path.endswith(SEED_STATE):
                 variable.assign(draw.integers(0, 2**31, variable.shape))
 
-    def _epochs(self, steps: Steps, shard: Shard, start: Start, random: np.random.Generator) -> float:
-        """The mean loss of the last epoch. Keras's own shuffle follows from all that its process drew before, so
-        samples are shuffled here; the next ones are read while TensorFlow is at work."""
-        assert self.model is not None
-        records, size = shard.records(), self.train_config["batch_size"]
-        at_once = size * max(1, CALL_BYTES // (size * shard.record_bytes))
-        with ThreadPoolExecutor(1) as reader:
-            for _ in range(start.epochs):
-                self.model.reset_metrics()
-                order = random.permutation(shard.samples)
-                calls = [order[first : first + at_once] for first in range(0, shard.samples, at_once)]
-                read = reader.submit(shard.batch, records, calls[0])
-                for rows in [*calls[1:], order[:0]]:
-                    block, read = read.result(), reader.submit(shard.batch, records, rows)
-                    steps(*block)
-        return float(self.model.get_metrics_result()["loss"])
-
     def _entropy(self, start: Start, partition: int) -> list[int]:
         return [self.train_config["seed"], start.number, partition]
 
@@ -145,13 +132,50 @@ class _Compiled:
 _COMPILED: dict[str, _Compiled] = {}
 
 
+def _keep_from_collector() -> None:
+    """Spark's worker collects garbage after each task. Going through all that TensorFlow keeps took 0.3 s each time."""
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+
+
+def trained_alone(model: Any, shard: Shard, epochs: int, batch_size: int, seed: int) -> float:
+    """Trains a compiled model on one shard in this process; returns the last epoch's mean loss."""
+    model.optimizer.build(model.trainable_variables)
+    compiled = _Compiled(model, [], _steps(model, batch_size))
+    return _trained(compiled, shard, epochs, batch_size, np.random.default_rng(seed))
+
+
+def _trained(compiled: _Compiled, shard: Shard, epochs: int, batch_size: int, draw: np.random.Generator) -> float:
+    """The mean loss of the last epoch. Keras's own shuffle follows from all that its process drew before, so samples
+    are shuffled here; the next ones are read while TensorFlow is at work."""
+    records = shard.records()
+    at_once = batch_size * max(1, CALL_BYTES // (batch_size * shard.record_bytes))
+    with ThreadPoolExecutor(1) as reader:
+        for _ in range(epochs):
+            compiled.model.reset_metrics()
+            order = draw.permutation(shard.samples)
+            calls = [order[first : first + at_once] for first in range(0, shard.samples, at_once)]
+            read = reader.submit(shard.batch, records, calls[0])
+            for rows in [*calls[1:], order[:0]]:
+                block, read = read.result(), reader.submit(shard.batch, records, rows)
+                compiled.steps(*block)
+    return float(compiled.model.get_metrics_result()["loss"])
+
+
 def _steps(model: Any, batch_size: int) -> Steps:
     """A step of the model's own for each batch of the samples given. Of any number of samples, so traced once."""
 
-    @tf.function(input_signature=[_any_number_of(model.inputs[0]), _any_number_of(model.outputs[0], tf.uint8)])
+    # Without AutoGraph, which reads source files: there may be none where a task runs.
+    @tf.function(
+        input_signature=[_any_number_of(model.inputs[0]), _any_number_of(model.outputs[0], tf.uint8)], autograph=False
+    )
     def steps(pixels: tf.Tensor, labels: tf.Tensor) -> None:
-        for first in tf.range(0, tf.shape(pixels)[0], batch_size):
+        def step(first: tf.Tensor) -> tf.Tensor:
             model.train_step((pixels[first : first + batch_size], labels[first : first + batch_size]))
+            return first + batch_size
+
+        tf.while_loop(lambda first: first < tf.shape(pixels)[0], step, [tf.constant(0)], parallel_iterations=1)
 
     return lambda pixels, labels: steps(tf.constant(pixels), tf.constant(labels))
 

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
 import sys
-import tempfile
-import zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -27,6 +23,7 @@ from jobs.als_files import remove
 from jobs.arguments import job_parser, parse
 from jobs.ingest_images import CHANNELS, IMAGES, PARTITION
 from jobs.report import StageReport, stage
+from jobs.saved_models import MODEL_FILE, model_bytes
 from jobs.session import spark_session
 from jobs.training_pictures import held_back, is_held_back, shards_of
 from jobs.training_shards import Block, Shard
@@ -49,8 +46,7 @@ if TYPE_CHECKING:
 
 JOB = "train_vision"
 VISION_MODEL, SCRATCH = "vision_model", "vision_scratch"
-MODEL_FILE, TRAINING_FILE = "model.keras", "training.json"
-EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)
+TRAINING_FILE = "training.json"
 SMALL = "small"
 
 
@@ -68,7 +64,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     with stage(spark, JOB, PARTITION) as report:
         tables = Tables(settings.storage.tables)
         images = tables.get(IMAGES, PARTITION, "larder ingest-images")
-        backbone = _backbone(settings.vision)
+        backbone = backbone_of(settings.vision)
         planned = _plan(images, settings.vision, backbone)
         if tables.is_current(planned):
             report.details["up_to_date"] = True
@@ -115,7 +111,8 @@ class _Trained:
     pictures: int
 
 
-def _backbone(vision: Vision) -> Backbone | None:
+def backbone_of(vision: Vision) -> Backbone | None:
+    """The network that the settings name; None for the small one. Raises FileNotFoundError for its weights."""
     if vision.backbone == SMALL:
         return None
     weights = Place(vision.backbone_weights).read() if vision.backbone_weights else None
@@ -152,15 +149,20 @@ def _train(
     shards = shards_of(pictures.where(~is_held_back(vision)), labels, shape, vision.workers, scratch / "shards")
     shares = label_shares(products_of, labels)
     model = build_model(vision.image_size, vision.embedding, shares, vision.seed, backbone)
-    steps = ceil(max((shard.samples for shard in shards), default=0) / vision.batch_size)  # of an epoch
+    compile_for(model, vision, max((shard.samples for shard in shards), default=0))
+    state = _fit(spark, model, shards, validation, vision, scratch / "rounds", report)
+    return _Trained(model, state, labels, products_of.total())
+
+
+def compile_for(model: keras.Model, vision: Vision, samples: int) -> None:
+    """Makes the model ready to train with these settings where a worker has so many samples."""
+    steps = ceil(samples / vision.batch_size)  # of an epoch
     compile_model(
         model,
         vision.learning_rate,
         falls_over=steps * vision.epochs if vision.learning_rate_schedule == "cosine" else 0,
         rises_over=round(steps * vision.warm_up_epochs),
     )
-    state = _fit(spark, model, shards, validation, vision, scratch / "rounds", report)
-    return _Trained(model, state, labels, products_of.total())
 
 
 def _fit(
@@ -206,7 +208,7 @@ class _Telling:
     """A line a round on standard error, and what it took in all in the stage's report."""
 
     def __init__(self, report: StageReport) -> None:
-        self.details = report.details
+        self.report, self.details = report, report.details
         self.samples = 0
         self.seconds: Counter[str] = Counter()
 
@@ -218,6 +220,7 @@ class _Telling:
             file=sys.stderr,
             flush=True,
         )
+        self.report.doing = f"round {done.number} of {done.rounds} done"
         if not self.seconds and done.number > 1:
             self.details["resumed_after"] = done.number - 1
         self.samples += done.samples
@@ -230,7 +233,7 @@ class _Telling:
 
 def _written(tables: Tables, planned: Manifest, trained: _Trained) -> Manifest:
     state = trained.state
-    training = {
+    training: dict[str, Any] = {
         "labels": trained.labels,
         "loss": state.losses,
         "validation": state.validations,
@@ -244,28 +247,6 @@ def _written(tables: Tables, planned: Manifest, trained: _Trained) -> Manifest:
     listed = tuple(DataFile(name, 0, len(data)) for name, data in sorted(files.items()))
     counts = {"labels": len(trained.labels), "pictures": trained.pictures}
     return replace(planned, files=listed, counts=counts)
-
-
-def model_bytes(model: keras.Model) -> bytes:
-    """A .keras file without optimizer, the same for the same weights: Keras writes the time of day into it."""
-    import keras
-
-    bare = keras.Model(model.inputs, model.outputs, name=model.name)  # never compiled
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / MODEL_FILE
-        bare.save(path)
-        return _timeless(path.read_bytes())
-
-
-def _timeless(archive: bytes) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(archive)) as before, zipfile.ZipFile(out, "w") as after:
-        for name in sorted(before.namelist()):
-            data = before.read(name)
-            if name == "metadata.json":
-                data = json.dumps({**json.loads(data), "date_saved": ""}, sort_keys=True).encode()
-            after.writestr(zipfile.ZipInfo(name, EPOCH_OF_ZIP), data)
-    return out.getvalue()
 
 
 if __name__ == "__main__":

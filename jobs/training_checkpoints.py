@@ -8,6 +8,7 @@ import re
 import sys
 import zipfile
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
@@ -46,8 +47,10 @@ class State:
     @staticmethod
     def from_bytes(data: bytes) -> State:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            figures = {name: tuple(values) for name, values in json.loads(arrays[FIGURES].tobytes()).items()}
-            lists = {
+            figures: dict[str, Any] = {
+                name: tuple(values) for name, values in json.loads(arrays[FIGURES].tobytes()).items()
+            }
+            lists: dict[str, Any] = {
                 name: [arrays[key] for key in sorted(arrays.files) if key.startswith(f"{name}_")] for name in _LISTS
             }
         return State(**lists, **figures)

@@ -40,7 +40,7 @@ class Shard:
     def batch(self, records: Bytes, rows: npt.NDArray[np.int64]) -> Block:
         """Pixels and labels of these rows of `records`."""
         some, pixels = records[rows], math.prod(self.shape)
-        return some[:, :pixels].reshape(-1, *self.shape), some[:, pixels:]
+        return some[:, :pixels].reshape(len(some), *self.shape), some[:, pixels:]
 
     def records(self) -> Bytes:
         """All samples (samples, bytes of one), not writable and not yet read."""
@@ -58,9 +58,9 @@ class Shard:
 def write_shard(place: Place, blocks: Iterable[Block], shape: tuple[int, ...], labels: int) -> Shard:
     """Writes a worker's samples, in their order, block by block; a reader never sees half a file."""
     samples = 0
-    with tempfile.NamedTemporaryFile(suffix=".shard") as scratch:
+    with tempfile.NamedTemporaryFile(suffix=".shard", dir=_local_folder()) as scratch:
         for pixels, marks in blocks:
-            np.concatenate([pixels.reshape(len(pixels), -1), marks], axis=1).tofile(scratch)
+            np.concatenate([pixels.reshape(len(pixels), math.prod(shape)), marks], axis=1).tofile(scratch)
             samples += len(pixels)
         scratch.flush()
         _put(scratch.name, place)
@@ -98,7 +98,7 @@ def _put(path: str, place: Place) -> None:
 def _fetched(place: Place) -> str:
     """The file's copy on this machine, fetched if it is not there."""
     name = hashlib.sha256(place.uri.encode()).hexdigest()[:16]
-    copy = Path(os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0]) / f"larder-{name}.shard"
+    copy = _local_folder() / f"larder-{name}.shard"
     if not copy.exists():
         system, source = place.open()
         part = copy.with_suffix(f".{os.getpid()}")
@@ -107,3 +107,8 @@ def _fetched(place: Place) -> str:
                 sink.write(data)
         part.replace(copy)
     return str(copy)
+
+
+def _local_folder() -> Path:
+    """Where a task may keep files: Spark removes it when the application ends."""
+    return Path(os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0])

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from larder import explaining, masks, planning, releases, reports
+from larder import explaining, masks, planning, recipes, releases, reports
 from loaders.embedded import EmbeddedServerError, redis_server
 from loaders.releases import ReleaseError
 from settings import SettingsError, load_settings
@@ -34,6 +34,7 @@ JOBS = {
     "train-als": "Train user and item factors.",
     "ingest-images": "Decode the catalogue's pictures.",
     "train-vision": "Train the vision model, data-parallel.",
+    "search-vision": "Search over the vision model's settings.",
     "embed-products": "Embed every picture.",
     "precompute": "Make the lists of a release.",
     "precompute-cookies": "Make new lists for the cookies of some hours.",
@@ -98,6 +99,7 @@ app.add_typer(planning.verbs)
 app.add_typer(explaining.verbs)
 app.add_typer(masks.verbs, name="mask")
 app.add_typer(reports.verbs, name="report")
+app.add_typer(recipes.verbs, name="recipe")
 
 
 def main() -> None:

@@ -26,13 +26,10 @@ class OuterStep:
 
 def sample_mean(parts: Iterable[Any], samples: Sequence[int]) -> Array:
     """The mean of the parts, each counted by its samples, in the type of the parts: counts of steps stay whole."""
-    total, mean = sum(samples), 0.0
-    kinds = set()
-    for part, count in zip(parts, samples, strict=True):
-        value = np.asarray(part)
-        kinds.add(value.dtype)
-        mean = mean + value.astype(np.float64) * (count / total)
-    (kind,) = kinds
+    values, total = [np.asarray(part) for part in parts], sum(samples)
+    kind, mean = values[0].dtype, np.zeros(values[0].shape)
+    for value, count in zip(values, samples, strict=True):
+        mean += value.astype(np.float64) * (count / total)
     return np.asarray(np.rint(mean) if np.issubdtype(kind, np.integer) else mean, kind)
 
 

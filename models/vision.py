@@ -79,6 +79,8 @@ def build_model(
     import keras
 
     layers = keras.layers
+    if backbone:
+        keras.utils.clear_session()  # its layers are named by counters of the process, and so would the saved bytes be
     keras.utils.set_random_seed(seed)
     # Every layer has a name: Keras's own count up with each model of a process, and so would the saved bytes.
     pictures = keras.Input((image_size, image_size, 3), dtype="uint8", name="pixels")

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,13 @@ SPARK_CLASS = Path(pyspark.__file__).parent / "bin" / "spark-class"
 
 
 class Cluster:
-    """One core a worker. Jobs need `spark_settings()` as their [spark] section."""
+    """One core a worker. Jobs need `spark_settings()` as their [spark] section.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    With `gpus`, a worker says that it has one, whose address is its own number: `gpu_address`.
+    """
+
+    def __init__(self, folder: Path, gpus: bool = False) -> None:
+        self.folder, self.gpus = folder, gpus
         self.port, self.page = free_port(), free_port()
         self.workers: list[subprocess.Popen[bytes]] = []
         self.started = 0
@@ -60,7 +63,9 @@ class Cluster:
             self.started += 1
             place = ["--webui-port", "0", "--work-dir", str(self.folder / "work")]
             size = ["--cores", "1", "--memory", WORKER_MEMORY]
-            worker = self._start(f"worker-{self.started}", "worker.Worker", "--host", HOST, *size, *place, self.url)
+            gpu = self._gpu_options(self.started) if self.gpus else {}
+            name = f"worker-{self.started}"
+            worker = self._start(name, "worker.Worker", "--host", HOST, *size, *place, self.url, more=gpu)
             self.workers.append(worker)
         self._wait_for(WORKERS)
 
@@ -81,6 +86,16 @@ class Cluster:
         with urllib.request.urlopen(f"http://{HOST}:{self.page}/json/", timeout=10) as answer:
             return int(json.load(answer)["aliveworkers"])
 
+    def _gpu_options(self, number: int) -> dict[str, str]:
+        """What a machine's own discovery script would find."""
+        script = self.folder / f"find-gpus-{number}.sh"
+        found = json.dumps({"name": "gpu", "addresses": [gpu_address(number)]})
+        script.write_text(f"#!/bin/sh\necho '{found}'\n")
+        script.chmod(0o755)
+        options = {"amount": "1", "discoveryScript": str(script)}
+        said = " ".join(f"-Dspark.worker.resource.gpu.{name}={value}" for name, value in options.items())
+        return {"SPARK_WORKER_OPTS": said}
+
     def _wait_for(self, workers: int) -> None:
         end, found = time.monotonic() + PATIENCE, -1
         while time.monotonic() < end:
@@ -94,9 +109,12 @@ class Cluster:
         logs = "\n".join(f"{log.name}:\n{log.read_text()[-1500:]}" for log in sorted(self.folder.glob("*.log")))
         raise TimeoutError(f"{found} workers instead of {workers} after {PATIENCE:.0f} s\n{logs}")
 
-    def _start(self, name: str, class_: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(
+        self, name: str, class_: str, *arguments: str, more: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
+            **(more or {}),
             "PYTHONPATH": str(ROOT),
             "PYSPARK_PYTHON": sys.executable,
             "SPARK_LOCAL_IP": HOST,
@@ -110,10 +128,15 @@ class Cluster:
             )
 
 
+def gpu_address(worker: int) -> str:
+    """No two workers have the same, and none is 0: a task that sees the first GPU by default is found out."""
+    return str(10 + worker)
+
+
 @contextmanager
-def spark_cluster(folder: Path) -> Iterator[Cluster]:
+def spark_cluster(folder: Path, gpus: bool = False) -> Iterator[Cluster]:
     """A master and two workers, ready; all gone at the end."""
-    cluster = Cluster(folder)
+    cluster = Cluster(folder, gpus)
     try:
         cluster.complete()
         yield cluster

@@ -103,6 +103,18 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(
     assert "round-00002.npz cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.end_to_end
+def test_the_model_for_inference_is_at_most_two_fifths_of_its_checkpoint() -> None:
+    from jobs.saved_models import model_bytes
+    from models.vision import build_model, compile_model
+
+    model = build_model(64, 64, np.full(276, 0.01, np.float32), 1)
+    compile_model(model, 0.003)
+    model.optimizer.build(model.trainable_variables)
+    moments = [np.asarray(variable) for variable in model.optimizer.variables]
+    assert len(model_bytes(model)) <= 0.4 * len(State(model.get_weights(), moments, losses=(0.1,)).as_bytes())
+
+
 def test_a_shard_goes_with_a_task() -> None:
     import pickle
 

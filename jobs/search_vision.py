@@ -1,0 +1,210 @@
+"""A search over settings of the vision model: Optuna chooses, tasks try, results stay in a SQLite file.
+
+Three objectives: quality (the share of the ten nearest pictures that have the same labels, among pictures the trial did
+not train on), seconds of training, bytes of the model. A search that was killed, or whose recipe now asks for more
+trials, goes on where it was. The last lines are the chosen settings, to be put into larder.toml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from jobs.als_files import remove
+from jobs.arguments import job_parser, parse
+from jobs.ingest_images import CHANNELS, IMAGES, PARTITION
+from jobs.report import StageReport, stage
+from jobs.session import spark_session
+from jobs.train_vision import SCRATCH
+from jobs.training_pictures import is_held_back, shards_of
+from jobs.vision_trials import Choice, Measured, Trials
+from models import columns as C
+from models.schemas import IMAGES as IMAGES_SCHEMA
+from models.vision import label_list, label_shares
+from settings import Settings, SettingsError
+from settings.recipes import Range, VisionRecipe, load_recipe
+from settings.sections import Vision
+from storage import Manifest, Tables
+from storage.frames import read_frame
+from storage.tables import fingerprint
+
+if TYPE_CHECKING:
+    import optuna
+
+JOB = "search_vision"
+DIRECTIONS: list[Literal["maximize", "minimize"]] = ["maximize", "minimize", "minimize"]
+ERROR, MISSED = "error", "missed"
+
+
+class NothingChosenError(LookupError):
+    """No trial meets the recipe's thresholds."""
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = job_parser(JOB, "Search over settings of the vision model.")
+    parser.add_argument(
+        "--recipe", type=_recipe, required=True, metavar="FILE", help="made by `larder recipe vision --to FILE`"
+    )
+    return parse(parser, argv)
+
+
+def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
+    """Tries what the recipe asks for and prints the choice. Raises MissingPartitionError and NothingChosenError."""
+    settings: Settings = arguments.settings
+    recipe: VisionRecipe = arguments.recipe
+    with stage(spark, JOB, PARTITION) as report:
+        tables = Tables(settings.storage.tables)
+        images = tables.get(IMAGES, PARTITION, "larder ingest-images")
+        study = _study(recipe, images, settings.vision)
+        scratch = tables.place(SCRATCH) / study.study_name
+        tried = _trials(spark, tables, images, recipe, settings.vision, scratch)
+        report.rows_in = tried.train.samples + tried.test.samples
+        before = len(_ended(study))
+        while (missing := recipe.trials - len(_ended(study))) > 0:
+            report.doing = f"trial {recipe.trials - missing + 1} of {recipe.trials}"
+            _try(spark, study, tried, recipe, settings.vision, min(missing, recipe.at_once))
+        remove(scratch)
+        report.rows_out = len(_ended(study))
+        report.details |= {"new_trials": report.rows_out - before, **_counted(study, recipe)}
+        chosen = _chosen(study, recipe)
+    _print_front(study)
+    print(vision_text(chosen.params))
+    return report
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    with spark_session(JOB, arguments.settings) as spark:
+        run(spark, arguments)
+
+
+def vision_text(params: Mapping[str, Any]) -> str:
+    """The settings as a section of larder.toml."""
+    return "\n".join(["[vision]", *(f"{name} = {json.dumps(value)}" for name, value in sorted(params.items()))])
+
+
+def _recipe(path: str) -> VisionRecipe:
+    try:
+        return load_recipe(Path(path))
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _study(recipe: VisionRecipe, images: Manifest, vision: Vision) -> optuna.Study:
+    """The results so far on these pictures, with what may be tried and what is fixed. Trials that were under way when a
+    search was killed are tried again."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    same = recipe.model_dump(include={"seed", "pictures", "validation", "space"})
+    name = fingerprint([images.run, same, vision.model_dump()])
+    study = optuna.create_study(
+        storage=f"sqlite:///{recipe.store}", study_name=name, load_if_exists=True, directions=DIRECTIONS
+    )
+    study.sampler = optuna.samplers.TPESampler(
+        seed=recipe.seed + len(study.trials),
+        n_startup_trials=max(4, recipe.trials // 4),
+        constraints_func=lambda trial: trial.user_attrs[MISSED],
+    )
+    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    return study
+
+
+def _trials(
+    spark: SparkSession, tables: Tables, images: Manifest, recipe: VisionRecipe, vision: Vision, scratch: Any
+) -> Trials:
+    pictures = read_frame(spark, tables, [images], IMAGES_SCHEMA).where(~F.col(C.HELD_OUT))
+    pictures = pictures.orderBy(F.xxhash64(C.PRODUCT_ID, F.lit("search")), C.PRODUCT_ID).limit(recipe.pictures)
+    counted = pictures.groupBy(C.CATEGORY).count().collect()
+    products_of: dict[str | None, int] = {row[C.CATEGORY]: row["count"] for row in counted}
+    labels = label_list(products_of, vision.min_label_count)
+    shape = (images.parameters["image_size"], images.parameters["image_size"], CHANNELS)
+    back = is_held_back(vision.model_copy(update={"validation": recipe.validation}))
+    (train,) = shards_of(pictures.where(~back), labels, shape, 1, scratch / "train")
+    (test,) = shards_of(pictures.where(back), labels, shape, 1, scratch / "test")
+    return Trials(train, test, label_shares(products_of, labels))
+
+
+def _try(
+    spark: SparkSession, study: optuna.Study, tried: Trials, recipe: VisionRecipe, vision: Vision, count: int
+) -> None:
+    """So many trials at once, each in a task of its own."""
+    import optuna
+
+    choices, asked = [], [study.ask() for _ in range(count)]
+    for trial in asked:
+        chosen = {name: _suggested(trial, name, values) for name, values in recipe.space.items()}
+        choices.append(Choice(trial.number, Vision(**{**vision.model_dump(), **chosen})))
+    found: list[Measured] = spark.sparkContext.parallelize(choices, count).mapPartitions(tried).collect()
+    for trial, measured in zip(asked, found, strict=True):
+        if measured.error:
+            trial.set_user_attr(ERROR, measured.error)
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            print(f"{JOB}  trial {measured.number} failed: {measured.error}", flush=True)
+        else:
+            values = [measured.quality, measured.seconds, float(measured.bytes)]
+            trial.set_user_attr(MISSED, _missed(values, recipe))
+            study.tell(trial, values)
+
+
+def _suggested(trial: optuna.Trial, name: str, values: Range | list[Any]) -> Any:
+    if not isinstance(values, Range):
+        return trial.suggest_categorical(name, values)
+    if values.is_whole:
+        return trial.suggest_int(name, int(values.low), int(values.high), log=values.log)
+    return trial.suggest_float(name, values.low, values.high, log=values.log)
+
+
+def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Trials with a result, and those whose settings do not work; not those that a kill has cut off."""
+    import optuna
+
+    done = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
+    failed = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.FAIL])
+    return done + [trial for trial in failed if ERROR in trial.user_attrs]
+
+
+def _counted(study: optuna.Study, recipe: VisionRecipe) -> dict[str, int]:
+    met = [trial for trial in _ended(study) if trial.values and _meets(trial, recipe)]
+    return {"met_thresholds": len(met), "failed": sum(ERROR in trial.user_attrs for trial in _ended(study))}
+
+
+def _missed(values: Sequence[float], recipe: VisionRecipe) -> list[float]:
+    """By how much each threshold is missed; 0 or less where it is met."""
+    (quality, seconds, size), most = values, recipe.objectives
+    return [most.least_quality - quality, seconds - most.most_seconds, size - most.most_bytes]
+
+
+def _meets(trial: optuna.trial.FrozenTrial, recipe: VisionRecipe) -> bool:
+    return all(missed <= 0 for missed in _missed(trial.values, recipe))
+
+
+def _chosen(study: optuna.Study, recipe: VisionRecipe) -> optuna.trial.FrozenTrial:
+    """The best in quality of those that meet all thresholds; of equals, the quickest."""
+    met = [trial for trial in _ended(study) if trial.values and _meets(trial, recipe)]
+    if not met:
+        raise NothingChosenError(
+            f"none of {len(_ended(study))} trials meets the thresholds of [objectives]; see them in {recipe.store}"
+        )
+    return max(met, key=lambda trial: (trial.values[0], -trial.values[1]))
+
+
+def _print_front(study: optuna.Study) -> None:
+    """Trials than which none is better in all three."""
+    for trial in sorted(study.best_trials, key=lambda trial: -trial.values[0]):
+        quality, seconds, size = trial.values
+        print(
+            f"trial {trial.number:>3}  quality {quality:.3f}  {seconds:>7.1f} s  {size:>11,.0f} bytes  {trial.params}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What a task does of a search: trains one model with one choice of settings, and measures it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jobs.training_shards import Shard
+from models.retrieval import leaf_precision_at_k
+from settings.sections import Vision
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A trial's number and its settings."""
+
+    number: int
+    vision: Vision
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Share of the ten nearest alike, seconds of training, bytes of the model; or the error that ended it."""
+
+    number: int
+    quality: float = 0.0
+    seconds: float = 0.0
+    bytes: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Called in a task with its choices. `shares` (labels,) are of the training pictures."""
+
+    train: Shard
+    test: Shard
+    shares: Any
+
+    def __call__(self, choices: Iterable[Choice]) -> Iterator[Measured]:
+        for choice in choices:
+            try:
+                yield self._measured(choice)
+            except Exception as error:  # one bad choice must not end the search; it is told and kept
+                yield Measured(choice.number, error=f"{type(error).__name__}: {error}"[:500])
+
+    def _measured(self, choice: Choice) -> Measured:
+        from pyspark import TaskContext
+
+        from jobs.quiet_tensorflow import limit_threads
+        from jobs.rounds_worker import trained_alone
+        from jobs.saved_models import model_bytes
+        from jobs.train_vision import backbone_of, compile_for
+        from models.vision import build_model, embed, embedding_part
+
+        context = TaskContext.get()
+        limit_threads(context.cpus() if context else 1)
+        vision = choice.vision
+        size = self.train.shape[0]
+        model = build_model(size, vision.embedding, self.shares, vision.seed, backbone_of(vision))
+        compile_for(model, vision, self.train.samples)
+        begun = time.perf_counter()
+        trained_alone(model, self.train, vision.epochs, vision.batch_size, vision.seed)
+        seconds = time.perf_counter() - begun
+        pixels, labels = self.test.batch(self.test.records(), np.arange(self.test.samples))
+        alike = [row.tobytes().hex() if row.any() else "" for row in labels]
+        vectors = embed(embedding_part(model), pixels)
+        found = leaf_precision_at_k(vectors, alike, np.ones(len(alike), bool), bootstrap=0)
+        return Measured(choice.number, found["precision"], seconds, len(model_bytes(model)))

@@ -1,0 +1,105 @@
+"""A search over a few settings: thresholds, a failing choice, and going on where it was."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from typer.testing import CliRunner
+from written_pictures import training_settings, write_pictures
+
+from jobs import search_vision
+from jobs.report import StageReport
+from settings.recipes import load_recipe
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+pytest.importorskip("optuna")
+pytestmark = pytest.mark.end_to_end
+
+RECIPE = """
+trials = {trials}
+at_once = 2
+[objectives]
+least_quality = {quality}
+[space]
+batch_size = [8, 16]
+epochs = {{ low = 1, high = 2 }}
+backbone = {backbones}
+"""
+
+
+class Shop:
+    """Sixty pictures, and searches over them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.recipe = folder, folder / "recipe.toml"
+        write_pictures(folder / "tables", 60)
+        self.settings = training_settings(folder / "larder.toml", folder / "tables", {})
+
+    def search(
+        self, spark: SparkSession, trials: int, backbones: str = '["small"]', quality: float = 0.0
+    ) -> StageReport:
+        self.recipe.write_text(RECIPE.format(trials=trials, backbones=backbones, quality=quality))
+        arguments = ["--settings", str(self.settings), "--recipe", str(self.recipe)]
+        return search_vision.run(spark, search_vision.parse_arguments(arguments))
+
+
+def test_a_search_goes_on_and_its_choice_is_a_section(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = Shop(tmp_path)
+    assert shop.search(spark, 2).details == {"new_trials": 2, "met_thresholds": 2, "failed": 0}
+    grown = shop.search(spark, 3)
+    assert (grown.rows_out, grown.details["new_trials"]) == (3, 1)
+    capsys.readouterr()
+    assert shop.search(spark, 3).details["new_trials"] == 0
+    printed = capsys.readouterr().out
+    chosen = tomllib.loads(printed[printed.index("[vision]") :])["vision"]
+    assert chosen["batch_size"] in (8, 16) and chosen["epochs"] in (1, 2) and chosen["backbone"] == "small"
+    assert not list((tmp_path / "tables" / "vision_scratch").glob("*"))
+    with pytest.raises(search_vision.NothingChosenError, match="thresholds"):
+        shop.search(spark, 3, quality=1.0)
+
+
+def test_a_choice_that_does_not_work_is_told_and_passed_over(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(search_vision.NothingChosenError):
+        Shop(tmp_path).search(spark, 1, backbones='["MobileNetV9"]')
+    assert "trial 0 failed: UnknownBackboneError" in capsys.readouterr().out
+
+
+def test_a_trial_that_was_cut_off_is_tried_again(spark: SparkSession, tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.search(spark, 1)
+    study = _study(shop)
+    cut_off = study.ask()
+    params = {"batch_size": cut_off.suggest_categorical("batch_size", [8, 16])}
+    assert shop.search(spark, 2).details["new_trials"] == 1
+    again = _study(shop).trials[-1]
+    assert again.number == 2 and again.params["batch_size"] == params["batch_size"]
+
+
+def _study(shop: Shop):  # type: ignore[no-untyped-def]
+    import optuna
+
+    storage = f"sqlite:///{load_recipe(shop.recipe).store}"
+    (name,) = optuna.get_all_study_names(storage)
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def test_larder_writes_a_recipe_for_the_pictures_at_hand(tmp_path: Path) -> None:
+    from larder.cli import app
+
+    shop = Shop(tmp_path)
+    words = ["recipe", "vision", "--settings", str(shop.settings), "--to", str(shop.recipe)]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert "made for 60 pictures in 3 leaf categories" in shop.recipe.read_text()
+    assert load_recipe(shop.recipe).pictures == 60
+    assert CliRunner().invoke(app, words).exit_code == 1

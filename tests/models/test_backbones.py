@@ -1,0 +1,116 @@
+"""A network of keras.applications as the body: weights from a file, frozen or trained, prepared as its family wants."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.backbones import BLUE_FIRST, BYTES, STANDARD, SYMMETRIC, Backbone, UnknownBackboneError, _wanted
+from models.precision import in_precision
+
+SIZE, SHARES = 32, np.array([0.3, 0.7], np.float32)
+NAME = "MobileNetV3Small"
+OUT_OF_A_FILE = """
+import sys
+import keras, numpy as np
+from models.vision import embed, embedding_part
+part = embedding_part(keras.models.load_model(sys.argv[1], compile=False))
+np.save(sys.argv[2], embed(part, np.load(sys.argv[3])))
+"""
+
+
+def built(backbone: Backbone | None) -> Any:
+    from models.vision import build_model
+
+    return build_model(SIZE, 8, SHARES, 1, backbone)
+
+
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (6, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("MobileNetV3Small", BYTES),
+        ("MobileNetV2", SYMMETRIC),
+        ("MobileNet", SYMMETRIC),
+        ("ResNet50", BLUE_FIRST),
+        ("ResNet50V2", SYMMETRIC),
+        ("DenseNet121", STANDARD),
+        ("EfficientNetV2B0", BYTES),
+        ("VGG16", BLUE_FIRST),
+    ],
+)
+def test_each_family_has_its_pixels(name: str, wanted: str) -> None:
+    assert _wanted(name) == wanted
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a network that something has been done to."""
+    keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(5)
+    network = keras.applications.MobileNetV3Small(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+    path = tmp_path_factory.mktemp("weights") / "small.weights.h5"
+    network.save_weights(path)
+    return path
+
+
+@pytest.mark.end_to_end
+def test_weights_come_from_a_file_and_may_be_frozen(file: Path) -> None:
+    frozen = built(Backbone(NAME, file.read_bytes(), str(file), frozen=True))
+    tuned = built(Backbone(NAME, file.read_bytes(), str(file)))
+    fresh = built(Backbone(NAME))
+    assert len(frozen.trainable_weights) == 4 < len(tuned.trainable_weights) == len(fresh.trainable_weights)
+    loaded, alike, other = (model.get_layer(NAME).get_weights() for model in (frozen, tuned, fresh))
+    assert all(np.array_equal(one, two) for one, two in zip(loaded, alike, strict=True))
+    assert not all(np.array_equal(one, two) for one, two in zip(loaded, other, strict=True))
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("name", ["small", NAME])
+def test_two_models_of_a_process_have_the_same_bytes_and_another_process_embeds_alike(
+    file: Path, tmp_path: Path, name: str
+) -> None:
+    from jobs.saved_models import model_bytes
+    from models.vision import embed, embedding_part
+
+    backbone = Backbone(NAME, file.read_bytes(), str(file), frozen=True) if name == NAME else None
+    model = built(backbone)
+    saved = model_bytes(model)
+    assert saved == model_bytes(built(backbone))
+    (tmp_path / "model.keras").write_bytes(saved)
+    np.save(tmp_path / "pictures.npy", pictures())
+    files = [str(tmp_path / name) for name in ("model.keras", "vectors.npy", "pictures.npy")]
+    subprocess.run([sys.executable, "-c", OUT_OF_A_FILE, *files], check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(files[1]), embed(embedding_part(model), pictures()), atol=1e-5)
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("backbone", [None, Backbone(NAME)])
+def test_training_in_half_precision_learns_and_keeps_full_weights(backbone: Backbone | None) -> None:
+    import keras
+
+    from models.vision import compile_model
+
+    model = keras.models.model_from_json(in_precision(built(backbone).to_json(), "mixed_bfloat16"))
+    compile_model(model, 0.01)
+    bright = np.arange(64) % 2
+    pixels = np.broadcast_to((40 + 170 * bright)[:, None, None, None], (64, SIZE, SIZE, 3)).astype(np.uint8)
+    losses = model.fit(pixels, np.eye(2)[bright], epochs=4, batch_size=16, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    assert {weight.dtype for weight in model.get_weights()} == {np.dtype(np.float32)}
+    assert any(layer.compute_dtype == "bfloat16" for layer in model.layers)
+    assert model.get_layer("embedding").compute_dtype == "float32"
+
+
+def test_another_name_is_told() -> None:
+    pytest.importorskip("keras")
+    with pytest.raises(UnknownBackboneError, match="MobileNetV3Small"):
+        built(Backbone("MobileNetV9"))
