@@ -32,7 +32,7 @@ WANTED = 0.9  # of what so many GPUs would do if rounds cost nothing
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.vision", description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--pictures", type=float, default=6000, help="to train on (default: 6,000)")
+    parser.add_argument("--pictures", type=float, default=4000, help="to train on (default: 4,000)")
     parser.add_argument("--test", type=float, default=2400, help="to measure on (default: 2,400)")
     parser.add_argument("--image-size", type=int, default=32, help="pixels a side (default: 32)")
     parser.add_argument("--epochs", type=int, default=10)
