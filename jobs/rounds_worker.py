@@ -28,11 +28,12 @@ from tensorflow.keras.models import model_from_json
 from tensorflow.keras.optimizers import deserialize
 
 from jobs.devices import see_only_own_devices, seen_devices
-from jobs.training_shards import Bytes, Shard
+from jobs.training_shards import Bytes, Rows, Shard
 from models.averaging import Arrays
 from models.precision import in_precision
 
 SEED_STATE = "seed_generator_state"
+PAIRED = "PairedBatch"
 CALL_BYTES = 16 << 20  # of the samples that one call of TensorFlow trains on, batch after batch
 Steps = Callable[[Bytes, Bytes], None]
 
@@ -97,6 +98,8 @@ class RoundsWorker(SparkWorker):
         size = self.train_config["batch_size"]
         key = hashlib.sha256(repr((self.json, self.master_optimizer, precision, size)).encode()).hexdigest()
         if key not in _COMPILED:
+            if PAIRED in self.json:
+                import models.paired_batch  # noqa: F401  Keras must know the layer
             gc.unfreeze()
             _COMPILED.clear()
             model = model_from_json(in_precision(self.json, precision), self.custom_objects)
@@ -149,18 +152,32 @@ def trained_alone(model: Any, shard: Shard, epochs: int, batch_size: int, seed: 
 def _trained(compiled: _Compiled, shard: Shard, epochs: int, batch_size: int, draw: np.random.Generator) -> float:
     """The mean loss of the last epoch. Keras's own shuffle follows from all that its process drew before, so samples
     are shuffled here; the next ones are read while TensorFlow is at work."""
-    records = shard.records()
+    records, partners = shard.records(), shard.partners()
     at_once = batch_size * max(1, CALL_BYTES // (batch_size * shard.record_bytes))
     with ThreadPoolExecutor(1) as reader:
         for _ in range(epochs):
             compiled.model.reset_metrics()
             order = draw.permutation(shard.samples)
-            calls = [order[first : first + at_once] for first in range(0, shard.samples, at_once)]
+            if partners is not None:
+                order = _paired(order, partners, batch_size, draw)
+            calls = [order[first : first + at_once] for first in range(0, len(order), at_once)]
             read = reader.submit(shard.batch, records, calls[0])
             for rows in [*calls[1:], order[:0]]:
                 block, read = read.result(), reader.submit(shard.batch, records, rows)
                 compiled.steps(*block)
     return float(compiled.model.get_metrics_result()["loss"])
+
+
+def _paired(order: Rows, partners: Rows, batch_size: int, draw: np.random.Generator) -> Rows:
+    """Half of `order`, with a partner of each drawn for the other half of its batch. Who has none is its own: the two
+    are moved and lit differently."""
+    anchors = order[: -(-len(order) // 2)]
+    known = (partners[anchors] >= 0).sum(axis=1)
+    drawn = partners[anchors, draw.integers(0, np.maximum(known, 1))]
+    drawn = np.where(known > 0, drawn, anchors)
+    half = batch_size // 2
+    groups = [slice(first, first + half) for first in range(0, len(anchors), half)]
+    return np.concatenate([rows[group] for group in groups for rows in (anchors, drawn)])
 
 
 def _steps(model: Any, batch_size: int) -> Steps:

@@ -20,9 +20,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.als_files import remove
-from jobs.arguments import job_parser, parse
+from jobs.arguments import as_of_partition, as_text, hour, job_parser, parse
 from jobs.ingest_images import CHANNELS, IMAGES, PARTITION
 from jobs.report import StageReport, stage
+from jobs.roll_up import INTERACTIONS
 from jobs.saved_models import MODEL_FILE, model_bytes
 from jobs.session import spark_session
 from jobs.training_pictures import held_back, is_held_back, shards_of
@@ -30,7 +31,9 @@ from jobs.training_shards import Block, Shard
 from models import columns as C
 from models.averaging import OuterStep
 from models.backbones import Backbone
+from models.co_purchases import bought_together
 from models.schemas import IMAGES as IMAGES_SCHEMA
+from models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA
 from models.vision import build_model, compile_model, label_list, label_shares
 from settings import Settings
 from settings.sections import Vision
@@ -55,7 +58,17 @@ class NoLabelsError(ValueError):
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    return parse(job_parser(JOB, "Train the vision model on the catalogue's pictures."), argv)
+    parser = job_parser(JOB, "Train the vision model on the catalogue's pictures.")
+    parser.add_argument(
+        "--as-of",
+        type=hour,
+        metavar="HOUR",
+        help="whose interactions say what is bought together; needed where vision.pair_weight is set",
+    )
+    arguments = parse(parser, argv)
+    if arguments.settings.vision.pair_weight and arguments.as_of is None:
+        parser.error("vision.pair_weight is set: name the interactions by --as-of HOUR")
+    return arguments
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
@@ -65,11 +78,16 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         tables = Tables(settings.storage.tables)
         images = tables.get(IMAGES, PARTITION, "larder ingest-images")
         backbone = backbone_of(settings.vision)
-        planned = _plan(images, settings.vision, backbone)
+        bought = _interactions(tables, arguments) if settings.vision.pair_weight else None
+        planned = _plan(images, settings.vision, backbone, bought)
         if tables.is_current(planned):
             report.details["up_to_date"] = True
         else:
             pictures = read_frame(spark, tables, [images], IMAGES_SCHEMA).where(~F.col(C.HELD_OUT))
+            if bought:
+                interactions = read_frame(spark, tables, [bought], INTERACTIONS_SCHEMA)
+                together = bought_together(interactions, pictures, settings.vision.pairs_of_product)
+                pictures = pictures.join(together, C.PRODUCT_ID, "left")
             scratch = tables.place(SCRATCH) / planned.run
             made = _train(spark, pictures, settings.vision, backbone, scratch, report)
             tables.publish(_written(tables, planned, made))
@@ -119,11 +137,17 @@ def backbone_of(vision: Vision) -> Backbone | None:
     return Backbone(vision.backbone, weights, vision.backbone_weights, vision.backbone_download, vision.backbone_frozen)
 
 
-def _plan(images: Manifest, vision: Vision, backbone: Backbone | None) -> Manifest:
+def _interactions(tables: Tables, arguments: argparse.Namespace) -> Manifest:
+    partition = as_of_partition(arguments.as_of)
+    return tables.get(INTERACTIONS, partition, f"larder roll-up --end {as_text(arguments.as_of)}")
+
+
+def _plan(images: Manifest, vision: Vision, backbone: Backbone | None, bought: Manifest | None) -> Manifest:
     parameters = vision.model_dump(exclude={"max_pixels", "held_out"})
     if backbone and backbone.weights is not None:
         parameters["backbone_weights"] = hashlib.sha256(backbone.weights).hexdigest()
-    return plan_run(VISION_MODEL, PARTITION, {IMAGES: images.reference}, parameters)
+    inputs = {manifest.table: manifest.reference for manifest in (images, bought) if manifest}
+    return plan_run(VISION_MODEL, PARTITION, inputs, parameters)
 
 
 def _train(
@@ -148,9 +172,13 @@ def _train(
     validation = held_back(pictures.where(is_held_back(vision)), labels, shape)
     shards = shards_of(pictures.where(~is_held_back(vision)), labels, shape, vision.workers, scratch / "shards")
     shares = label_shares(products_of, labels)
-    model = build_model(vision.image_size, vision.embedding, shares, vision.seed, backbone)
-    compile_for(model, vision, max((shard.samples for shard in shards), default=0))
-    state = _fit(spark, model, shards, validation, vision, scratch / "rounds", report)
+    shape_of = (vision.image_size, vision.embedding, shares, vision.seed, backbone)
+    model = trained = build_model(*shape_of)
+    if vision.pair_weight:
+        trained = build_model(*shape_of, (vision.pair_weight, vision.pair_temperature))
+    compile_for(trained, vision, max((shard.samples for shard in shards), default=0))
+    state = _fit(spark, trained, shards, validation, vision, scratch / "rounds", report)
+    model.set_weights(trained.get_weights())
     return _Trained(model, state, labels, products_of.total())
 
 

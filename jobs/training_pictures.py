@@ -12,7 +12,7 @@ from pyspark import TaskContext
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.training_shards import Block, Shard, complete_shards, mark_complete, write_shard
+from jobs.training_shards import Block, Rows, Shard, complete_shards, mark_complete, with_partners, write_shard
 from models import columns as C
 from models.vision import label_matrix
 from settings.sections import Vision
@@ -22,8 +22,10 @@ Shape = tuple[int, int, int]
 SHARES = 10_000
 BLOCK_ROWS = 512
 VALIDATION_BYTES = 256 << 20  # of pixels that the driver holds
-WRITTEN = pa.schema([("number", pa.int32()), ("uri", pa.string()), ("samples", pa.int64())])
-WRITTEN_DDL = "number int, uri string, samples long"
+WRITTEN_DDL = "number int, uri string, samples long, partners_uri string"
+WRITTEN = pa.schema(
+    [("number", pa.int32()), ("uri", pa.string()), ("samples", pa.int64()), ("partners_uri", pa.string())]
+)
 
 
 def is_held_back(vision: Vision) -> Column:
@@ -43,18 +45,18 @@ def held_back(pictures: DataFrame, labels: list[str], shape: Shape) -> Block | N
 def shards_of(pictures: DataFrame, labels: list[str], shape: Shape, workers: int, folder: Place) -> list[Shard]:
     """Shards of the pictures in `folder`, one a worker and the same in every run; those of an earlier run if whole.
 
-    A worker that would have no picture has no shard.
+    A worker that would have no picture has no shard. Where `pictures` have PARTNERS, those dealt to the same worker
+    count.
     """
     shards = complete_shards(folder)
     if shards is None:
         # By a hash of the id, so dealt out alike in every run; a product's bytes follow from its place in the order.
-        dealt = pictures.select(C.PRODUCT_ID, C.CATEGORY, C.PIXELS).repartition(
-            workers, F.xxhash64(C.PRODUCT_ID, F.lit("worker"))
-        )
+        columns = [name for name in (C.PRODUCT_ID, C.CATEGORY, C.PIXELS, C.PARTNERS) if name in pictures.columns]
+        dealt = pictures.select(*columns).repartition(workers, F.xxhash64(C.PRODUCT_ID, F.lit("worker")))
         write = partial(_write, labels=labels, shape=shape, folder=folder)
-        rows = dealt.sortWithinPartitions(C.PRODUCT_ID).drop(C.PRODUCT_ID).mapInArrow(write, WRITTEN_DDL).collect()
+        rows = dealt.sortWithinPartitions(C.PRODUCT_ID).mapInArrow(write, WRITTEN_DDL).collect()
         found = sorted(row for row in rows if row.samples)
-        shards = [Shard(row.uri, row.samples, shape, len(labels)) for row in found]
+        shards = [Shard(row.uri, row.samples, shape, len(labels), row.partners_uri) for row in found]
         mark_complete(folder, shards)
     return shards
 
@@ -65,13 +67,31 @@ def _write(
     context = TaskContext.get()
     assert context is not None
     number = context.partitionId()
-    blocks = (
-        _block(batch.slice(start, BLOCK_ROWS), labels, shape)
-        for batch in batches
-        for start in range(0, batch.num_rows, BLOCK_ROWS)
-    )
-    shard = write_shard(folder / f"shard-{number:05d}.u8", blocks, shape, len(labels))
-    yield pa.record_batch([[number], [shard.uri], [shard.samples]], schema=WRITTEN)
+    ids: list[str] = []
+    partners: list[list[str] | None] = []
+
+    def blocks() -> Iterator[Block]:
+        for batch in batches:
+            if C.PARTNERS in batch.schema.names:
+                ids.extend(batch.column(C.PRODUCT_ID).to_pylist())
+                partners.extend(batch.column(C.PARTNERS).to_pylist())
+            for start in range(0, batch.num_rows, BLOCK_ROWS):
+                yield _block(batch.slice(start, BLOCK_ROWS), labels, shape)
+
+    shard = write_shard(folder / f"shard-{number:05d}.u8", blocks(), shape, len(labels))
+    if partners:
+        shard = with_partners(shard, _rows_of(partners, ids))
+    yield pa.record_batch([[number], [shard.uri], [shard.samples], [shard.partners_uri]], schema=WRITTEN)
+
+
+def _rows_of(partners: list[list[str] | None], ids: list[str]) -> Rows:
+    """Rows of the partners that are among `ids`, first ones first, -1 behind them."""
+    row = {id_: number for number, id_ in enumerate(ids)}
+    here = [[row[id_] for id_ in some or [] if id_ in row] for some in partners]
+    rows = np.full((len(here), max(1, *map(len, here))), -1, np.int32)
+    for number, some in enumerate(here):
+        rows[number, : len(some)] = some
+    return rows
 
 
 def _block(rows: pa.RecordBatch, labels: list[str], shape: Shape) -> Block:

@@ -7,12 +7,13 @@ no picture is sent or copied again; where the place is not local, a machine fetc
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ import pyarrow.fs as fs
 from storage import Place
 
 Bytes = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.int32]
 # Pixels (n, height, width, channels) and labels (n, labels) of many samples.
 Block = tuple[Bytes, Bytes]
 COMPLETE = "shards.json"
@@ -36,6 +38,11 @@ class Shard:
     samples: int
     shape: tuple[int, ...]  # of one picture
     labels: int
+    partners_uri: str = ""
+
+    def partners(self) -> Rows | None:
+        """Rows of each sample's partners in this shard (samples, most), -1 for none; None where it has no such file."""
+        return np.load(io.BytesIO(Place(self.partners_uri).read())) if self.partners_uri else None
 
     def batch(self, records: Bytes, rows: npt.NDArray[np.int64]) -> Block:
         """Pixels and labels of these rows of `records`."""
@@ -65,6 +72,14 @@ def write_shard(place: Place, blocks: Iterable[Block], shape: tuple[int, ...], l
         scratch.flush()
         _put(scratch.name, place)
     return Shard(place.uri, samples, shape, labels)
+
+
+def with_partners(shard: Shard, partners: Rows) -> Shard:
+    """The shard with a file of its samples' partners beside it."""
+    place, sink = Place(f"{shard.uri}.partners"), io.BytesIO()
+    np.save(sink, partners)
+    place.write(sink.getvalue())
+    return replace(shard, partners_uri=place.uri)
 
 
 def complete_shards(folder: Place) -> list[Shard] | None:

@@ -40,6 +40,7 @@ FACTORS = "factors"
 EMBEDDING = "embedding"
 PIXELS = "pixels"
 HELD_OUT = "held_out"
+PARTNERS = "partners"  # products bought together with one
 ITEMS = "items"
 SCORES = "scores"
 PRODUCT_NUMBER = "product_number"  # dense over all known products, in the order of their ids

@@ -28,6 +28,7 @@ SHARPNESS = 12.0
 RAREST = 1e-4
 # Batches of one size give each picture the same embedding, whatever lies beside it.
 INFERENCE_BATCH = 256
+NO_PAIRS = (0.0, 1.0)
 FOREVER = 1 << 40  # steps: a rate that falls so slowly is constant
 
 
@@ -67,11 +68,17 @@ def label_shares(products_of: Mapping[str | None, int], labels: Sequence[str]) -
 
 
 def build_model(
-    image_size: int, embedding: int, shares: npt.NDArray[np.float32], seed: int, backbone: Backbone | None = None
+    image_size: int,
+    embedding: int,
+    shares: npt.NDArray[np.float32],
+    seed: int,
+    backbone: Backbone | None = None,
+    pairs: tuple[float, float] = NO_PAIRS,
 ) -> keras.Model:
     """A network from uint8 pictures (batch, image_size, image_size, 3) to the probability of each label.
 
-    The body is a small network from scratch, or `backbone`.
+    The body is a small network from scratch, or `backbone`. Weight and temperature of `pairs` are for training alone:
+    a model for inference has the same weights without them.
 
     Below the head lies EMBEDDING_LAYER: `embedding` floats of length 1. Rescaling and augmentation are layers, so a
     saved model takes the images table's pixels as they are. `shares` (labels,) are where the probabilities begin.
@@ -90,6 +97,10 @@ def build_model(
     peak = layers.GlobalMaxPooling2D(name="peak")(body)
     body = layers.Dense(embedding, name="directions")(layers.Concatenate(name="pooled")([mean, peak]))
     unit = layers.UnitNormalization(name=EMBEDDING_LAYER)(body)
+    if pairs[0]:
+        from models.paired_batch import PairedBatch
+
+        unit = PairedBatch(*pairs, name="paired")(unit)
     likely = np.clip(shares, RAREST, 1 - RAREST)
     head = layers.Dense(len(shares), activation="sigmoid", name="labels")
     probabilities = head(layers.Rescaling(SHARPNESS, name="sharpened")(unit))

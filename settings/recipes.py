@@ -57,6 +57,8 @@ class VisionRecipe(Section):
     @classmethod
     def settings_that_fit(cls, space: dict[str, Range | list[Value]]) -> dict[str, Range | list[Value]]:
         fixed = {"image_size", "workers", "held_out", "validation", "patience", "max_pixels", "min_label_count"}
+        of_rounds = {"epochs_per_round", "outer_learning_rate", "outer_momentum", "precision"}  # a trial has no rounds
+        fixed |= of_rounds | {"pair_weight", "pair_temperature", "pairs_of_product"}
         known = set(Vision.model_fields) - fixed
         if unknown := sorted(set(space) - known):
             raise ValueError(f"not settings of [vision] that a trial may choose: {unknown}; there are {sorted(known)}")

@@ -132,6 +132,11 @@ class Vision(Section):
     precision: Literal["auto", "float32", "mixed_bfloat16"] = Field(
         "auto", description="of training; auto: mixed_bfloat16 on a GPU that has it, else float32"
     )
+    pair_weight: float = Field(
+        0.0, ge=0, description="of the second objective: pictures of products bought together lie near; 0: none"
+    )
+    pair_temperature: float = Field(0.1, gt=0, description="of that objective's softmax")
+    pairs_of_product: int = Field(8, ge=1, description="partners that a product has at most")
     backbone: str = Field("small", description="small, trained from scratch, or a network of keras.applications")
     backbone_weights: str = Field("", description="file with that network's weights, without its top; local or s3a://")
     backbone_download: bool = Field(False, description="let Keras fetch the network's weights")
@@ -145,6 +150,8 @@ class Vision(Section):
     def patience_needs_validation(self) -> Vision:
         if self.patience and not self.validation:
             raise ValueError("patience needs pictures to measure by: set vision.validation, such as 0.1")
+        if self.pair_weight and self.batch_size % 2:
+            raise ValueError("half of a batch are partners of the other half: vision.batch_size must be even")
         return self
 
 

@@ -134,6 +134,18 @@ def test_a_training_goes_on_where_it_was_stopped(fit: Fit, tmp_path: Path, outer
     assert bool(undisturbed.velocity) == (outer.momentum > 0)
 
 
+def test_half_of_a_batch_are_partners_of_the_other_half() -> None:
+    from jobs.rounds_worker import _paired
+
+    partners = np.array([[1, 2], [0, -1], [-1, -1], [0, 1], [-1, -1], [3, -1]], np.int32)
+    order = np.array([3, 2, 0, 5, 1, 4])
+    found = _paired(order, partners, 4, np.random.default_rng(1))
+    assert found[[0, 1, 4]].tolist() == order[:3].tolist()
+    assert found[2] in (0, 1) and found[3] == 2 and found[5] in (1, 2)
+    drawn = {int(_paired(order, partners, 4, np.random.default_rng(seed))[2]) for seed in range(9)}
+    assert drawn == {0, 1}
+
+
 @pytest.mark.end_to_end
 def test_a_round_without_improvement_ends_it_with_the_best_weights(fit: Fit) -> None:
     pixels, labels = samples(50, 9)
