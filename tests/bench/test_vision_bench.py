@@ -1,0 +1,33 @@
+"""The vision bench's pictures, and what it reckons from rounds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.vision import _forecast
+from bench.vision_pictures import LEAVES, read_drawn, write_drawn
+
+
+def test_pictures_have_their_leaf_and_its_ancestors(tmp_path: Path) -> None:
+    write_drawn(tmp_path / "drawn.npz", 2 * len(LEAVES), len(LEAVES), 16)
+    drawn = read_drawn(tmp_path / "drawn.npz")
+    assert drawn.train.pixels.shape == (2 * len(LEAVES), 16, 16, 3)
+    assert (drawn.train.labels.sum(axis=1) == 3).all()
+    assert len(set(drawn.test.leaves)) == len(LEAVES) == len(drawn.columns)
+    assert drawn.accuracy(drawn.test.labels.astype(np.float32)) == 1
+    assert drawn.accuracy(np.zeros_like(drawn.test.labels, np.float32)) == pytest.approx(1 / len(LEAVES))
+
+
+def test_the_forecast_is_a_line_through_what_rounds_cost() -> None:
+    rounds = {
+        name: {"training": 9.0, "broadcast": 0.1, "collecting": 0.02 * workers}
+        for name, workers in (("ours, 1 worker", 1), ("ours", 2), ("ours, 4 workers", 4))
+    }
+    found = _forecast(rounds, argparse.Namespace(gpu_rate=1000.0))
+    assert found["round_cost_seconds"] == "0.100 + 0.020 * workers = 0.260"
+    assert found["seconds_a_round_for_0.9"] == pytest.approx(0.26 * 9)
+    assert found["pictures_a_gpu_and_round"] == "2.34 s * 1,000/s = 2,340"
