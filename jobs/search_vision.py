@@ -43,7 +43,7 @@ ERROR, MISSED = "error", "missed"
 
 
 class NothingChosenError(LookupError):
-    """No trial meets the recipe's thresholds."""
+    """No trial meets the recipe's thresholds, or there is nothing to try on."""
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -128,9 +128,14 @@ def _trials(
     labels = label_list(products_of, vision.min_label_count)
     shape = (images.parameters["image_size"], images.parameters["image_size"], CHANNELS)
     back = is_held_back(vision.model_copy(update={"validation": recipe.validation}))
-    (train,) = shards_of(pictures.where(~back), labels, shape, 1, scratch / "train")
-    (test,) = shards_of(pictures.where(back), labels, shape, 1, scratch / "test")
-    return Trials(train, test, label_shares(products_of, labels))
+    train = shards_of(pictures.where(~back), labels, shape, 1, scratch / "train")
+    test = shards_of(pictures.where(back), labels, shape, 1, scratch / "test")
+    if not labels or not train or not test:
+        raise NothingChosenError(
+            f"{sum(products_of.values())} pictures in {len(labels)} categories (vision.min_label_count) are too few to"
+            f" train on and to hold {recipe.validation:.0%} of them back"
+        )
+    return Trials(train[0], test[0], label_shares(products_of, labels))
 
 
 def _try(
