@@ -157,7 +157,7 @@ def _trained(compiled: _Compiled, shard: Shard, epochs: int, batch_size: int, dr
     with ThreadPoolExecutor(1) as reader:
         for _ in range(epochs):
             compiled.model.reset_metrics()
-            order = draw.permutation(shard.samples)
+            order: Rows = draw.permutation(shard.samples)
             if partners is not None:
                 order = _paired(order, partners, batch_size, draw)
             calls = [order[first : first + at_once] for first in range(0, len(order), at_once)]

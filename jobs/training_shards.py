@@ -23,7 +23,7 @@ import pyarrow.fs as fs
 from storage import Place
 
 Bytes = npt.NDArray[np.uint8]
-Rows = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.integer]
 # Pixels (n, height, width, channels) and labels (n, labels) of many samples.
 Block = tuple[Bytes, Bytes]
 COMPLETE = "shards.json"

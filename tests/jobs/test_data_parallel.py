@@ -134,6 +134,27 @@ def test_a_training_goes_on_where_it_was_stopped(fit: Fit, tmp_path: Path, outer
     assert bool(undisturbed.velocity) == (outer.momentum > 0)
 
 
+@pytest.mark.end_to_end
+def test_many_steps_in_one_call_are_those_of_keras() -> None:
+    from jobs.rounds_worker import _steps
+    from models.vision import build_model, compile_model
+
+    draw = np.random.default_rng(3)
+    pixels = draw.integers(0, 256, (42, 16, 16, 3), dtype=np.uint8)
+    labels = draw.integers(0, 2, (42, LABELS), dtype=np.uint8)
+    models = [build_model(16, 8, np.full(LABELS, 0.5, np.float32), 1) for _ in range(2)]
+    for model in models:
+        compile_model(model, 0.01)
+        model.optimizer.build(model.trainable_variables)
+    _steps(models[0], BATCH)(pixels, labels)
+    for first in range(0, 42, BATCH):
+        models[1].train_on_batch(pixels[first : first + BATCH], labels[first : first + BATCH])
+    # Seeds of the augmentation too; not the running loss, which `train_on_batch` forgets.
+    kept = [[each for each in model.variables if "loss" not in each.path] for model in models]
+    for mine, keras_own in zip(*kept, strict=True):
+        np.testing.assert_allclose(mine, keras_own, atol=2e-4, err_msg=mine.path)
+
+
 def test_half_of_a_batch_are_partners_of_the_other_half() -> None:
     from jobs.rounds_worker import _paired
 
