@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,7 @@ from tensorflow.keras.models import model_from_json
 from tensorflow.keras.optimizers import deserialize
 
 from jobs.devices import see_only_own_devices, seen_devices
+from jobs.python_workers import leaves_worker_ready
 from jobs.training_shards import Bytes, Rows, Shard
 from models.averaging import Arrays
 from models.precision import in_precision
@@ -63,6 +64,7 @@ class Outcome:
 class RoundsWorker(SparkWorker):
     """Trains a shard for one round. `parameters` is a broadcast Start; `train_config`: batch_size, seed, precision."""
 
+    @leaves_worker_ready
     def train(self, data_iterator: Iterable[Shard]) -> Iterator[Outcome]:
         """Yields nothing where there is no sample: no change would pull the mean."""
         begun = time.perf_counter()
@@ -78,10 +80,9 @@ class RoundsWorker(SparkWorker):
         unpacked = time.perf_counter()
         compiled = self._compiled()
         self.model = compiled.model
-        self._restore(start, compiled.fresh, partition)
+        self._restore(compiled, start, partition)
         draw = np.random.default_rng(self._entropy(start, partition))
         loss = _trained(compiled, shard, start.epochs, self.train_config["batch_size"], draw)
-        _keep_from_collector()
         trained = time.perf_counter()
         deltas = subtract_params(start.weights, self.model.get_weights())
         optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
@@ -100,24 +101,20 @@ class RoundsWorker(SparkWorker):
         if key not in _COMPILED:
             if PAIRED in self.json:
                 import models.paired_batch  # noqa: F401  Keras must know the layer
-            gc.unfreeze()
+            gc.unfreeze()  # else another model's objects would stay for ever
             _COMPILED.clear()
             model = model_from_json(in_precision(self.json, precision), self.custom_objects)
             model.compile(deserialize(self.master_optimizer), loss=self.master_loss)
             model.optimizer.build(model.trainable_variables)
             fresh = [np.asarray(variable) for variable in model.optimizer.variables]
-            _COMPILED[key] = _Compiled(model, fresh, _steps(model, size))
+            variables = [*model.weights, *model.optimizer.variables, *_seeds(model)]
+            _COMPILED[key] = _Compiled(model, fresh, _steps(model, size), _assign(variables))
         return _COMPILED[key]
 
-    def _restore(self, start: Start, fresh: Arrays, partition: int) -> None:
-        assert self.model is not None
-        self.model.set_weights(start.weights)
-        for variable, value in zip(self.model.optimizer.variables, start.optimizer or fresh, strict=True):
-            variable.assign(value)
+    def _restore(self, compiled: _Compiled, start: Start, partition: int) -> None:
         draw = np.random.default_rng([*self._entropy(start, partition), 1])
-        for variable in self.model.variables:
-            if variable.path.endswith(SEED_STATE):
-                variable.assign(draw.integers(0, 2**31, variable.shape))
+        seeds = [draw.integers(0, 2**31, variable.shape, np.uint32) for variable in _seeds(self.model)]
+        compiled.assign([*start.weights, *(start.optimizer or compiled.fresh), *seeds])
 
     def _entropy(self, start: Start, partition: int) -> list[int]:
         return [self.train_config["seed"], start.number, partition]
@@ -125,27 +122,21 @@ class RoundsWorker(SparkWorker):
 
 @dataclass(frozen=True)
 class _Compiled:
-    """A model, its optimizer's first state, and its steps."""
+    """A model, its optimizer's first state, its steps, and what sets weights, optimizer and seeds."""
 
     model: Any
     fresh: Arrays
     steps: Steps
+    assign: Callable[[Arrays], None]
 
 
 _COMPILED: dict[str, _Compiled] = {}
 
 
-def _keep_from_collector() -> None:
-    """Spark's worker collects garbage after each task. Going through all that TensorFlow keeps took 0.3 s each time."""
-    if not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()
-
-
 def trained_alone(model: Any, shard: Shard, epochs: int, batch_size: int, seed: int) -> float:
     """Trains a compiled model on one shard in this process; returns the last epoch's mean loss."""
     model.optimizer.build(model.trainable_variables)
-    compiled = _Compiled(model, [], _steps(model, batch_size))
+    compiled = _Compiled(model, [], _steps(model, batch_size), lambda values: None)
     return _trained(compiled, shard, epochs, batch_size, np.random.default_rng(seed))
 
 
@@ -195,6 +186,24 @@ def _steps(model: Any, batch_size: int) -> Steps:
         tf.while_loop(lambda first: first < tf.shape(pixels)[0], step, [tf.constant(0)], parallel_iterations=1)
 
     return lambda pixels, labels: steps(tf.constant(pixels), tf.constant(labels))
+
+
+def _assign(variables: Sequence[Any]) -> Callable[[Arrays], None]:
+    """Sets all of them in one call of TensorFlow."""
+
+    @tf.function(autograph=False)
+    def assign(values: list[tf.Tensor]) -> None:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    return lambda values: assign(
+        [tf.constant(value, variable.dtype) for variable, value in zip(variables, values, strict=True)]
+    )
+
+
+def _seeds(model: Any) -> list[Any]:
+    """What the model's random layers draw from."""
+    return [variable for variable in model.variables if variable.path.endswith(SEED_STATE)]
 
 
 def _any_number_of(tensor: Any, dtype: Any = None) -> tf.TensorSpec:

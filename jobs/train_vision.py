@@ -161,10 +161,8 @@ def _train(
     from jobs.quiet_tensorflow import limit_threads
 
     limit_threads(1)  # the driver builds, measures and saves; workers train
-    counted = pictures.groupBy(C.CATEGORY, is_held_back(vision).alias("back")).count().collect()
-    products_of: Counter[str | None] = Counter()
-    for row in counted:
-        products_of[row[C.CATEGORY]] += row["count"]
+    counted = pictures.groupBy(C.CATEGORY).count().collect()
+    products_of: dict[str | None, int] = {row[C.CATEGORY]: row["count"] for row in counted}
     labels = label_list(products_of, vision.min_label_count)
     if not labels:
         raise NoLabelsError(f"no category has {vision.min_label_count} pictures to train on (vision.min_label_count)")
@@ -179,7 +177,7 @@ def _train(
     compile_for(trained, vision, max((shard.samples for shard in shards), default=0))
     state = _fit(spark, trained, shards, validation, vision, scratch / "rounds", report)
     model.set_weights(trained.get_weights())
-    return _Trained(model, state, labels, products_of.total())
+    return _Trained(model, state, labels, sum(products_of.values()))
 
 
 def compile_for(model: keras.Model, vision: Vision, samples: int) -> None:

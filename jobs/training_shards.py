@@ -44,7 +44,7 @@ class Shard:
         """Rows of each sample's partners in this shard (samples, most), -1 for none; None where it has no such file."""
         return np.load(io.BytesIO(Place(self.partners_uri).read())) if self.partners_uri else None
 
-    def batch(self, records: Bytes, rows: npt.NDArray[np.int64]) -> Block:
+    def batch(self, records: Bytes, rows: Rows) -> Block:
         """Pixels and labels of these rows of `records`."""
         some, pixels = records[rows], math.prod(self.shape)
         return some[:, :pixels].reshape(len(some), *self.shape), some[:, pixels:]

@@ -70,4 +70,6 @@ class Trials:
         alike = [row.tobytes().hex() if row.any() else "" for row in labels]
         vectors = embed(embedding_part(model), pixels)
         found = leaf_precision_at_k(vectors, alike, np.ones(len(alike), bool), bootstrap=0)
+        if not found["queries"]:
+            raise ValueError("no two of the pictures held back have the same labels; hold back more (validation)")
         return Measured(choice.number, found["precision"], seconds, len(model_bytes(model)))
