@@ -116,7 +116,7 @@ def print_metrics(settings: Settings, as_of: str) -> None:
         figures = f"{row['ndcg@10']:>8.4f} {row['recall@30']:>10.4f} {row['hit@10']:>7.3f} {row['coverage@30']:>9.4f}"
         print(f"{row['task']:<5} {row['method']:<24} {figures}")
     for name, row in results["embeddings"].items():
-        print(f"{name:<12} {row['precision']:.3f} of the ten nearest have the same category ({row['queries']} asked)")
+        print(f"{name:<18} {row['precision']:.3f} of the ten nearest have the same category ({row['queries']} asked)")
 
 
 @contextmanager
