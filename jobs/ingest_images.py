@@ -26,7 +26,7 @@ from models.schemas import IMAGES as IMAGES_SCHEMA
 from models.schemas import QUARANTINE
 from settings import Settings
 from storage import Manifest, Place, Tables
-from storage.frames import write_frame
+from storage.frames import read_frame, write_frame
 from storage.tables import plan_run
 
 JOB = "ingest_images"
@@ -58,7 +58,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         named = one_per_product(with_uri(catalogue, image_prefix(settings)))
         digest, products = _digest(named)
         planned = [_plan(table, digest, settings) for table in (IMAGES, IMAGE_QUARANTINE)]
-        if all(tables.is_current(plan) for plan in planned) and not _may_do_better(tables):
+        if all(tables.is_current(plan) for plan in planned) and not _may_do_better(spark, tables, _fetch(settings)):
             report.details["up_to_date"] = True
         else:
             _ingest(tables, planned, named, products, settings)
@@ -130,10 +130,21 @@ def _plan(table: str, digest: str, settings: Settings) -> Manifest:
     return plan_run(table, PARTITION, {"catalogue_images": digest}, parameters)
 
 
-def _may_do_better(tables: Tables) -> bool:
-    """Whether files could not be read that are there: the store may answer now."""
+def _may_do_better(spark: SparkSession, tables: Tables, fetch: Fetch) -> bool:
+    """Whether a file can be read now that could not be: a store that did not answer may leave no other trace."""
     before = tables.find(IMAGE_QUARANTINE, PARTITION)
-    return before is not None and before.counts.get(UNREADABLE_IMAGE, 0) > 0
+    if before is None or not before.counts.get(UNREADABLE_IMAGE):
+        return False
+    rows = read_frame(spark, tables, [before], QUARANTINE).where(F.col(C.REASON) == UNREADABLE_IMAGE)
+    category = F.lit(None).cast("string").alias(C.CATEGORY)
+    named = rows.select(F.col(C.RAW).alias(C.PRODUCT_ID), category, F.col(C.SOURCE).alias(URI))
+    again = named.mapInArrow(fetch, FETCHED_DDL)
+    return not again.where(F.coalesce(C.REASON, F.lit("")) != UNREADABLE_IMAGE).isEmpty()
+
+
+def _fetch(settings: Settings) -> Fetch:
+    vision = settings.vision
+    return Fetch(vision.image_size, vision.max_pixels, vision.max_bytes, vision.min_side, vision.read_ahead)
 
 
 def _digest(named: DataFrame) -> tuple[str, int]:
@@ -148,8 +159,7 @@ def _digest(named: DataFrame) -> tuple[str, int]:
 def _ingest(tables: Tables, planned: list[Manifest], named: DataFrame, products: int, settings: Settings) -> None:
     vision = settings.vision
     spread = named.select(*NAMED.names).repartition(max(vision.workers, products // TASK_ROWS), C.PRODUCT_ID)
-    fetch = Fetch(vision.image_size, vision.max_pixels, vision.max_bytes, vision.min_side, vision.read_ahead)
-    fetched = spread.mapInArrow(fetch, FETCHED_DDL).persist()
+    fetched = spread.mapInArrow(_fetch(settings), FETCHED_DDL).persist()
     files = 1 + products * vision.image_size**2 * CHANNELS // FILE_BYTES
     good = fetched.where(F.col(C.REASON).isNull()).withColumn(C.HELD_OUT, _held_out(vision.held_out))
     bad = fetched.where(F.col(C.REASON).isNotNull()).select(

@@ -131,9 +131,10 @@ def _make(
     ids = known_products(frames)
     numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
     allowed = in_stock(spark, settings, ids)
+    by_picture, measured = lists_by_picture(spark, frames.get(EMBEDDINGS), numbers, allowed, settings)
     lists = {
         COOKIE_LISTS: _personal(frames, numbers, allowed, decay_of(sources[INTERACTIONS]), arguments),
-        PRODUCT_LISTS: lists_by_picture(spark, frames.get(EMBEDDINGS), numbers, allowed, settings),
+        PRODUCT_LISTS: by_picture,
         CATEGORY_LISTS: lists_by_category(
             spark,
             frames.get(EMBEDDINGS),
@@ -152,7 +153,7 @@ def _make(
     entries = spark.createDataFrame(list(enumerate(dictionary)), schemas.RELEASE_DICTIONARY)
     plan_dictionary = replace(planned, table=DICTIONARY)
     written.append(write_frame(tables, plan_dictionary, entries, schemas.RELEASE_DICTIONARY, 1, [C.ORDINAL]))
-    counts = {manifest.table: manifest.rows for manifest in written}
+    counts = {**{manifest.table: manifest.rows for manifest in written}, **measured}
     for manifest in [*written, replace(planned, counts=counts)]:
         tables.publish(manifest)
     for frame in lists.values():

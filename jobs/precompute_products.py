@@ -12,10 +12,11 @@ from models import columns as C
 from models import schemas
 from models.category_lists import category_lists, ranked_by_path
 from models.neighbour_rules import Rules, without_sizes
-from models.similar import similar_lists
+from models.similar import search_of, similar_lists
 from settings import Settings
 from storage import Place
 
+RECALL = "similar_recall_percent"
 Flags = npt.NDArray[np.bool_]
 
 
@@ -25,26 +26,27 @@ class MissingColumnError(ValueError):
 
 def lists_by_picture(
     spark: SparkSession, embeddings: DataFrame | None, numbers: DataFrame, allowed: Flags, settings: Settings
-) -> DataFrame:
+) -> tuple[DataFrame, dict[str, int]]:
     """A list for each product with an embedding, whether or not anybody ever looked at it. None: no list at all.
 
     Args: `embeddings` of EMBEDDINGS; `numbers` of PRODUCT_NUMBERS; `allowed`, shape (products,): what is in stock.
-    Raises MissingColumnError.
+    Returns lists and, where not every product was compared with every other, RECALL. Raises MissingColumnError.
     """
     if embeddings is None:
-        return spark.createDataFrame([], schemas.RELEASE_PRODUCTS)
-    wanted = settings.similar
+        return spark.createDataFrame([], schemas.RELEASE_PRODUCTS), {}
+    wanted, n = settings.similar, settings.lists.similar
     rules = Rules(wanted.department, wanted.price_ratio, wanted.other_sizes, wanted.fold_above)
     embedded = embeddings.join(F.broadcast(numbers), C.PRODUCT_ID)
     traits = read_traits(spark, settings)
     if traits is None:
-        empty = {name: F.lit(None).cast(kind) for name, kind in schemas.TRAIT_TYPES.items()}
-        embedded = embedded.withColumns(empty)
+        embedded = embedded.withColumns({name: F.lit(None).cast(kind) for name, kind in schemas.TRAIT_TYPES.items()})
     else:
         embedded = embedded.join(traits, C.PRODUCT_ID, "left")
     spread = embedded.repartition(settings.spark.shuffle_partitions, C.PRODUCT_ID)
-    everything = np.ones_like(allowed)
-    return similar_lists(spread, allowed if wanted.in_stock else everything, settings.lists.similar, rules)
+    listable = allowed if wanted.in_stock else np.ones_like(allowed)
+    search = search_of(spread, listable, wanted.exact_up_to, wanted.probes, settings.vision.seed)
+    measured = {RECALL: round(100 * search.recall(n, rules, settings.vision.seed))} if search.cells else {}
+    return similar_lists(spread, search, n, rules), measured
 
 
 def lists_by_category(

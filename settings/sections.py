@@ -155,6 +155,8 @@ class Similar(Section):
     fold_above: float = Field(
         0.999, gt=0, le=1, description="of pictures with a greater cosine one is listed, the nearest; 1: all are"
     )
+    exact_up_to: int = Field(1_000_000, ge=1, description="more pictures are filed in cells, and few cells looked into")
+    probes: int = Field(48, ge=1, description="cells that a product looks into; more find more and take longer")
     by_category: bool = Field(True, description="a product without a picture gets what sells in its category")
 
     @field_validator("price_ratio")

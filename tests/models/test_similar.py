@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 from models.category_lists import category_lists, listed_of, paths_of, ranked_by_path
 from models.embeddings import packed, unpacked
 from models.neighbour_rules import Rules
-from models.similar import similar_lists
+from models.similar import search_of, similar_lists
 
 ALL = np.ones(4, bool)
 EMBEDDED = "product_id string, product_number int, embedding binary, category string, price double, same_product string"
@@ -28,22 +28,28 @@ def embedded(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, EMBEDDED).cache()
 
 
-def test_a_product_is_given_its_nearest_but_itself(embedded: DataFrame) -> None:
-    found = {row.product_id: row for row in similar_lists(embedded, ALL, 2, Rules()).collect()}
+def lists(embedded: DataFrame, allowed: np.ndarray, n: int, rules: Rules, exact_up_to: int = 100) -> dict[str, Row]:
+    search = search_of(embedded, allowed, exact_up_to, probes=2, seed=1)
+    return {row.product_id: row for row in similar_lists(embedded, search, n, rules).collect()}
+
+
+@pytest.mark.parametrize("exact_up_to", [100, 1], ids=["exact", "all cells"])
+def test_a_product_is_given_its_nearest_but_itself(embedded: DataFrame, exact_up_to: int) -> None:
+    found = lists(embedded, ALL, 2, Rules(), exact_up_to)
     assert {id_: row["items"] for id_, row in found.items()} == {"p0": [1, 2], "p1": [2, 0], "p2": [1, 0], "p3": [2, 1]}
     assert found["p0"].scores == pytest.approx([0.5, 0.0], abs=1e-3)
     assert found["p3"].scores == pytest.approx([0.0, 0.0], abs=1e-3)  # a negative cosine is none
 
 
 def test_a_product_that_may_not_be_listed_has_a_list_all_the_same(embedded: DataFrame) -> None:
-    found = similar_lists(embedded, np.array([True, False, True, False]), 3, Rules()).collect()
-    assert {row.product_id: row["items"] for row in found} == {"p0": [2], "p1": [2, 0], "p2": [0], "p3": [2, 0]}
-    found = similar_lists(embedded, ~ALL, 3, Rules(fold_above=0.9)).collect()
-    assert {row.product_id: row["items"] for row in found} == {key: [] for key in ["p0", "p1", "p2", "p3"]}
+    found = lists(embedded, np.array([True, False, True, False]), 3, Rules())
+    assert {id_: row["items"] for id_, row in found.items()} == {"p0": [2], "p1": [2, 0], "p2": [0], "p3": [2, 0]}
+    found = lists(embedded, ~ALL, 3, Rules(fold_above=0.9))
+    assert {id_: row["items"] for id_, row in found.items()} == {key: [] for key in ["p0", "p1", "p2", "p3"]}
 
 
 @pytest.mark.parametrize(
-    ("rules", "lists"),
+    ("rules", "expected"),
     [
         (Rules(department="same"), [[1], [0], [], [2, 1]]),
         (Rules(department="other"), [[2, 3], [2, 3], [1, 0], [2, 1]]),
@@ -53,9 +59,9 @@ def test_a_product_that_may_not_be_listed_has_a_list_all_the_same(embedded: Data
     ],
     ids=str,
 )
-def test_rules(embedded: DataFrame, rules: Rules, lists: list[list[int]]) -> None:
-    found = {row.product_id: row["items"] for row in similar_lists(embedded, ALL, 2, rules).collect()}
-    assert [found[f"p{number}"] for number in range(4)] == lists
+def test_rules(embedded: DataFrame, rules: Rules, expected: list[list[int]]) -> None:
+    found = lists(embedded, ALL, 2, rules)
+    assert [found[f"p{number}"]["items"] for number in range(4)] == expected
 
 
 def test_embeddings_are_stored_in_half_the_bytes() -> None:
