@@ -1,6 +1,6 @@
 """Pictures decoded and resized a second: `larder ingest-images` beside Pillow in one process; and peak memory by size.
 
-The pictures are photographs of 1200 x 900 pixels as JPEG, mostly, and PNG and WebP with transparency; a few dozen
+The pictures are photographs of 640 x 480 pixels as JPEG, mostly, and PNG and WebP with transparency; a few dozen
 different ones under many names. Both peers keep what they made in memory and judge nothing; `pillow draft` lets the
 JPEG decoder leave out detail, as ours does. Ours also looks at every file, sets bad ones aside and writes a table.
 """
@@ -29,7 +29,7 @@ from models import columns as C
 from settings.sections import Vision
 
 DIFFERENT = 40
-WIDTH, HEIGHT = 1200, 900
+WIDTH, HEIGHT = 640, 480
 SIDE = Vision().image_size
 SIZES = (1, 2, 4)
 PEERS = ("pillow", "pillow draft")
@@ -38,7 +38,7 @@ DRIVER_MEMORY = "1g"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.images", description=__doc__)
-    parser.add_argument("--pictures", type=int, default=4000, help="at 1x (default: 4,000)")
+    parser.add_argument("--pictures", type=int, default=6000, help="at 1x (default: 6,000)")
     parser.add_argument("--runs", type=int, default=2, help="runs of each at 1x, by turns; the best counts")
     parser.add_argument("--peer", nargs=2, metavar=("NAME", "FOLDER"), help="run one peer and print its seconds")
     arguments = parser.parse_args()

@@ -32,8 +32,8 @@ from storage.tables import plan_run
 JOB = "ingest_images"
 IMAGES, IMAGE_QUARANTINE, PARTITION = "images", "image_quarantine", "catalogue"
 CHANNELS = 3
-FILE_BYTES = 128 << 20  # pixels in one file: it is made in memory
-TASK_ROWS = 2_000
+FILE_BYTES = 64 << 20  # pixels in one file: it is made in memory
+TASK_ROWS = 1_000
 SHARES = 10_000
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):/")
 
