@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs.arguments import add_as_of, as_of_partition, as_text, hour, hour_partition, job_parser, parse
 from jobs.embed_products import EMBEDDINGS
+from jobs.evaluate_pictures import MeasuredPictures, measure_pictures
 from jobs.evaluation_page import page
 from jobs.ingest_images import IMAGES
 from jobs.ingest_images import PARTITION as CATALOGUE_PARTITION
@@ -28,7 +29,6 @@ from models.histories import as_histories, owned_of, vectors_of, with_history
 from models.lists import item_matrix
 from models.metrics import RECALL_AT, Truth, measured
 from models.personal import Owned, top_items
-from models.retrieval import leaf_precision_at_k, pixel_vectors
 from settings import Settings
 from storage import Manifest, Tables
 from storage.frames import read_frame
@@ -68,14 +68,19 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
-    """Writes report.json and report.html into table `evaluation`. Raises GateError, MissingPartitionError."""
+    """Writes report.json, report.html and pictures.html into table `evaluation`.
+
+    Raises GateError, MissingPartitionError.
+    """
     settings: Settings = arguments.settings
     with stage(spark, JOB, f"{as_text(arguments.as_of)}..{as_text(arguments.end)}") as report:
         tables = Tables(settings.storage.tables)
         sources = _sources(tables, arguments)
         planned = _plan(sources, arguments)
         if not tables.is_current(planned):
-            _publish(tables, planned, _measure(spark, tables, sources, arguments))
+            pictures = measure_pictures(spark, tables, sources, settings.evaluation)
+            results = {**_measure(spark, tables, sources, arguments), "embeddings": pictures.shares}
+            _publish(tables, planned, results, pictures)
         else:
             report.details["up_to_date"] = True
         results = read_report(tables, tables.get(EVALUATION, planned.partition, JOB))
@@ -157,7 +162,6 @@ def _measure(
             for method in methods
             if task == ALL or method.rebuy_weight == 0
         ],
-        "embeddings": _retrieval(spark, tables, sources, settings),
     }
 
 
@@ -212,35 +216,14 @@ def _never_bought(truth: Truth, owned: Owned) -> Truth:
     return replace(truth, users=truth.users[~before], items=truth.items[~before])
 
 
-def _retrieval(spark: SparkSession, tables: Tables, sources: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """Whether pictures that training never saw find their own kind, by embedding and by bare pixels."""
-    if EMBEDDINGS not in sources:
-        return {}
-    images = read_frame(spark, tables, [sources[IMAGES]], schemas.IMAGES)
-    embeddings = read_frame(spark, tables, [sources[EMBEDDINGS]], schemas.EMBEDDINGS)
-    table = images.join(embeddings, C.PRODUCT_ID).orderBy(C.PRODUCT_ID).toArrow()
-    if not len(table):
-        return {}
-    leaves, held_out = table[C.CATEGORY].to_pylist(), table[C.HELD_OUT].to_numpy()
-    vectors = {
-        "embedding": vectors_of(table, C.EMBEDDING),
-        "raw pixels": pixel_vectors(table[C.PIXELS].to_pylist()),
-    }
-    resamples, seed = settings.evaluation.bootstrap, settings.evaluation.seed
-    return {
-        name: leaf_precision_at_k(values, leaves, held_out, bootstrap=resamples, seed=seed)
-        for name, values in vectors.items()
-    }
-
-
-def _publish(tables: Tables, planned: Manifest, results: dict[str, Any]) -> None:
-    place = tables.run_place(planned)
-    text = (json.dumps(results, indent=1, sort_keys=True) + "\n").encode()
-    html = page(results).encode()
-    (place / "report.json").write(text)
-    (place / "report.html").write(html)
-    files = (DataFile("report.html", 0, len(html)), DataFile("report.json", 0, len(text)))
-    tables.publish(replace(planned, files=files))
+def _publish(tables: Tables, planned: Manifest, results: dict[str, Any], pictures: MeasuredPictures) -> None:
+    made = {"report.html": page(results), "report.json": json.dumps(results, indent=1, sort_keys=True) + "\n"}
+    if pictures.page:
+        made["pictures.html"] = pictures.page
+    texts = {name: text.encode() for name, text in sorted(made.items())}
+    for name, text in texts.items():
+        (tables.run_place(planned) / name).write(text)
+    tables.publish(replace(planned, files=tuple(DataFile(name, 0, len(text)) for name, text in texts.items())))
 
 
 def _gate(results: dict[str, Any], settings: Settings) -> None:

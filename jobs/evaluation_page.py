@@ -45,7 +45,8 @@ of {{ "{:,}".format(r.test.products) }} products known before. Brackets are 95% 
 {% endfor %}
 {% if r.embeddings %}
 <h2>Pictures: share of the ten nearest that have the same category path</h2>
-<p>Asked for products whose pictures training never saw.</p>
+<p>Asked for products whose pictures training never saw; <a href="pictures.html">look at some</a>, with their nearest.
+Brackets are 95% bootstrap intervals over the pictures asked.</p>
 {{ plots.embeddings }}
 <table><tr><th>by</th><th>share</th><th>at best</th><th>pictures</th></tr>
 {% for name, row in r.embeddings.items() %}
