@@ -143,7 +143,7 @@ def _interactions(tables: Tables, arguments: argparse.Namespace) -> Manifest:
 
 
 def _plan(images: Manifest, vision: Vision, backbone: Backbone | None, bought: Manifest | None) -> Manifest:
-    parameters = vision.model_dump(exclude={"max_pixels", "held_out"})
+    parameters = vision.model_dump(exclude={"max_pixels", "max_bytes", "min_side", "read_ahead", "held_out"})
     if backbone and backbone.weights is not None:
         parameters["backbone_weights"] = hashlib.sha256(backbone.weights).hexdigest()
     inputs = {manifest.table: manifest.reference for manifest in (images, bought) if manifest}

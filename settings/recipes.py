@@ -56,7 +56,8 @@ class VisionRecipe(Section):
     @field_validator("space")
     @classmethod
     def settings_that_fit(cls, space: dict[str, Range | list[Value]]) -> dict[str, Range | list[Value]]:
-        fixed = {"image_size", "workers", "held_out", "validation", "patience", "max_pixels", "min_label_count"}
+        of_pictures = {"image_size", "max_pixels", "max_bytes", "min_side", "read_ahead", "held_out"}
+        fixed = of_pictures | {"workers", "validation", "patience", "min_label_count"}
         of_rounds = {"epochs_per_round", "outer_learning_rate", "outer_momentum", "precision"}  # a trial has no rounds
         fixed |= of_rounds | {"pair_weight", "pair_temperature", "pairs_of_product"}
         known = set(Vision.model_fields) - fixed
