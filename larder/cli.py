@@ -20,11 +20,8 @@ from loaders.releases import ReleaseError
 from settings import SettingsError, load_settings
 
 EXAMPLES = """
-Recommendations cooked ahead of time, kept ready, served cold.
-
-\b
+Recommendations cooked ahead of time, kept ready, served cold. For example:
   larder aggregate-hours --start 2017-12-03T00 --end 2017-12-04T00
-  larder load-redis --as-of 2017-12-04T00
 """
 # Verbs in the order of the flow; each is a job of jobs/ and takes the job's own arguments.
 JOBS = {

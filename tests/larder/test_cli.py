@@ -25,7 +25,7 @@ from storage import DataFile, Tables
 from storage.tables import plan_run
 
 ROOT = Path(__file__).parents[2]
-OPERATORS = ["status", "verify", "rollback", "retire", "diff", "plan", "explain", "mask", "report"]
+OPERATORS = ["status", "verify", "rollback", "retire", "diff", "plan", "explain", "mask", "report", "recipe"]
 VERBS = [*cli.JOBS, "quarantine", "serve", *OPERATORS]
 LINES, COLUMNS = 36, 80
 
