@@ -20,6 +20,7 @@ from pyspark.sql.types import StructType
 from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
 from jobs.embed_products import EMBEDDINGS
 from jobs.ingest_images import PARTITION as CATALOGUE_PARTITION
+from jobs.list_inputs import Goods, caps_of, figures_for, goods_of, ranker_of, rules_of, state_of
 from jobs.report import StageReport, stage
 from jobs.roll_up import CONTEXTS, INTERACTIONS, decay_of
 from jobs.session import spark_session
@@ -33,7 +34,7 @@ from models.lists import generic_lists, listed_counts, personal_lists, similar_l
 from models.popularity import SCORE
 from settings import Settings
 from settings.sections import Lists
-from storage import Manifest, MissingPartitionError, Place, Tables
+from storage import Manifest, MissingPartitionError, Tables
 from storage.frames import read_frame, write_frame
 from storage.tables import plan_run
 
@@ -103,13 +104,8 @@ def find_sources(tables: Tables, as_of: int) -> dict[str, Manifest]:
 
 def _plan(sources: dict[str, Manifest], as_of: int, settings: Settings) -> Manifest:
     inputs = {table: manifest.reference for table, manifest in sources.items()}
-    parameters = {"lists": settings.lists.model_dump(), "catalogue": catalogue_state(settings)}
+    parameters = {"lists": settings.lists.model_dump(), **state_of(settings)}
     return plan_run(RELEASE, as_of_partition(as_of), inputs, parameters)
-
-
-def catalogue_state(settings: Settings) -> list[str]:
-    """Name, size and age of each of the catalogue's files."""
-    return [f"{info.base_name}:{info.size}:{info.mtime_ns}" for info in Place(settings.storage.catalogue).files()]
 
 
 def _make(
@@ -123,11 +119,11 @@ def _make(
     frames = {table: read_frame(spark, tables, [manifest], _schema_of(table)) for table, manifest in sources.items()}
     ids = known_products(frames)
     numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
-    allowed = in_stock(spark, settings, ids)
+    goods = goods_of(spark, settings, ids)
     lists = {
-        COOKIE_LISTS: _personal(frames, numbers, allowed, decay_of(sources[INTERACTIONS]), arguments),
-        PRODUCT_LISTS: _similar(frames, numbers, allowed, settings),
-        CONTEXT_LISTS: _generic(frames, numbers, allowed, decay_of(sources[CONTEXTS]), arguments),
+        COOKIE_LISTS: _personal(frames, numbers, goods, sources[INTERACTIONS], arguments),
+        PRODUCT_LISTS: _similar(frames, numbers, goods.allowed, settings),
+        CONTEXT_LISTS: _generic(frames, numbers, goods, decay_of(sources[CONTEXTS]), arguments),
     }
     lists = {table: frame.persist(StorageLevel.MEMORY_AND_DISK) for table, frame in lists.items()}
     ordinals, dictionary = ordinals_by_frequency(listed_counts(list(lists.values()), len(ids)), ids)
@@ -145,18 +141,15 @@ def _make(
 
 
 def _personal(
-    frames: dict[str, DataFrame],
-    numbers: DataFrame,
-    allowed: npt.NDArray[np.bool_],
-    decay: Decay,
-    arguments: argparse.Namespace,
+    frames: dict[str, DataFrame], numbers: DataFrame, goods: Goods, source: Manifest, arguments: argparse.Namespace
 ) -> DataFrame:
-    lists: Lists = arguments.settings.lists
-    strength = decay.value(F.col(C.STRENGTH), arguments.as_of)
-    users = with_history(frames[USER_FACTORS], as_histories(frames[INTERACTIONS], numbers, strength))
+    settings, as_of, interactions = arguments.settings, arguments.as_of, frames[INTERACTIONS]
+    strength = decay_of(source).value(F.col(C.STRENGTH), as_of)
+    users = with_history(frames[USER_FACTORS], as_histories(interactions, numbers, strength, as_of))
     items = frames[ITEM_FACTORS].join(F.broadcast(numbers), C.PRODUCT_ID)
-    weight = lists.rebuy_weight if lists.rebuy == "allow" else None
-    return personal_lists(users, items, allowed, lists.personal, weight)
+    figures = figures_for(settings, interactions, numbers, len(goods.allowed), as_of)
+    ranker = ranker_of(settings, figures, goods, source)
+    return personal_lists(users, items, goods.allowed, ranker, rules_of(settings, goods.categories))
 
 
 def _similar(
@@ -171,14 +164,15 @@ def _similar(
 def _generic(
     frames: dict[str, DataFrame],
     numbers: DataFrame,
-    allowed: npt.NDArray[np.bool_],
+    goods: Goods,
     decay: Decay,
     arguments: argparse.Namespace,
 ) -> DataFrame:
     popularity = decay.value(F.col(C.STRENGTH), arguments.as_of)
     numbered = frames[CONTEXTS].join(F.broadcast(numbers), C.PRODUCT_ID).withColumn(SCORE, popularity)
     lists: Lists = arguments.settings.lists
-    return generic_lists(numbered, allowed, lists.generic, lists.min_support, lists.min_products)
+    caps = caps_of(arguments.settings, goods.categories)
+    return generic_lists(numbered, goods.allowed, lists.generic, lists.min_support, lists.min_products, caps)
 
 
 def _schema_of(table: str) -> StructType:
@@ -195,17 +189,6 @@ def known_products(frames: dict[str, DataFrame]) -> list[str]:
     """All product ids in any source, sorted: their places are their numbers."""
     named = [frame.select(C.PRODUCT_ID) for frame in frames.values() if C.PRODUCT_ID in frame.columns]
     return sorted(row[0] for row in reduce(DataFrame.unionByName, named).distinct().collect())
-
-
-def in_stock(spark: SparkSession, settings: Settings, ids: list[str]) -> npt.NDArray[np.bool_]:
-    """Which numbers may be listed: all that the catalogue does not say are out of stock."""
-    if not Place(settings.storage.catalogue).exists():
-        return np.ones(len(ids), bool)
-    catalogue = spark.read.parquet(settings.storage.catalogue)
-    if C.IN_STOCK not in catalogue.columns:
-        return np.ones(len(ids), bool)
-    missing = {row[0] for row in catalogue.where(~F.col(C.IN_STOCK)).select(C.PRODUCT_ID).collect()}
-    return np.array([id_ not in missing for id_ in ids], bool)
 
 
 def _write(tables: Tables, planned: Manifest, table: str, frame: DataFrame, settings: Settings) -> Manifest:

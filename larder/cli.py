@@ -24,7 +24,6 @@ Recommendations cooked ahead of time, kept ready, served cold.
 
 \b
   larder aggregate-hours --start 2017-12-03T00 --end 2017-12-04T00
-  larder load-redis --as-of 2017-12-04T00
 """
 # Verbs in the order of the flow; each is a job of jobs/ and takes the job's own arguments.
 JOBS = {
@@ -38,6 +37,7 @@ JOBS = {
     "precompute": "Make the lists of a release.",
     "precompute-cookies": "Make new lists for the cookies of some hours.",
     "evaluate": "Measure lists on later purchases.",
+    "tune-lists": "Fit the weights that order personal lists.",
     "load-redis": "Load a release and make it live.",
 }
 ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
