@@ -9,7 +9,7 @@ whichever executor did what. See docs/decisions/0008-als-by-user-blocks.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from pyspark.sql import SparkSession
 from threadpoolctl import threadpool_limits
 
 from jobs.als_files import UserBlocks, read_arrays, remove, write_arrays
+from jobs.python_workers import leaves_worker_ready
 from models import columns as C
 from models.als_blocks import AlsBlock
 from models.als_items import first_item_factors, solved_items
@@ -156,11 +157,13 @@ def over_blocks(
     context = spark.sparkContext
     sent = context.broadcast(vectors)
 
-    def of_task(task: int) -> Made:
+    @leaves_worker_ready
+    def of_partition(numbers: Iterable[int]) -> Iterator[Made]:
         with threadpool_limits(1, "blas"):  # Spark gives a task one core
-            return share(blocks[task::tasks], sent.value)
+            for task in numbers:
+                yield share(blocks[task::tasks], sent.value)
 
-    parts = context.parallelize(range(tasks), tasks).map(of_task).collect()
+    parts = context.parallelize(range(tasks), tasks).mapPartitions(of_partition).collect()
     sent.destroy()
     return parts
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from jobs.python_workers import leaves_worker_ready
 from models import columns as C
 from models.counts import dealt, hourly_counts, packed, unpacked
 from models.events import OF_FEW_VALUES, READ, REASONS, judged
@@ -78,6 +79,7 @@ class Rules:
     max_events: int
 
 
+@leaves_worker_ready
 def read_pieces(pieces: Iterable[Piece], hours: Mapping[int, HourPlan], rules: Rules) -> Iterator[Parcel]:
     """Believed events go to the place where their cookies are counted; the others are written to quarantine."""
     for piece in pieces:
@@ -111,6 +113,7 @@ def _rejected(uri: str, batch: RawBatch, reason: np.ndarray) -> pa.Table:
     return pa.table([[uri] * len(rows), reasons, batch.texts_of(rows)], schema=QUARANTINE_ARROW)
 
 
+@leaves_worker_ready
 def count_places(parcels: Iterable[Parcel], hours: Mapping[int, HourPlan], rules: Rules) -> Iterator[Written | Broken]:
     """Counts the events of each place and writes its file. `parcels` are those of whole places, in any order."""
     first_places = {plan.first_place + file: (hour, file) for hour, plan in hours.items() for file in range(plan.files)}

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.python_workers import leaves_worker_ready
 from models import columns as C
 from models.decay import Decay
 from models.interactions import (
@@ -95,6 +96,7 @@ class Terms(NamedTuple):
 Parcel: TypeAlias = tuple[int, Terms]  # a place: a range of interactions, or, after those, of contexts
 
 
+@leaves_worker_ready
 def read_hours(files: Iterable[HourFile], rules: RollUpRules) -> Iterator[Parcel]:
     """The terms of hours' counts, dealt to the ranges of both states; hours of the same landmarks together."""
     for (interactions_decay, contexts_decay), group in groupby(files, key=lambda file: rules.decays(file.hour)):
@@ -124,6 +126,7 @@ def _packed(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+@leaves_worker_ready
 def roll_up_places(
     places: Iterable[int], parcels: Iterable[Parcel], states: tuple[StatePlan, StatePlan], rules: RollUpRules
 ) -> Iterator[tuple[int, DataFile]]:

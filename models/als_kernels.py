@@ -7,6 +7,8 @@ Conjugate Gradient Method for Implicit Feedback Collaborative Filtering, RecSys 
 user's rows of Y, which stay in the cache, where forming the matrix costs rank passes.
 
 Loops are written out: the compiler turns them into vector instructions, and a call a row would cost more than the row.
+A loop that sums does not store: where it did, the compiled code asked at run time whether arrays overlap, took neighbours
+on the heap for overlapping, and then added up in another order, so that bytes differed from run to run.
 """
 
 from __future__ import annotations
@@ -61,13 +63,15 @@ def solve_users(
             y, weight, score = item_factors[items[start + j]], weights[start + j], np.float32(0)
             for k in range(rank):
                 rows[j, k] = y[k]
-                score += y[k] * x[k]
+            for k in range(rank):
+                score += rows[j, k] * x[k]
             missing = (np.float32(1) + weight) - weight * score
             for k in range(rank):
                 residual[k] += missing * rows[j, k]
         squared = np.float32(0)
         for k in range(rank):
             direction[k] = residual[k]
+        for k in range(rank):
             squared += residual[k] * residual[k]
         for _ in range(steps):
             if squared < CONVERGED:
@@ -94,6 +98,7 @@ def solve_users(
             for k in range(rank):
                 x[k] += step * direction[k]
                 residual[k] -= step * product[k]
+            for k in range(rank):
                 later += residual[k] * residual[k]
             turn, squared = later / squared, later
             for k in range(rank):

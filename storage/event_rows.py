@@ -111,10 +111,10 @@ def _raw_batches(piece: Piece, columns: Sequence[str], of_few_values: Sequence[s
     with system.open_input_file(path) as source:
         file = pq.ParquetFile(source, read_dictionary=_texts(source, of_few_values), pre_buffer=False)
         names = [name for name in file.schema_arrow.names if name in columns]
-        whole = _WholeRows(source, piece.row_groups)
+        whole = _WholeRows(source, piece.row_groups, file.schema_arrow.names, names)
         start = 0
         for batch in _batches(file, piece.row_groups, names):
-            yield RawBatch(batch, whole.after(start))
+            yield RawBatch(batch, whole.of(batch, start))
             start += len(batch)
 
 
@@ -143,28 +143,47 @@ def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 class _WholeRows:
-    """All columns of some rows, read only once somebody asks, and from front to back."""
+    """Rows with all their columns. Those that were not asked for are read only once somebody wants a whole row."""
 
-    def __init__(self, source: pa.NativeFile, groups: Sequence[int]) -> None:
+    def __init__(self, source: pa.NativeFile, groups: Sequence[int], all_names: list[str], known: list[str]) -> None:
         self.source, self.groups = source, groups
+        self.all_names, self.unread = all_names, [name for name in all_names if name not in known]
         self.batches: Iterator[pa.RecordBatch] | None = None
         self.start = self.end = 0  # of the batch at hand
         self.batch: pa.RecordBatch | None = None
 
-    def after(self, start: int) -> Callable[[np.ndarray], list[str]]:
-        """A function from row numbers, counted from `start` and rising, to those rows as text."""
-        return lambda rows: [_as_json(self._row(start + int(row))) for row in rows]
+    def of(self, batch: pa.RecordBatch, start: int) -> Callable[[np.ndarray], list[str]]:
+        """A function from the batch's row numbers, rising, to those rows as text. `start` is its first row's place."""
 
-    def _row(self, number: int) -> dict[str, Any]:
+        def texts(rows: np.ndarray) -> list[str]:
+            columns = {name: batch.column(name).take(pa.array(rows)).to_pylist() for name in batch.schema.names}
+            if self.unread:
+                columns |= self._read_more(start + rows)
+            found = [columns[name] for name in self.all_names]
+            return [_as_json(dict(zip(self.all_names, row, strict=True))) for row in zip(*found, strict=True)]
+
+        return texts
+
+    def _read_more(self, rows: np.ndarray) -> dict[str, list[Any]]:
+        """From front to back: `rows` come after those of any call before."""
+        found: dict[str, list[Any]] = {name: [] for name in self.unread}
         if self.batches is None:
-            whole = pq.ParquetFile(self.source, pre_buffer=False)
-            self.batches = whole.iter_batches(ROWS_A_BATCH >> 4, row_groups=list(self.groups), use_threads=False)
-        while number >= self.end:
-            with _told_as_unreadable():
-                self.batch = next(self.batches)
-            self.start, self.end = self.end, self.end + len(self.batch)
-        assert self.batch is not None
-        return self.batch.slice(number - self.start, 1).to_pylist()[0]
+            file = pq.ParquetFile(self.source, pre_buffer=False)
+            self.batches = file.iter_batches(
+                ROWS_A_BATCH >> 4, row_groups=list(self.groups), columns=self.unread, use_threads=False
+            )
+        while len(rows):
+            while rows[0] >= self.end:
+                with _told_as_unreadable():
+                    self.batch = next(self.batches)
+                self.start, self.end = self.end, self.end + len(self.batch)
+            assert self.batch is not None
+            here = np.searchsorted(rows, self.end)
+            some = self.batch.take(pa.array(rows[:here] - self.start))
+            for name, values in found.items():
+                values += some.column(name).to_pylist()
+            rows = rows[here:]
+        return found
 
 
 def _as_json(row: dict[str, Any]) -> str:

@@ -77,11 +77,24 @@ def among_manifests(tables: Path) -> Callable[[], bool]:
     return lambda: count(tables, "*/manifests/*/*.json") >= wanted
 
 
-@pytest.mark.parametrize("moment", [after_first_file, after_counts, among_manifests])
+def anywhere(tables: Path) -> Callable[[], bool]:
+    """A moment from before the first file to the last manifest but one: a file of rows and three manifests an hour."""
+    wanted = draw.randrange(0, 4 * HOURS)
+    return lambda: count(tables, "hourly_counts/runs/*/*") + count(tables, "*/manifests/*/*.json") >= wanted
+
+
+TEN_MORE = [pytest.param(anywhere, marks=pytest.mark.slow, id=f"anywhere_{number}") for number in range(10)]
+
+
+@pytest.mark.parametrize("moment", [after_first_file, after_counts, among_manifests, *TEN_MORE])
 def test_hours_aggregated_again_are_as_if_nothing_had_happened(
-    spark: SparkSession, events: Path, undisturbed: dict[str, str], moment: Callable[[Path], Callable[[], bool]]
+    spark: SparkSession,
+    events: Path,
+    undisturbed: dict[str, str],
+    tmp_path: Path,
+    moment: Callable[[Path], Callable[[], bool]],
 ) -> None:
-    file = aggregate_settings(events, moment.__name__)
+    file = aggregate_settings(events, tmp_path.name)
     settings = load_settings(file)
     tables = Path(settings.storage.tables)
     window = ("--start", as_text(START), "--end", as_text(START + HOURS))
