@@ -44,10 +44,10 @@ def methods_of(seen: Evidence, ranker: Ranker, rules: Rules, diversities: list[f
     buyers, month = seen.figures.buyers[:, None], seen.figures.month[:, None]
     recent = seen.history.owned
     nothing = np.zeros_like(buyers)
-    personal = [Method(PERSONAL, (NEW, ALL), _personal(seen, ranker, rules))]
+    personal = [personal_method(PERSONAL, seen, ranker, rules)]
     for penalty in diversities:
         varied = replace(rules, penalty=penalty, categories=_categories(seen, rules))
-        personal.append(Method(f"{PERSONAL}, diversity {penalty:g}", (NEW, ALL), _personal(seen, ranker, varied)))
+        personal.append(personal_method(f"{PERSONAL}, diversity {penalty:g}", seen, ranker, varied))
     return [
         Method(POPULARITY, (NEW, ALL), _by_product(one, buyers, recent, 0.0)),
         Method(RECENT, (NEW, ALL), _by_product(one, month, recent, 0.0)),
@@ -62,14 +62,15 @@ def _by_product(users: Floats, items: Floats, owned: Owned, rebuy_weight: float)
     return lambda task: top_items(users, items, owned, RECALL_AT, None if task == NEW else rebuy_weight)[0]
 
 
-def _personal(seen: Evidence, ranker: Ranker, rules: Rules) -> Callable[[str], Ints]:
+def personal_method(name: str, seen: Evidence, ranker: Ranker, rules: Rules) -> Method:
+    """Personal lists as they would be published."""
     order = ranker.prepared(seen.best)
 
     def lists(task: str) -> Ints:
         asked = replace(rules, n=RECALL_AT, masked_days=ALWAYS if task == NEW else rules.masked_days)
         return order.lists(seen.factors, seen.history, asked)[0]
 
-    return lists
+    return Method(name, (NEW, ALL), lists)
 
 
 def _categories(seen: Evidence, rules: Rules) -> Ints:

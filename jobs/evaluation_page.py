@@ -67,8 +67,9 @@ that two products of a list have in common; novelty, in bits, how few users boug
 compared with 1 for what was bought and 0 for what was not.</p>
 {% if r.tuned %}
 <h2>How the order of personal lists was chosen</h2>
-<p>Weights were fitted to what was bought from {{ r.tuned.as_of }} until {{ r.tuned.end }}, by what was known before,
-and measured there on users that they were not fitted to.
+<p>Weights were fitted to what was bought from {{ r.tuned.windows[0] }} until {{ r.tuned.end }}, in
+{{ r.tuned.windows|length }} windows, by what was known before each. These figures are of the newest window,
+from {{ r.tuned.windows[-1] }}, by weights of the older ones alone.
 {% if r.tuned.end > r.as_of %}<strong>They have seen hours of this test.</strong>{% endif %}</p>
 <table><tr><th>NDCG@10</th>{% for task in tasks %}<th>{{ task }} products</th>{% endfor %}</tr>
 {% for name, row in r.tuned.ndcg.items() %}

@@ -1,7 +1,7 @@
-"""Fits the weights that order personal lists to what was bought after an instant, and measures them there.
+"""Fits the weights that order personal lists to what was bought in some windows after an instant each.
 
-They are measured on users that they were not fitted to: each half of the users with the weights of the other half. The
-weights written are those of all users. Evaluate them on later hours.
+They are measured as they will be used, on later purchases than they were fitted to: on the newest window, with weights
+of the older ones alone. The weights written are those of all windows.
 """
 
 from __future__ import annotations
@@ -16,35 +16,39 @@ from pyspark.sql import SparkSession
 
 from jobs.arguments import add_as_of, as_text, hour, job_parser, parse
 from jobs.evaluation_data import Evidence, collected, sources_of
-from jobs.evaluation_methods import ALL, NEW, PERSONAL, methods_of
+from jobs.evaluation_methods import ALL, NEW, PERSONAL, methods_of, personal_method
 from jobs.list_inputs import HALF_LIFE, TUNED
 from jobs.report import StageReport, stage
 from jobs.roll_up import INTERACTIONS
 from jobs.session import spark_session
 from models.candidates import shelf_of
 from models.metrics import Means, means, measured
-from models.rankers import Blend, Learned, Ranker, Rules
+from models.rankers import Blend, Learned, Rules
 from models.ranking import Ranking
-from models.ranking_fit import fitted_ranking
+from models.ranking_fit import Window, fitted_ranking
 from settings import Settings
 from storage import Tables
 
 JOB = "tune_lists"
 Ints = npt.NDArray[np.int32]
-Flags = npt.NDArray[np.bool_]
 WITHOUT = "personal, without weights"
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = job_parser(JOB, "Fit the weights that order personal lists to the purchases after an instant.")
+    parser = job_parser(JOB, "Fit the weights that order personal lists to the purchases after some instants.")
     add_as_of(parser)
     parser.add_argument(
         "--end", type=hour, required=True, metavar="HOUR", help="the hour after the last hour of purchases (UTC)"
+    )
+    parser.add_argument(
+        "--windows", type=int, default=3, metavar="N", help="as long each, one before the other (default: 3)"
     )
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="where to write them: lists.weights")
     arguments = parse(parser, argv)
     if arguments.as_of >= arguments.end:
         parser.error(f"--as-of {as_text(arguments.as_of)} is not before --end {as_text(arguments.end)}")
+    if arguments.windows < 2:
+        parser.error("--windows must be 2 or more: the newest is measured with weights of the others")
     return arguments
 
 
@@ -52,48 +56,44 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     """Writes the file arguments.to. Raises MissingPartitionError, and ValueError where nobody bought anything."""
     settings: Settings = arguments.settings
     with stage(spark, JOB, f"{as_text(arguments.as_of)}..{as_text(arguments.end)}") as report:
-        tables = Tables(settings.storage.tables)
-        sources = sources_of(tables, arguments)
-        seen = collected(spark, tables, sources, arguments)
-        ndcg = _measured(seen, settings)
-        ranking = _fitted(seen, settings, np.ones(len(seen.factors), bool))
-        written = {
-            **ranking.as_json(),
-            HALF_LIFE: sources[INTERACTIONS].parameters[HALF_LIFE],
-            TUNED: {"as_of": as_text(arguments.as_of), "end": as_text(arguments.end), "ndcg": ndcg},
+        tables, hours = Tables(settings.storage.tables), arguments.end - arguments.as_of
+        instants = [arguments.as_of - number * hours for number in range(arguments.windows)]
+        windows = [argparse.Namespace(settings=settings, as_of=at, end=at + hours) for at in instants]
+        sources = [sources_of(tables, window) for window in windows]
+        newest, *older = (collected(spark, tables, *pair) for pair in zip(sources, windows, strict=True))
+        ndcg = _measured(newest, _fitted(older, settings), settings)
+        tuned = {
+            "windows": [as_text(at) for at in reversed(instants)],
+            "end": as_text(arguments.end),
+            "ndcg": ndcg,
         }
+        half_life = sources[0][INTERACTIONS].parameters[HALF_LIFE]
+        written = {**_fitted([*older, newest], settings).as_json(), HALF_LIFE: half_life, TUNED: tuned}
         arguments.to.write_text(json.dumps(written, indent=1) + "\n")
-        report.rows_in, report.rows_out = len(seen.truth.users), len(ndcg)
+        report.rows_in, report.rows_out = len(newest.truth.users), len(ndcg)
         for task in (NEW, ALL):
             report.details[task] = f"{ndcg[PERSONAL][task]['ndcg@10']:.4f}"
     return report
 
 
-def _fitted(seen: Evidence, settings: Settings, users: Flags) -> Ranking:
-    """By what these users (users,) bought."""
-    shelf = shelf_of(seen.best, seen.goods.categories.whole, seen.figures)
-    return fitted_ranking(shelf, seen.factors, seen.history, seen.truth, settings.lists.candidates, users)
+def _fitted(windows: list[Evidence], settings: Settings) -> Ranking:
+    shown = [
+        Window(shelf_of(seen.best, seen.goods.categories.whole, seen.figures), seen.factors, seen.history, seen.truth)
+        for seen in windows
+    ]
+    return fitted_ranking(shown, settings.lists.candidates)
 
 
-def _measured(seen: Evidence, settings: Settings) -> dict[str, dict[str, Means]]:
-    """NDCG@10 by method and task; of weights, on the half of the users that they were not fitted to."""
-    rules = Rules(settings.lists.personal)
-    methods = methods_of(seen, Blend(settings.lists.rebuy_weight), rules, [])
-    found: dict[str, dict[str, Means]] = {}
-    halves = [np.arange(len(seen.factors)) % 2 == half for half in (0, 1)]
-    learned = [methods_of(seen, _learned(seen, settings, half), rules, [])[-1] for half in halves]
-    for method in methods:
-        name = WITHOUT if method.name == PERSONAL else method.name
-        found[name] = {task: _ndcg(seen, settings, task, method.lists(task)) for task in method.tasks}
-    for task in (NEW, ALL):
-        first, second = (method.lists(task) for method in learned)
-        found.setdefault(PERSONAL, {})[task] = _ndcg(seen, settings, task, np.where(halves[0][:, None], second, first))
-    return found
-
-
-def _learned(seen: Evidence, settings: Settings, users: Flags) -> Ranker:
-    ranking = _fitted(seen, settings, users)
-    return Learned(ranking, seen.figures, seen.goods.categories.whole, settings.lists.candidates)
+def _measured(seen: Evidence, ranking: Ranking, settings: Settings) -> dict[str, dict[str, Means]]:
+    """NDCG@10 by method and task."""
+    rules, lists = Rules(settings.lists.personal), settings.lists
+    learned = Learned(ranking, seen.figures, seen.goods.categories.whole, lists.candidates)
+    blended = personal_method(WITHOUT, seen, Blend(lists.rebuy_weight), rules)
+    methods = [*methods_of(seen, learned, rules, []), blended]
+    return {
+        method.name: {task: _ndcg(seen, settings, task, method.lists(task)) for task in method.tasks}
+        for method in methods
+    }
 
 
 def _ndcg(seen: Evidence, settings: Settings, task: str, lists: Ints) -> Means:

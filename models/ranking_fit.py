@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from models.candidates import FEATURES, OF_NEW, Shelf, candidates_of, features_of
+from models.candidates import FEATURES, OF_NEW, Candidates, Shelf, candidates_of, features_of
 from models.metrics import Truth
 from models.personal import History
 from models.ranking import Ranking, Regression
@@ -15,28 +18,44 @@ Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 PENALTY, STEPS, ENOUGH, LEAST_STEP = 1e-5, 25, 1e-8, 1e-4
-MOST_PAIRS = 2_000_000  # some thousand users tell as much as all
+MOST_PAIRS = 3_000_000  # some thousand users tell as much as all
 ROWS = 65_536  # of terms in memory at a time
 
 
-def fitted_ranking(
-    shelf: Shelf, user_factors: Floats, history: History, truth: Truth, candidates: int, users: Flags
-) -> Ranking:
-    """The ranking that the `users` (m,) call for: of what they owned and so many other candidates, by what they went on
-    to buy. Raises ValueError where they bought all of it, or nothing."""
-    chosen = np.flatnonzero(users)
-    sizes = np.diff(history.owned.offsets)[chosen] + candidates
-    chosen = chosen[: max(1, np.searchsorted(np.cumsum(sizes), MOST_PAIRS, "right"))]
-    pairs = candidates_of(shelf, user_factors, history, candidates)
-    pairs = pairs.where(np.isin(pairs.users, chosen))
-    bought = np.isin(
-        pairs.users * truth.n_items + pairs.items, truth.users.astype(np.int64) * truth.n_items + truth.items
-    )
+@dataclass(frozen=True)
+class Window:
+    """Users as they were known at an instant, with factors (m, d) and history, and what they bought afterwards."""
 
-    def regression(names: tuple[str, ...], some: Flags) -> Regression:
-        return fitted(names, features_of(shelf, user_factors, history, pairs.where(some), names), bought[some])
+    shelf: Shelf
+    factors: Floats
+    history: History
+    truth: Truth
 
-    return Ranking(regression(FEATURES, pairs.is_owned), regression(OF_NEW, ~pairs.is_owned))
+
+def fitted_ranking(windows: Sequence[Window], candidates: int) -> Ranking:
+    """The ranking that these windows call for: of what users owned, and of so many other candidates, by what they went
+    on to buy. Raises ValueError where they bought all of it, or nothing."""
+    parts = [_pairs(window, candidates, MOST_PAIRS // len(windows)) for window in windows]
+
+    def regression(names: tuple[str, ...], is_owned: bool) -> Regression:
+        features, bought = [], []
+        for window, (pairs, came) in zip(windows, parts, strict=True):
+            some = pairs.is_owned == is_owned
+            features.append(features_of(window.shelf, window.factors, window.history, pairs.where(some), names))
+            bought.append(came[some])
+        return fitted(names, np.concatenate(features), np.concatenate(bought))
+
+    return Ranking(regression(FEATURES, True), regression(OF_NEW, False))
+
+
+def _pairs(window: Window, candidates: int, most: int) -> tuple[Candidates, Flags]:
+    """The candidates of the first users, `most` at most, and which of them were bought."""
+    sizes = np.diff(window.history.owned.offsets) + candidates
+    users = max(1, int(np.searchsorted(np.cumsum(sizes), most, "right")))
+    history, truth = window.history.rows(0, min(users, len(sizes))), window.truth
+    pairs = candidates_of(window.shelf, window.factors[:users], history, candidates)
+    wanted = truth.users.astype(np.int64) * truth.n_items + truth.items
+    return pairs, np.isin(pairs.users * truth.n_items + pairs.items, wanted)
 
 
 def fitted(names: tuple[str, ...], features: Doubles, bought: Flags) -> Regression:

@@ -34,6 +34,7 @@ pytestmark = pytest.mark.end_to_end
 
 TUNED, TESTED = 420_000, 420_096
 HOURS = 2
+WINDOWS = 2
 USERS, OWNED, KINDS, OF_KIND = 60, 4, 3, 10
 ITEMS = KINDS * OF_KIND
 HALF_LIFE = 240.0
@@ -55,7 +56,7 @@ def write_shop(tables: Tables, instant: int, seed: int) -> None:
     for user in range(USERS):
         own = [kind_ * OF_KIND + item for kind_ in [user % KINDS] for item in draw.choice(OF_KIND - 1, OWNED, False)]
         for item in own:
-            is_old = draw.random() < 0.5
+            is_old = item == own[0] or draw.random() < 0.5
             last = instant - (OLD_HOURS if is_old else FRESH_HOURS)
             strength = int(draw.integers(1, 4)) * UNIT * (1 if is_old else 3)
             interactions.append((user, f"p{item:02}", strength, 2, last, last))
@@ -89,8 +90,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("evaluate")
     storage = Storage(tables=str(folder / "tables"), catalogue=str(folder / "catalogue.parquet"))
     tables = Tables(storage.tables)
-    write_shop(tables, TUNED, 1)
-    write_shop(tables, TESTED, 2)
+    write_shop(tables, TUNED - HOURS, 1)
+    write_shop(tables, TUNED, 2)
+    write_shop(tables, TESTED, 3)
     ids = [f"p{item:02}" for item in range(ITEMS)]
     paths = [f"Food/{kind(item)}" for item in range(ITEMS)]
     pq.write_table(pa.table({"product_id": ids, "category": paths}), storage.catalogue)
@@ -98,11 +100,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(storage=storage, evaluation=evaluation, spark=Spark(shuffle_partitions=2))
 
 
+def tune(spark: SparkSession, settings: Settings, to: Path) -> StageReport:
+    window = {"as_of": TUNED, "end": TUNED + HOURS, "windows": WINDOWS}
+    return tune_lists.run(spark, argparse.Namespace(settings=settings, to=to, **window))
+
+
 @pytest.fixture(scope="module")
 def tuned(spark: SparkSession, shop: Settings) -> tuple[Settings, StageReport]:
     """Settings with weights, and what tuning them reported."""
     file = Path(shop.storage.tables).parent / "weights.json"
-    report = tune_lists.run(spark, argparse.Namespace(settings=shop, as_of=TUNED, end=TUNED + HOURS, to=file))
+    report = tune(spark, shop, file)
     return shop.model_copy(update={"lists": Lists(weights=str(file))}), report
 
 
@@ -123,11 +130,11 @@ def test_the_habit_is_found_in_the_hours_after_the_tuning(spark: SparkSession, t
     assert everything["personal"] > 0.9
     assert everything["own frequency, decayed"] < 0.8
     assert ndcg(results, "new")["personal"] > 0.9
-    assert results["tuned"]["as_of"] == "2017-11-30T00"
+    assert results["tuned"]["windows"] == ["2017-11-29T22", "2017-11-30T00"]
     assert "They have seen hours of this test" not in html
 
 
-def test_weights_are_measured_on_users_that_they_were_not_fitted_to(tuned: tuple[Settings, StageReport]) -> None:
+def test_weights_of_older_windows_are_measured_on_the_newest(tuned: tuple[Settings, StageReport]) -> None:
     _, report = tuned
     assert float(str(report.details["all"])) > 0.9
     written = json.loads(Path(tuned[0].lists.weights).read_text())
@@ -138,7 +145,7 @@ def test_weights_are_measured_on_users_that_they_were_not_fitted_to(tuned: tuple
 
 def test_tuning_again_writes_the_same_bytes(spark: SparkSession, shop: Settings, tuned: Any, tmp_path: Path) -> None:
     again = tmp_path / "again.json"
-    tune_lists.run(spark, argparse.Namespace(settings=shop, as_of=TUNED, end=TUNED + HOURS, to=again))
+    tune(spark, shop, again)
     assert again.read_bytes() == Path(tuned[0].lists.weights).read_bytes()
 
 
@@ -178,6 +185,13 @@ def test_the_gate_is_for_personal_lists(spark: SparkSession, shop: Settings) -> 
     evaluation = shop.evaluation.model_copy(update={"least_ratio_to_popularity": 1e6})
     with pytest.raises(GateError, match="personal lists"):
         evaluated(spark, shop.model_copy(update={"evaluation": evaluation}))
+
+
+def test_one_window_is_too_few(capsys: pytest.CaptureFixture[str]) -> None:
+    instants = ["--as-of", "2017-12-04T00", "--end", "2017-12-04T02", "--to", "weights.json"]
+    with pytest.raises(SystemExit):
+        tune_lists.parse_arguments([*instants, "--windows", "1"])
+    assert "--windows must be 2 or more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
