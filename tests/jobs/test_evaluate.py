@@ -55,7 +55,7 @@ def write_shop(tables: Tables, instant: int, seed: int) -> None:
     for user in range(USERS):
         own = [kind_ * OF_KIND + item for kind_ in [user % KINDS] for item in draw.choice(OF_KIND - 1, OWNED, False)]
         for item in own:
-            is_old = draw.random() < 0.5
+            is_old = item == own[0] or draw.random() < 0.5
             last = instant - (OLD_HOURS if is_old else FRESH_HOURS)
             strength = int(draw.integers(1, 4)) * UNIT * (1 if is_old else 3)
             interactions.append((user, f"p{item:02}", strength, 2, last, last))
