@@ -116,7 +116,7 @@ def print_metrics(settings: Settings, as_of: str) -> None:
         figures = f"{row['ndcg@10']:>8.4f} {row['recall@30']:>10.4f} {row['hit@10']:>7.3f} {row['coverage@30']:>9.4f}"
         print(f"{row['task']:<5} {row['method']:<24} {figures}")
     for name, row in results["embeddings"].items():
-        print(f"{name:<12} {row['precision']:.3f} of the ten nearest have the same category ({row['queries']} asked)")
+        print(f"{name:<18} {row['precision']:.3f} of the ten nearest have the same category ({row['queries']} asked)")
 
 
 @contextmanager
@@ -167,10 +167,11 @@ def print_lookups(address: str, settings: Settings, arguments: argparse.Namespac
     """One question a kind of visitor, and one of a stranger."""
     titles = pq.read_table(settings.storage.catalogue, columns=["product_id", "title"])
     names = dict(zip(titles["product_id"].to_pylist(), titles["title"].to_pylist(), strict=True))
-    product = str(best_sellers(3).product_id.iloc[2])
+    product, bare = (str(best_sellers(n).product_id.iloc[n - 1]) for n in (3, arguments.pictures + 1))
     questions = [
         ("has bought before", {"cookie": "1228", "location": "367", "device": "till"}),
         (f"looks at {names[product]}", {"product": product, "location": "367", "device": "till"}),
+        (f"looks at {names[bare]}, which has no picture", {"product": bare, "location": "367", "device": "till"}),
         ("is new", {"location": "367", "device": "till"}),
         ("has an unknown cookie", {"cookie": "nobody", "location": "367", "device": "till"}),
     ]

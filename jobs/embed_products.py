@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _plan(images: Manifest, trained: Manifest) -> Manifest:
     inputs = {IMAGES: images.reference, VISION_MODEL: trained.reference}
-    return plan_run(EMBEDDINGS, PARTITION, inputs, {})
+    return plan_run(EMBEDDINGS, PARTITION, inputs, {"floats": "binary16"})
 
 
 def _embedded(spark: SparkSession, tables: Tables, images: Manifest, trained: Manifest, workers: int) -> DataFrame:

@@ -16,13 +16,14 @@ import pyarrow as pa
 from pyspark import Broadcast, TaskContext
 
 from models import columns as C
+from models.embeddings import packed
 from models.vision import INFERENCE_BATCH, embed, embedding_part
 
 if TYPE_CHECKING:
     import keras
 
-EMBEDDED = pa.schema([(C.PRODUCT_ID, pa.string()), (C.EMBEDDING, pa.list_(pa.float32()))])
-EMBEDDED_DDL = "product_id string, embedding array<float>"
+EMBEDDED = pa.schema([(C.PRODUCT_ID, pa.string()), (C.EMBEDDING, pa.binary())])
+EMBEDDED_DDL = "product_id string, embedding binary"
 CHANNELS = 3
 
 
@@ -39,21 +40,20 @@ class Embedder:
         limit_threads(context.cpus() if context else 1)
         part: keras.Model | None = None
         for batch in batches:
-            part = part or _loaded(self.model.value)
+            part = part or loaded(self.model.value)
             for start in range(0, batch.num_rows, INFERENCE_BATCH):
                 yield self._embed(part, batch.slice(start, INFERENCE_BATCH))
 
     def _embed(self, part: keras.Model, rows: pa.RecordBatch) -> pa.RecordBatch:
         pixels = [np.frombuffer(value.as_buffer(), np.uint8).reshape(self.shape) for value in rows.column(1)]
-        vectors = embed(part, np.stack(pixels))
-        lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-        return pa.record_batch([rows.column(0), lists.cast(pa.list_(pa.float32()))], schema=EMBEDDED)
+        vectors = packed(embed(part, np.stack(pixels)))
+        return pa.record_batch([rows.column(0), vectors], schema=EMBEDDED)
 
 
 _LOADED: dict[str, keras.Model] = {}
 
 
-def _loaded(model: bytes) -> keras.Model:
+def loaded(model: bytes) -> keras.Model:
     """The embedding part of the model, loaded once a process."""
     key = hashlib.sha256(model).hexdigest()
     if key not in _LOADED:

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from jobs.arguments import add_as_of, as_of_partition, as_text, hour, job_parser, parse
 from jobs.embed_products import EMBEDDINGS
+from jobs.evaluate_pictures import MeasuredPictures, measure_pictures
 from jobs.evaluation_data import collected, inputs_of, sources_of
 from jobs.evaluation_figures import scored_lists, strengths
 from jobs.evaluation_methods import NEW, PERSONAL, POPULARITY, has_peers, methods_of, peers_of
@@ -22,13 +23,8 @@ from jobs.list_inputs import HALF_LIFE, TUNED, ranker_of, read_weights, rules_of
 from jobs.report import StageReport, stage
 from jobs.roll_up import INTERACTIONS
 from jobs.session import spark_session
-from models import columns as C
-from models import schemas
-from models.histories import vectors_of
-from models.retrieval import leaf_precision_at_k, pixel_vectors
 from settings import Settings
 from storage import Manifest, Tables
-from storage.frames import read_frame
 from storage.tables import DataFile, plan_run
 
 JOB = "evaluate"
@@ -52,14 +48,19 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
-    """Writes report.json and report.html into table `evaluation`. Raises GateError, MissingPartitionError."""
+    """Writes report.json, report.html and pictures.html into table `evaluation`.
+
+    Raises GateError, MissingPartitionError.
+    """
     settings: Settings = arguments.settings
     with stage(spark, JOB, f"{as_text(arguments.as_of)}..{as_text(arguments.end)}") as report:
         tables = Tables(settings.storage.tables)
         sources = _sources(tables, arguments)
         planned = _plan(sources, arguments)
         if not tables.is_current(planned):
-            _publish(tables, planned, _measure(spark, tables, sources, arguments))
+            pictures = measure_pictures(spark, tables, sources, settings.evaluation)
+            results = {**_measure(spark, tables, sources, arguments), "embeddings": pictures.shares}
+            _publish(tables, planned, results, pictures)
         else:
             report.details["up_to_date"] = True
         results = read_report(tables, tables.get(EVALUATION, planned.partition, JOB))
@@ -120,7 +121,6 @@ def _measure(
         "peers": "" if peers else _why_no_peers(settings),
         "strengths": strengths(seen, half_life, arguments.end - arguments.as_of),
         "tuned": read_weights(settings).get(TUNED, {}),
-        "embeddings": _retrieval(spark, tables, sources, settings),
     }
 
 
@@ -130,35 +130,14 @@ def _why_no_peers(settings: Settings) -> str:
     return "implicit and its item-kNN were not asked for (evaluation.peers)."
 
 
-def _retrieval(spark: SparkSession, tables: Tables, sources: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """Whether pictures that training never saw find their own kind, by embedding and by bare pixels."""
-    if EMBEDDINGS not in sources:
-        return {}
-    images = read_frame(spark, tables, [sources[IMAGES]], schemas.IMAGES)
-    embeddings = read_frame(spark, tables, [sources[EMBEDDINGS]], schemas.EMBEDDINGS)
-    table = images.join(embeddings, C.PRODUCT_ID).orderBy(C.PRODUCT_ID).toArrow()
-    if not len(table):
-        return {}
-    leaves, held_out = table[C.CATEGORY].to_pylist(), table[C.HELD_OUT].to_numpy()
-    vectors = {
-        "embedding": vectors_of(table, C.EMBEDDING),
-        "raw pixels": pixel_vectors(table[C.PIXELS].to_pylist()),
-    }
-    resamples, seed = settings.evaluation.bootstrap, settings.evaluation.seed
-    return {
-        name: leaf_precision_at_k(values, leaves, held_out, bootstrap=resamples, seed=seed)
-        for name, values in vectors.items()
-    }
-
-
-def _publish(tables: Tables, planned: Manifest, results: dict[str, Any]) -> None:
-    place = tables.run_place(planned)
-    text = (json.dumps(results, indent=1, sort_keys=True) + "\n").encode()
-    html = page(results).encode()
-    (place / "report.json").write(text)
-    (place / "report.html").write(html)
-    files = (DataFile("report.html", 0, len(html)), DataFile("report.json", 0, len(text)))
-    tables.publish(replace(planned, files=files))
+def _publish(tables: Tables, planned: Manifest, results: dict[str, Any], pictures: MeasuredPictures) -> None:
+    made = {"report.html": page(results), "report.json": json.dumps(results, indent=1, sort_keys=True) + "\n"}
+    if pictures.page:
+        made["pictures.html"] = pictures.page
+    texts = {name: text.encode() for name, text in sorted(made.items())}
+    for name, text in texts.items():
+        (tables.run_place(planned) / name).write(text)
+    tables.publish(replace(planned, files=tuple(DataFile(name, 0, len(text)) for name, text in texts.items())))
 
 
 def _gate(results: dict[str, Any], settings: Settings) -> None:

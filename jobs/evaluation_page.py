@@ -82,7 +82,8 @@ from {{ r.tuned.windows[-1] }}, by weights of the older ones alone.
 {% endif %}
 {% if r.embeddings %}
 <h2>Pictures: share of the ten nearest that have the same category path</h2>
-<p>Asked for products whose pictures training never saw.</p>
+<p>Asked for products whose pictures training never saw; <a href="pictures.html">look at some</a>, with their nearest.
+Brackets are 95% bootstrap intervals over the pictures asked.</p>
 {{ plots.embeddings }}
 <table><tr><th>by</th><th>share</th><th>at best</th><th>pictures</th></tr>
 {% for name, row in r.embeddings.items() %}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from functools import partial
 from urllib.parse import unquote
 
@@ -17,7 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from jobs.arguments import job_parser, parse
-from jobs.picture_files import FETCHED_DDL, NAMED, STATED_DDL, URI, Fetch, stat
+from jobs.picture_files import FETCHED_DDL, NAMED, STATED_DDL, UNREADABLE_IMAGE, URI, Fetch, stat
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
 from models import columns as C
@@ -25,14 +26,14 @@ from models.schemas import IMAGES as IMAGES_SCHEMA
 from models.schemas import QUARANTINE
 from settings import Settings
 from storage import Manifest, Place, Tables
-from storage.frames import write_frame
+from storage.frames import read_frame, write_frame
 from storage.tables import plan_run
 
 JOB = "ingest_images"
 IMAGES, IMAGE_QUARANTINE, PARTITION = "images", "image_quarantine", "catalogue"
 CHANNELS = 3
-FILE_BYTES = 128 << 20  # pixels in one file: it is made in memory
-TASK_ROWS = 2_000
+FILE_BYTES = 64 << 20  # pixels in one file: it is made in memory
+TASK_ROWS = 1_000
 SHARES = 10_000
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):/")
 
@@ -57,7 +58,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         named = one_per_product(with_uri(catalogue, image_prefix(settings)))
         digest, products = _digest(named)
         planned = [_plan(table, digest, settings) for table in (IMAGES, IMAGE_QUARANTINE)]
-        if all(tables.is_current(plan) for plan in planned):
+        if all(tables.is_current(plan) for plan in planned) and not _may_do_better(spark, tables, _fetch(settings)):
             report.details["up_to_date"] = True
         else:
             _ingest(tables, planned, named, products, settings)
@@ -65,9 +66,10 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         assert rows is not None
         report.rows_in = rows[1]
         report.rows_out = tables.get(IMAGES, PARTITION, JOB).rows
-        report.quarantined = tables.get(IMAGE_QUARANTINE, PARTITION, JOB).rows
+        quarantine = tables.get(IMAGE_QUARANTINE, PARTITION, JOB)
+        report.quarantined = quarantine.rows
         report.duplicates = rows[1] - products
-        report.details |= {"products": rows[0], "without_image": rows[0] - rows[1]}
+        report.details |= {"products": rows[0], "without_image": rows[0] - rows[1], **dict(quarantine.counts)}
     return report
 
 
@@ -123,9 +125,26 @@ def _has_image() -> F.Column:
 
 
 def _plan(table: str, digest: str, settings: Settings) -> Manifest:
-    chosen = ("image_size", "max_pixels", "held_out")
+    chosen = ("image_size", "max_pixels", "max_bytes", "min_side", "held_out")
     parameters = {name: getattr(settings.vision, name) for name in chosen}
     return plan_run(table, PARTITION, {"catalogue_images": digest}, parameters)
+
+
+def _may_do_better(spark: SparkSession, tables: Tables, fetch: Fetch) -> bool:
+    """Whether a file can be read now that could not be: a store that did not answer may leave no other trace."""
+    before = tables.find(IMAGE_QUARANTINE, PARTITION)
+    if before is None or not before.counts.get(UNREADABLE_IMAGE):
+        return False
+    rows = read_frame(spark, tables, [before], QUARANTINE).where(F.col(C.REASON) == UNREADABLE_IMAGE)
+    category = F.lit(None).cast("string").alias(C.CATEGORY)
+    named = rows.select(F.col(C.RAW).alias(C.PRODUCT_ID), category, F.col(C.SOURCE).alias(URI))
+    again = named.mapInArrow(fetch, FETCHED_DDL)
+    return not again.where(F.coalesce(C.REASON, F.lit("")) != UNREADABLE_IMAGE).isEmpty()
+
+
+def _fetch(settings: Settings) -> Fetch:
+    vision = settings.vision
+    return Fetch(vision.image_size, vision.max_pixels, vision.max_bytes, vision.min_side, vision.read_ahead)
 
 
 def _digest(named: DataFrame) -> tuple[str, int]:
@@ -140,7 +159,7 @@ def _digest(named: DataFrame) -> tuple[str, int]:
 def _ingest(tables: Tables, planned: list[Manifest], named: DataFrame, products: int, settings: Settings) -> None:
     vision = settings.vision
     spread = named.select(*NAMED.names).repartition(max(vision.workers, products // TASK_ROWS), C.PRODUCT_ID)
-    fetched = spread.mapInArrow(Fetch(vision.image_size, vision.max_pixels), FETCHED_DDL).persist()
+    fetched = spread.mapInArrow(_fetch(settings), FETCHED_DDL).persist()
     files = 1 + products * vision.image_size**2 * CHANNELS // FILE_BYTES
     good = fetched.where(F.col(C.REASON).isNull()).withColumn(C.HELD_OUT, _held_out(vision.held_out))
     bad = fetched.where(F.col(C.REASON).isNotNull()).select(
@@ -148,10 +167,11 @@ def _ingest(tables: Tables, planned: list[Manifest], named: DataFrame, products:
     )
     images = write_frame(tables, planned[0], good, IMAGES_SCHEMA, files, [C.PRODUCT_ID])
     quarantine = write_frame(tables, planned[1], bad, QUARANTINE, 1, [C.RAW, C.SOURCE])
+    counts = {row[C.REASON]: row["count"] for row in bad.groupBy(C.REASON).count().orderBy(C.REASON).collect()}
     fetched.unpersist()
     if products and not images.rows:
         raise NoImageReadError(f"none of {products} pictures could be read; is {image_prefix(settings)} right?")
-    for manifest in (quarantine, images):
+    for manifest in (replace(quarantine, counts=counts), images):
         tables.publish(manifest)
 
 

@@ -15,7 +15,7 @@ import redis
 from loaders import publisher
 from loaders.bulk import Pace
 from loaders.failures import explained
-from loaders.keys import COOKIES, PRODUCTS, Keys, context_key64, key64
+from loaders.keys import BY_CATEGORY, COOKIES, PRODUCTS, Keys, context_key64, key64
 from loaders.publisher import Lists
 from loaders.releases import Release, ReleaseError
 from loaders.servers import Client, connect
@@ -161,7 +161,7 @@ def as_lists(kind: str, batch: pa.RecordBatch) -> Lists:
 def _keys(kind: str, batch: pa.RecordBatch) -> np.ndarray:
     if kind == COOKIES:
         return batch.column(C.COOKIE_KEY).to_numpy().view(np.uint64)
-    if kind == PRODUCTS:
+    if kind in (PRODUCTS, BY_CATEGORY):
         return np.array([key64(id_) for id_ in batch.column(C.PRODUCT_ID).to_pylist()], np.uint64)
     pairs = zip(batch.column(C.LOCATION).to_pylist(), batch.column(C.DEVICE).to_pylist(), strict=True)
     return np.array([context_key64(location, device) for location, device in pairs], np.uint64)

@@ -10,8 +10,6 @@ import argparse
 from dataclasses import replace
 from functools import reduce
 
-import numpy as np
-import numpy.typing as npt
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -21,6 +19,7 @@ from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, pars
 from jobs.embed_products import EMBEDDINGS
 from jobs.ingest_images import PARTITION as CATALOGUE_PARTITION
 from jobs.list_inputs import Goods, caps_of, figures_for, goods_of, ranker_of, rules_of, state_of
+from jobs.precompute_products import lists_by_category, lists_by_picture
 from jobs.report import StageReport, stage
 from jobs.roll_up import CONTEXTS, INTERACTIONS, decay_of
 from jobs.session import spark_session
@@ -30,7 +29,7 @@ from models import schemas
 from models.decay import Decay
 from models.dictionary import ordinals_by_frequency
 from models.histories import as_histories, with_history
-from models.lists import generic_lists, listed_counts, personal_lists, similar_lists, with_ordinals
+from models.lists import generic_lists, listed_counts, personal_lists, with_ordinals
 from models.popularity import SCORE
 from settings import Settings
 from settings.sections import Lists
@@ -42,9 +41,11 @@ JOB = "precompute"
 RELEASE = "release"
 COOKIE_LISTS, PRODUCT_LISTS = "release_cookies", "release_products"
 CONTEXT_LISTS, DICTIONARY = "release_contexts", "release_dictionary"
+CATEGORY_LISTS = "release_category_lists"  # of products without a picture
 LISTS = {
     COOKIE_LISTS: (schemas.RELEASE_COOKIES, [C.COOKIE_KEY]),
     PRODUCT_LISTS: (schemas.RELEASE_PRODUCTS, [C.PRODUCT_ID]),
+    CATEGORY_LISTS: (schemas.RELEASE_PRODUCTS, [C.PRODUCT_ID]),
     CONTEXT_LISTS: (schemas.RELEASE_CONTEXTS, [C.LOCATION, C.DEVICE]),
 }
 
@@ -104,7 +105,11 @@ def find_sources(tables: Tables, as_of: int) -> dict[str, Manifest]:
 
 def _plan(sources: dict[str, Manifest], as_of: int, settings: Settings) -> Manifest:
     inputs = {table: manifest.reference for table, manifest in sources.items()}
-    parameters = {"lists": settings.lists.model_dump(), **state_of(settings)}
+    parameters = {
+        "lists": settings.lists.model_dump(),
+        "similar": settings.similar.model_dump(),
+        **state_of(settings),
+    }
     return plan_run(RELEASE, as_of_partition(as_of), inputs, parameters)
 
 
@@ -120,9 +125,19 @@ def _make(
     ids = known_products(frames)
     numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
     goods = goods_of(spark, settings, ids)
+    allowed = goods.allowed
+    by_picture, measured = lists_by_picture(spark, frames.get(EMBEDDINGS), numbers, allowed, settings)
     lists = {
         COOKIE_LISTS: _personal(frames, numbers, goods, sources[INTERACTIONS], arguments),
-        PRODUCT_LISTS: _similar(frames, numbers, goods.allowed, settings),
+        PRODUCT_LISTS: by_picture,
+        CATEGORY_LISTS: lists_by_category(
+            spark,
+            frames.get(EMBEDDINGS),
+            _popularity(frames[CONTEXTS], decay_of(sources[CONTEXTS]), arguments.as_of),
+            numbers,
+            allowed,
+            settings,
+        ),
         CONTEXT_LISTS: _generic(frames, numbers, goods, decay_of(sources[CONTEXTS]), arguments),
     }
     lists = {table: frame.persist(StorageLevel.MEMORY_AND_DISK) for table, frame in lists.items()}
@@ -133,7 +148,7 @@ def _make(
     entries = spark.createDataFrame(list(enumerate(dictionary)), schemas.RELEASE_DICTIONARY)
     plan_dictionary = replace(planned, table=DICTIONARY)
     written.append(write_frame(tables, plan_dictionary, entries, schemas.RELEASE_DICTIONARY, 1, [C.ORDINAL]))
-    counts = {manifest.table: manifest.rows for manifest in written}
+    counts = {**{manifest.table: manifest.rows for manifest in written}, **measured}
     for manifest in [*written, replace(planned, counts=counts)]:
         tables.publish(manifest)
     for frame in lists.values():
@@ -152,13 +167,10 @@ def _personal(
     return personal_lists(users, items, goods.allowed, ranker, rules_of(settings, goods.categories))
 
 
-def _similar(
-    frames: dict[str, DataFrame], numbers: DataFrame, allowed: npt.NDArray[np.bool_], settings: Settings
-) -> DataFrame:
-    if EMBEDDINGS not in frames:
-        return numbers.sparkSession.createDataFrame([], schemas.RELEASE_PRODUCTS)
-    embedded = frames[EMBEDDINGS].join(F.broadcast(numbers), C.PRODUCT_ID)
-    return similar_lists(embedded, allowed, settings.lists.similar)
+def _popularity(contexts: DataFrame, decay: Decay, as_of: int) -> DataFrame:
+    """PRODUCT_ID and STRENGTH, what each counts for at all places and on all devices."""
+    # Whole numbers first: their sum is the same in any order.
+    return contexts.groupBy(C.PRODUCT_ID).agg(decay.value(F.sum(C.STRENGTH), as_of).alias(C.STRENGTH))
 
 
 def _generic(

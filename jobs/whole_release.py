@@ -10,16 +10,16 @@ import pyarrow.parquet as pq
 
 from jobs.arguments import as_of_partition, as_text
 from jobs.load_files import ReleaseFile
-from jobs.precompute import CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
+from jobs.precompute import CATEGORY_LISTS, CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
 from loaders import publisher
-from loaders.keys import CONTEXTS, COOKIES, FORMAT, PRODUCTS
+from loaders.keys import BY_CATEGORY, CONTEXTS, COOKIES, FORMAT, KINDS, PRODUCTS
 from loaders.releases import Release, Releases
 from models import columns as C
 from settings.sections import Redis
 from storage import Manifest, MissingPartitionError, Place, Tables
 from storage.tables import fingerprint
 
-KIND_OF = {COOKIE_LISTS: COOKIES, PRODUCT_LISTS: PRODUCTS, CONTEXT_LISTS: CONTEXTS}
+KIND_OF = {COOKIE_LISTS: COOKIES, PRODUCT_LISTS: PRODUCTS, CONTEXT_LISTS: CONTEXTS, CATEGORY_LISTS: BY_CATEGORY}
 RELEASE_DIGITS = 6
 
 
@@ -38,17 +38,20 @@ class WholeRelease:
     def __init__(self, tables: Tables, as_of: int, settings: Redis) -> None:
         self.tables, self.settings, self.as_of = tables, settings, as_text(as_of)
         made_by = f"larder precompute --as-of {self.as_of}"
-        self.manifests = one_run(tables, as_of_partition(as_of), RELEASE, [*KIND_OF, DICTIONARY], made_by)
+        partition = as_of_partition(as_of)
+        made = tables.get(RELEASE, partition, made_by).counts
+        self.kind_of = {table: kind for table, kind in KIND_OF.items() if kind in KINDS or made.get(table)}
+        self.manifests = one_run(tables, partition, RELEASE, [*self.kind_of, DICTIONARY], made_by)
         self.name = release_name(self.manifests[RELEASE], settings)
-        self.rows = sum(self.manifests[table].rows for table in KIND_OF)
+        self.rows = sum(self.manifests[table].rows for table in self.kind_of)
 
     def content(self, releases: Releases) -> Content:
         """Reads the dictionary."""
-        records = {kind: self.manifests[table].rows for table, kind in KIND_OF.items()}
+        records = {kind: self.manifests[table].rows for table, kind in self.kind_of.items()}
         products = self.manifests[DICTIONARY].rows
         files = [
             ReleaseFile(kind, uri, file.rows)
-            for table, kind in KIND_OF.items()
+            for table, kind in self.kind_of.items()
             for uri, file in zip(self.tables.uris([self.manifests[table]]), self.manifests[table].files, strict=True)
         ]
         release = publisher.plan(self.name, self.as_of, records, products, self.settings.bucket_size)

@@ -62,16 +62,20 @@ for _verb, _summary in JOBS.items():
 
 @app.command()
 def quarantine(
-    start: Annotated[str, typer.Option(help="first hour, like 2017-12-03T00 (UTC)")],
-    end: Annotated[str, typer.Option(help="the hour after the last one (UTC)")],
+    start: Annotated[str, typer.Option(help="first hour, like 2017-12-03T00 (UTC)")] = "",
+    end: Annotated[str, typer.Option(help="the hour after the last one (UTC)")] = "",
+    pictures: Annotated[bool, typer.Option("--pictures", help="the catalogue's pictures instead of events")] = False,
     settings_file: SettingsFile = None,
 ) -> None:
     """What was set aside, and why."""
     from jobs.arguments import hour
-    from larder.quarantine import EXAMPLE, ROWS, reasons
+    from larder.quarantine import EXAMPLE, ROWS, picture_reasons, reasons
     from storage import Tables
 
-    found = reasons(Tables(load_settings(settings_file).storage.tables), hour(start), hour(end))
+    if not (pictures or (start and end)):
+        raise typer.BadParameter("name --start and --end, or --pictures")
+    tables = Tables(load_settings(settings_file).storage.tables)
+    found = picture_reasons(tables) if pictures else reasons(tables, hour(start), hour(end))
     table = Table("reason", "rows", box=None)
     table.add_column("for example", overflow="fold")
     for row in found.to_pylist():

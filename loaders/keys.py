@@ -12,7 +12,9 @@ DELTA_FORMAT = 2  # some lists, and a whole release beneath that has the others
 CONTEXT_SEPARATOR = "\x1f"
 
 COOKIES, PRODUCTS, CONTEXTS = "c", "p", "g"
-KINDS = (COOKIES, PRODUCTS, CONTEXTS)
+KINDS = (COOKIES, PRODUCTS, CONTEXTS)  # every whole release has these
+BY_CATEGORY = "s"  # lists of products without a picture; not every release has some
+ALL_KINDS = (*KINDS, BY_CATEGORY)
 
 
 def key64(text: str) -> int:

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from loaders.keys import KINDS, Keys
+from loaders.keys import ALL_KINDS, Keys
 from loaders.servers import Client
 
 STAGED, VERIFIED = "staged", "verified"
@@ -142,7 +142,7 @@ class Releases:
     def _names(self, release: Release) -> list[bytes]:
         buckets = [
             self.keys.bucket(release.name, kind, bucket)
-            for kind in KINDS
+            for kind in ALL_KINDS
             for bucket in range(release.buckets.get(kind, 0))
         ]
         chunks = [self.keys.dictionary(release.name, chunk) for chunk in range(release.first_chunk, release.chunks)]

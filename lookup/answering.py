@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from loaders.codec import MAX_ITEMS, CorruptRecordError
-from loaders.keys import CONTEXTS, PRODUCTS, Keys, key64
+from loaders.keys import CONTEXTS, Keys, key64
 from lookup.breakers import Breaker
 from lookup.hot import UNREAD, Unread
 from lookup.link import Link
@@ -27,10 +27,10 @@ from lookup.reasons import (
     UNKNOWN_COOKIE,
     UNKNOWN_PRODUCT,
 )
-from lookup.records import Packed, Ranked
+from lookup.records import ByCategory, Packed, Ranked
 from lookup.release import Release
 from lookup.rendering import encode_text
-from lookup.routing import GENERIC, PERSONAL, ROUTES, SIMILAR, Offer, Outcomes, Picks, compose, round_robin
+from lookup.routing import CATEGORY, GENERIC, PERSONAL, ROUTES, SIMILAR, Offer, Outcomes, Picks, compose, round_robin
 from lookup.scenes import Step
 from lookup.wire import Replies
 from settings.sections import Lookup
@@ -97,8 +97,8 @@ class Answering:
         if question.products and SIMILAR in steps:
             similar = [release.products.get(product) for product in question.products]
             unread = [product for product, record in zip(question.products, similar, strict=True) if record is UNREAD]
-            commands = b"".join([release.ask(PRODUCTS, key64(product)) for product in unread])
-            of_products = self._send(SIMILAR, steps, commands, len(unread), release)
+            commands = b"".join([release.ask_product(key64(product)) for product in unread])
+            of_products = self._send(SIMILAR, steps, commands, len(unread) * len(release.product_kinds), release)
         if GENERIC in steps:
             generic_keys = release.generic.missing(question.location, question.device)
             commands = b"".join([release.ask(CONTEXTS, key) for key in generic_keys])
@@ -166,7 +166,7 @@ def similar_offer(
 ) -> Offer:
     """The lists of the products that are looked at, merged, or why there are none. Keeps those that were read."""
     records: list[Any] = []
-    read = iter(replies if not isinstance(replies, str) else ())
+    read = iter(_of_products(replies, release) if not isinstance(replies, str) else ())
     for product, record in zip(question.products, known, strict=True):
         if isinstance(record, Unread):
             reply = replies if isinstance(replies, str) else next(read)
@@ -183,7 +183,19 @@ def similar_offer(
     problems = {each for each in found if isinstance(each, str)}
     lists = [each for each in found if isinstance(each, Ranked)]
     told = next((reason for reason in GRAVITY if reason in problems), "")
-    return Offer(SIMILAR, round_robin(lists) if lists else None, told)
+    level = CATEGORY if lists and any(isinstance(record, ByCategory) for record in records) else ""
+    return Offer(SIMILAR, round_robin(lists) if lists else None, told, level)
+
+
+def _of_products(replies: Sequence[Any], release: Release) -> Sequence[Any]:
+    """One reply a product: its record, else that of its category."""
+    if len(release.product_kinds) == 1:
+        return replies
+    found = []
+    for by_picture, by_category in zip(replies[::2], replies[1::2], strict=True):
+        next_best = ByCategory(by_category) if isinstance(by_category, bytes) else by_category
+        found.append(next_best if by_picture is None else by_picture)
+    return found
 
 
 def personal_offer(replies: Replies, release: Release) -> Offer:
@@ -210,7 +222,7 @@ def _single(route: str, reply: Any, unknown: str, release: Release) -> Offer:
         return Offer(route, None, reply or unknown)
     if not isinstance(reply, bytes):
         return Offer(route, None, REDIS_ERROR)
-    return Offer(route, Packed(reply, len(release.names)))
+    return Offer(route, Packed(reply, len(release.names)), "", CATEGORY if isinstance(reply, ByCategory) else "")
 
 
 def _decoded(reply: Any, unknown: str, release: Release, limit: int) -> Ranked | str:

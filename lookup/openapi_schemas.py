@@ -7,7 +7,7 @@ from typing import Any
 from lookup.generic import LEVELS
 from lookup.questions import MAX_ID_BYTES
 from lookup.reasons import MEANINGS
-from lookup.routing import ROUTES, STATUSES
+from lookup.routing import CATEGORY, ROUTES, STATUSES
 from lookup.scenes import DEFAULT, scenes_from
 from settings.sections import Lookup
 
@@ -74,7 +74,11 @@ def schemas(limits: Lookup) -> Json:
                 "skipped: gave none",
             },
             reason={"enum": [*MEANINGS, None], "description": _meanings()},
-            level={"enum": [*LEVELS, None], "description": "which generic list was taken"},
+            level={
+                "enum": [*LEVELS, CATEGORY, None],
+                "description": f"which generic list was taken; {CATEGORY}: the similar list, of a product without a "
+                "picture, is of what sells in its category",
+            },
         ),
         "Answer": closed(
             ["items", "release", "as_of", "age_seconds", "request_id", "routes"],

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary, field_width
-from loaders.keys import CONTEXTS, COOKIES, DELTA_FORMAT, FORMAT, KINDS, Keys
+from loaders.keys import ALL_KINDS, BY_CATEGORY, CONTEXTS, COOKIES, DELTA_FORMAT, FORMAT, KINDS, PRODUCTS, Keys
 from lookup.generic import EVERYBODY, GenericLists
 from lookup.hot import HotRecords
 from lookup.link import Link
@@ -62,14 +62,17 @@ class Release:
         self.names = names
         self.generic = generic
         self.products = HotRecords(hot)
-        self._places = {kind: _buckets(keys, meta.base, kind, meta.buckets[kind]) for kind in KINDS}
+        self._places = {kind: _buckets(keys, meta.base, kind, count) for kind, count in meta.buckets.items()}
         self._cookies = [self._places[COOKIES]]
         if meta.changed_buckets:
             self._cookies.insert(0, _buckets(keys, meta.release, COOKIES, meta.changed_buckets))
         self.cookie_reads = len(self._cookies)
+        self.product_kinds = [kind for kind in (PRODUCTS, BY_CATEGORY) if kind in meta.buckets]
 
     def places(self, kind: str, key: int) -> list[tuple[bytes, bytes]]:
         """Where the record of a 64-bit key (key64 of an id) may lie: Redis key and field; the first that is there."""
+        if kind == PRODUCTS:
+            return [_place(self._places[each], key) for each in self.product_kinds]
         return [_place(each, key) for each in (self._cookies if kind == COOKIES else [self._places[kind]])]
 
     def ask_cookie(self, key: int) -> bytes:
@@ -78,8 +81,12 @@ class Release:
             return _hget(self._cookies[0], key)
         return b"".join([_hget(buckets, key) for buckets in self._cookies])
 
+    def ask_product(self, key: int) -> bytes:
+        """The commands, one for each of `product_kinds`, that read a product's record: the first that is not nil."""
+        return b"".join([_hget(self._places[kind], key) for kind in self.product_kinds])
+
     def ask(self, kind: str, key: int) -> bytes:
-        """The command that reads the record of a 64-bit key; of a cookie, see ask_cookie."""
+        """The command that reads the record of a 64-bit key; of a cookie or a product, see above."""
         return _hget(self._places[kind], key)
 
 
@@ -115,7 +122,7 @@ def read_meta(raw: bytes, release: str) -> Meta:
         return Meta(
             release=release,
             as_of=_utc(meta["as_of"]),
-            buckets={kind: _whole(base["buckets"][kind], 1) for kind in KINDS},
+            buckets={k: _whole(base["buckets"][k], 1) for k in ALL_KINDS if k in KINDS or k in base["buckets"]},
             generic_lists=_whole(base["records"][CONTEXTS], 0),
             products=_whole(meta["products"], 0),
             chunk=_whole(meta["chunk"], 1),

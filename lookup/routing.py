@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lookup.scenes import Scene
 
 SIMILAR, PERSONAL, GENERIC = ROUTES = ("similar", "personal", "generic")
+CATEGORY = "category"  # the level of a similar list that is not by picture
 USED, FILLED, SKIPPED = STATUSES = ("used", "filled", "skipped")
 
 

@@ -7,8 +7,8 @@ Conjugate Gradient Method for Implicit Feedback Collaborative Filtering, RecSys 
 user's rows of Y, which stay in the cache, where forming the matrix costs rank passes.
 
 Loops are written out: the compiler turns them into vector instructions, and a call a row would cost more than the row.
-A loop that sums does not store: where it did, the compiled code asked at run time whether arrays overlap, took neighbours
-on the heap for overlapping, and then added up in another order, so that bytes differed from run to run.
+A loop that sums does not store: where it did, the compiled code asked at run time whether arrays overlap, took
+neighbours on the heap for overlapping, and then added up in another order: bytes differed from run to run.
 """
 
 from __future__ import annotations

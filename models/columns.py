@@ -19,6 +19,7 @@ CATEGORY = "category"
 BRAND = "brand"
 IN_STOCK = "in_stock"
 IMAGE = "image"
+SAME_PRODUCT = "same_product"  # made of the catalogue: equal for one product in all its sizes
 
 # Inside: a cookie is its XXH64 (seed 42, UTF-8) as a signed 64-bit integer.
 COOKIE_KEY = "cookie_key"

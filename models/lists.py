@@ -1,4 +1,4 @@
-"""The three kinds of lists. Items are product numbers until `with_ordinals`."""
+"""Lists of cookies, and of places and devices. Items are product numbers until `with_ordinals`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from threadpoolctl import threadpool_limits
 from models import columns as C
 from models.best_items import BestItems
 from models.histories import history_of, lists_of, vectors_of
-from models.neighbours import nearest
 from models.popularity import Caps, as_filled_lists, as_ladder, filter_capped, filter_popular
 from models.rankers import Ranker, Rules
 
@@ -52,30 +51,6 @@ def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, ranker: R
                 yield _as_lists(batch, C.COOKIE_KEY, found, scores)
 
     return users.mapInArrow(rank, f"{C.COOKIE_KEY} long, {LIST_COLUMNS}")
-
-
-def similar_lists(embedded: DataFrame, allowed: Flags, n: int) -> DataFrame:
-    """A list a product: PRODUCT_ID, ITEMS, SCORES (cosines, 0 for a negative one).
-
-    Args: `embedded` of PRODUCT_ID, PRODUCT_NUMBER, EMBEDDING (length 1); `allowed`, shape (products,).
-    """
-    table = embedded.orderBy(C.PRODUCT_NUMBER).toArrow()
-    numbers, vectors = table[C.PRODUCT_NUMBER].to_numpy(), vectors_of(table, C.EMBEDDING)
-    may_be_listed = allowed[numbers]
-    shared = embedded.sparkSession.sparkContext.broadcast((numbers[may_be_listed], vectors[may_be_listed]))
-
-    def rank(batches: Batches) -> Batches:
-        listed, candidates = shared.value
-        for batch in batches:
-            own = batch.column(C.PRODUCT_NUMBER).to_numpy()
-            row = np.minimum(np.searchsorted(listed, own), max(0, len(listed) - 1))
-            is_listed = listed[row] == own if len(listed) else np.zeros(len(own), bool)
-            queries = vectors_of(batch, C.EMBEDDING)
-            found, scores = nearest(queries, candidates, n, np.where(is_listed, row, -1))
-            items = np.where(found >= 0, listed[found], -1) if len(listed) else found
-            yield _as_lists(batch, C.PRODUCT_ID, items, np.maximum(scores, 0))
-
-    return embedded.mapInArrow(rank, f"{C.PRODUCT_ID} string, {LIST_COLUMNS}")
 
 
 def generic_lists(

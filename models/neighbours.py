@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,12 +21,14 @@ def nearest(
     vectors: npt.NDArray[np.floating],
     top: int,
     exclude_self_index: npt.NDArray[np.integer] | None = None,
+    forbid: Callable[[slice, Floats], None] | None = None,
 ) -> tuple[Ints, Floats]:
     """The `top` vectors with the greatest dot product for each query; the cosine, where all have length 1.
 
     `queries` (m, d) and `vectors` (n, d), both in float32. `exclude_self_index` (m,) names for each query one row of
-    `vectors` that it may not get: itself; -1 for none. Returns indices (m, k) int32 and scores (m, k) float32, best
-    first and equal scores by index, k = min(top, n); a place that nothing is left for has index -1 and score -inf.
+    `vectors` that it may not get: itself; -1 for none. `forbid` is handed some rows of queries and their scores
+    (rows, n), to put -inf where a query may not get a vector. Returns indices (m, k) int32 and scores (m, k) float32,
+    best first and equal scores by index, k = min(top, n); a place that nothing is left for has index -1 and score -inf.
     Raises ValueError where shapes do not fit or `top` < 1.
     """
     if queries.ndim != 2 or vectors.ndim != 2 or queries.shape[1] != vectors.shape[1]:
@@ -45,6 +49,8 @@ def nearest(
         block_scores = np.ascontiguousarray(queries[rows], np.float32) @ transposed
         if exclude_self_index is not None:
             _exclude(block_scores, exclude_self_index[rows])
+        if forbid is not None:
+            forbid(rows, block_scores)
         indices[rows], scores[rows] = best_columns(block_scores, kept)
     indices[scores == -np.inf] = NOBODY
     return indices, scores

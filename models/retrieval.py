@@ -47,15 +47,6 @@ def leaf_precision_at_k(
     }
 
 
-def pixel_vectors(pixels: Sequence[bytes]) -> npt.NDArray[np.float32]:
-    """The images table's pixels as vectors (n, height x width x 3): the baseline that an embedding must beat.
-
-    Each is centred on its own mean, so that the cosine is a correlation and does not just see how bright a shot is.
-    """
-    flat = np.stack([np.frombuffer(picture, np.uint8) for picture in pixels]).astype(np.float32)
-    return unit_length(flat - flat.mean(axis=1, keepdims=True))
-
-
 def _codes(leaves: Sequence[str | None]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Each product's leaf as a number, -1 for none, and how many products have that leaf."""
     known = np.array([bool(leaf) for leaf in leaves], bool)

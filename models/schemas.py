@@ -64,8 +64,13 @@ IMAGES = _schema(
     }
 )
 
-# embeddings. Unique: product_id. Vectors have length 1.
-EMBEDDINGS = _schema(**{C.PRODUCT_ID: STRING, C.EMBEDDING: FLOATS})
+# embeddings. Unique: product_id.
+EMBEDDINGS = _schema(
+    **{
+        C.PRODUCT_ID: STRING,
+        C.EMBEDDING: T.BinaryType(),  # a vector of length 1 as IEEE 754 binary16, little-endian (models/embeddings.py)
+    }
+)
 
 # release_cookies, release_products, release_contexts, release_dictionary: a partition an `as of`.
 # Items are ordinals of the dictionary, best first; scores fall from left to right.
@@ -73,6 +78,11 @@ RELEASE_COOKIES = _schema(**{C.COOKIE_KEY: LONG, C.ITEMS: INTS, C.SCORES: FLOATS
 RELEASE_PRODUCTS = _schema(**{C.PRODUCT_ID: STRING, C.ITEMS: INTS, C.SCORES: FLOATS})
 RELEASE_CONTEXTS = _schema(**{C.LOCATION: STRING, C.DEVICE: STRING, C.ITEMS: INTS, C.SCORES: FLOATS})
 RELEASE_DICTIONARY = _schema(**{C.ORDINAL: INT, C.PRODUCT_ID: STRING})
+
+# release_category_lists: RELEASE_PRODUCTS too, of the products without an embedding.
+
+# What the catalogue says of a product, as the rules on neighbours use it.
+TRAIT_TYPES = {C.CATEGORY: "string", C.PRICE: "double", C.SAME_PRODUCT: "string"}
 
 # What precompute passes between its steps: lists of product numbers, before there are ordinals.
 PRODUCT_NUMBERS = _schema(**{C.PRODUCT_ID: STRING, C.PRODUCT_NUMBER: INT})

@@ -112,6 +112,9 @@ class Vision(Section):
 
     image_size: int = Field(64, ge=16, le=512, description="pixels a side")
     max_pixels: int = Field(40_000_000, ge=1, description="a larger picture is quarantined, not decoded")
+    max_bytes: int = Field(50_000_000, ge=1, description="nor is a larger file read")
+    min_side: int = Field(8, ge=1, description="a picture with fewer pixels a side is a placeholder, and quarantined")
+    read_ahead: int = Field(8, ge=1, description="files that a task reads before it needs them")
     embedding: int = Field(64, ge=2, description="floats of an embedding")
     epochs: int = Field(24, ge=1)
     epochs_per_round: int = Field(1, ge=1, description="local epochs of a worker between two averages")
@@ -154,6 +157,33 @@ class Lists(Section):
     min_products: int = Field(10, ge=1, description="a location-device with fewer popular products uses its parent")
 
 
+class Similar(Section):
+    """Which products stand in a product's list, of those whose pictures are most alike."""
+
+    in_stock: bool = Field(True, description="only what the catalogue does not say is out of stock")
+    department: Literal["any", "same", "other"] = Field(
+        "any", description="beside the product's own, which is the first name of its category path"
+    )
+    price_ratio: float = Field(0.0, ge=0, description="at most so many times dearer or cheaper; 0: at any price")
+    other_sizes: bool = Field(True, description="may it hold the same product in another size, or one in two sizes?")
+    same_product: str = Field(
+        "", description="column of the catalogue that is equal for one product in all sizes; empty: its brand and title"
+    )
+    fold_above: float = Field(
+        0.999, gt=0, le=1, description="of pictures with a greater cosine one is listed, the nearest; 1: all are"
+    )
+    exact_up_to: int = Field(1_000_000, ge=1, description="more pictures are filed in cells, and few cells looked into")
+    probes: int = Field(48, ge=1, description="cells that a product looks into; more find more and take longer")
+    by_category: bool = Field(True, description="a product without a picture gets what sells in its category")
+
+    @field_validator("price_ratio")
+    @classmethod
+    def nothing_below_one(cls, price_ratio: float) -> float:
+        if 0 < price_ratio < 1:
+            raise ValueError("must be 0 or at least 1: twice as dear is 2, and so is half the price")
+        return price_ratio
+
+
 class Evaluation(Section):
     """How lists are measured."""
 
@@ -166,6 +196,7 @@ class Evaluation(Section):
     peers: bool = Field(False, description="measure implicit, too, where it is installed; for some thousand users")
     bootstrap: int = Field(200, ge=0, description="resamples of users for the confidence interval; 0: none")
     seed: int = 42
+    pictures: int = Field(10_000, ge=2, description="at most so many pictures are compared with one another")
 
 
 class Redis(Section):
@@ -280,6 +311,7 @@ class Settings(BaseSettings):
     als: Als = Als()
     vision: Vision = Vision()
     lists: Lists = Lists()
+    similar: Similar = Similar()
     evaluation: Evaluation = Evaluation()
     redis: Redis = Redis()
     lookup: Lookup = Lookup()

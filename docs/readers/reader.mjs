@@ -126,6 +126,8 @@ export class LiveRelease {
 
   cookie = (id) => this.list("c", key64(id));
   product = (id) => this.list("p", key64(id));
+  /** For a product that has no list of its own: what sells in its category. */
+  byCategory = (id) => this.list("s", key64(id));
 
   /** The first there is of: location and device, location, device, all. */
   async generic(location, device) {

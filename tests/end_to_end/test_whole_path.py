@@ -59,7 +59,11 @@ def test_every_kind_of_visitor_is_served_and_a_second_run_reuses_what_is_there(t
 
     assert "personal used" in answer_to(output, "has bought before")
     assert "similar used" in answer_to(output, "looks at")
+    assert "similar used (category)" in output.split("which has no picture")[1].split("A visitor who")[0]
     assert "generic used (location_device)" in answer_to(output, "is new")
+    assert "colour histogram" in output
+    [page] = tmp_path.rglob("pictures.html")
+    assert page.read_text().count("<section>") > 0
     stranger = answer_to(output, "has an unknown cookie")
     assert "personal skipped (unknown_cookie)" in stranger
     assert "generic used" in stranger

@@ -43,6 +43,7 @@ def release_rows(seed: int, cookies: int) -> dict[str, list[Row]]:
         "release_cookies": [with_list(key) for key in keys],
         "release_products": [with_list(f"p{number}") for number in range(PRODUCTS)],
         "release_contexts": [with_list(*context) for context in contexts],
+        "release_category_lists": [with_list(f"without picture {number}") for number in range(5)],
         DICTIONARY: [(number, f"p{number}") for number in range(PRODUCTS)],
     }
 

@@ -1,4 +1,4 @@
-"""Training and the lists made of it on a standalone cluster: the same bytes as on one machine, a worker killed or not."""
+"""Training and the lists made of it on a standalone cluster: the bytes of one machine, a worker killed or not."""
 
 from __future__ import annotations
 

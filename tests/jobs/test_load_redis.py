@@ -72,6 +72,9 @@ def test_every_list_is_served_as_it_was_made(
         assert served_list(client, namespace, "c", key % 2**64) == [f"p{item}" for item in items]
     for id_, items, _ in rows["release_products"]:
         assert served_list(client, namespace, "p", key64(id_)) == [f"p{item}" for item in items]
+    for id_, items, _ in rows["release_category_lists"]:
+        assert served_list(client, namespace, "s", key64(id_)) == [f"p{item}" for item in items]
+        assert served_list(client, namespace, "p", key64(id_)) is None
     for location, device, items, _ in rows["release_contexts"]:
         assert served_list(client, namespace, "g", context_key64(location, device)) == [f"p{item}" for item in items]
     [release] = releases.all()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +21,7 @@ from jobs.precompute import CATALOGUE_PARTITION, EMBEDDINGS
 from jobs.report import StageReport
 from models import schemas
 from models.decay import UNIT
+from models.embeddings import packed
 from settings import Settings, SettingsError
 from settings.sections import Lists, Spark, Storage
 from storage import MissingPartitionError, Tables
@@ -54,8 +56,9 @@ def write_sources(tables: Tables, embeddings: bool = True) -> None:
     write("user_factors", schemas.USER_FACTORS, [(1, [1.0]), (2, [1.0])], {"rank": 1})
     write("item_factors", schemas.ITEM_FACTORS, [(id_, [value]) for id_, value in AFFINITIES.items()], {"rank": 1})
     if embeddings:
-        vectors = [("p0", [1.0, 0.0]), ("p1", [0.8, 0.6]), ("p2", [0.0, 1.0]), ("gone", [1.0, 0.0])]
-        write(EMBEDDINGS, schemas.EMBEDDINGS, vectors, {}, CATALOGUE_PARTITION)
+        vectors = {"p0": [1.0, 0.0], "p1": [0.8, 0.6], "p2": [0.0, 1.0], "gone": [1.0, 0.0]}
+        stored = packed(np.array(list(vectors.values()))).to_pylist()
+        write(EMBEDDINGS, schemas.EMBEDDINGS, list(zip(vectors, stored, strict=True)), {}, CATALOGUE_PARTITION)
 
 
 def settings_in(folder: Path, **lists: Any) -> Settings:
@@ -64,8 +67,11 @@ def settings_in(folder: Path, **lists: Any) -> Settings:
 
 
 def write_catalogue(folder: Path) -> None:
-    stock = {"p0": True, "p1": True, "p2": None, "gone": False}
-    table = pa.table({"product_id": list(stock), "in_stock": pa.array(stock.values(), pa.bool_())})
+    stock = {"p0": True, "p1": True, "p2": None, "gone": False, "p5": True, "new": True, "odd": True}
+    category = ["A/B", "A/B", "A/C", "A/B", "A/C", "A/B/D", "Z"]  # of the last two nothing is known but this
+    table = pa.table(
+        {"product_id": list(stock), "in_stock": pa.array(stock.values(), pa.bool_()), "category": category}
+    )
     pq.write_table(table, folder / "catalogue.parquet")
 
 
@@ -109,7 +115,26 @@ def test_similar_lists_are_by_picture_and_leave_out_the_product_itself(made: Mad
         "p2": ["p1", "p0"],
         "gone": ["p0", "p1", "p2"],
     }
-    assert found["gone"][1] == pytest.approx([1.0, 0.8, 0.0])
+    assert found["gone"][1] == pytest.approx([1.0, 0.8, 0.0], abs=1e-3)  # a half float has eleven bits
+
+
+def test_what_has_no_picture_is_given_what_sells_in_its_category(made: Made) -> None:
+    found = lists_of(made[0], "release_category_lists")
+    assert {key: items for key, (items, _) in found.items()} == {"p5": ["p2", "p1"], "new": ["p1", "p5", "p2"]}
+    assert found["new"][1] == pytest.approx([1 / 2, (1 + 8 / 15) / 8, (1 + 7 / 15) / 8])
+
+
+def test_a_product_that_nobody_ever_saw_is_similar_to_others(spark: SparkSession, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    tables = Tables(settings.storage.tables)
+    write_sources(tables)
+    vectors = {"p0": [1.0, 0.0], "unseen": [0.9, 0.1], "p2": [0.0, 1.0]}
+    stored = packed(np.array(list(vectors.values()))).to_pylist()
+    planned = plan_run(EMBEDDINGS, CATALOGUE_PARTITION, {}, {"of": "others"})
+    write_table(tables, planned, schemas.EMBEDDINGS, list(zip(vectors, stored, strict=True)))
+    run(spark, settings)
+    found = {key: items for key, (items, _) in lists_of(settings, "release_products").items()}
+    assert found == {"p0": ["unseen", "p2"], "unseen": ["p0", "p2"], "p2": ["unseen", "p0"]}
 
 
 def test_generic_lists_are_where_there_is_support(made: Made) -> None:
@@ -130,7 +155,7 @@ def test_ordinals_fall_in_frequency(made: Made) -> None:
     dictionary = [id_ for _, id_ in read_table(tables, tables.get("release_dictionary", PARTITION, ""))]
     listed = [
         item
-        for table in ("release_cookies", "release_products", "release_contexts")
+        for table in ("release_cookies", "release_products", "release_category_lists", "release_contexts")
         for items, _ in lists_of(settings, table).values()
         for item in items
     ]
@@ -143,9 +168,15 @@ def test_ordinals_fall_in_frequency(made: Made) -> None:
 def test_the_release_says_what_it_holds(made: Made) -> None:
     settings, report = made
     release = Tables(settings.storage.tables).get("release", PARTITION, "")
-    counts = {"release_cookies": 2, "release_products": 4, "release_contexts": 5, "release_dictionary": 5}
+    counts = {
+        "release_cookies": 2,
+        "release_products": 4,
+        "release_category_lists": 2,
+        "release_contexts": 5,
+        "release_dictionary": 5,
+    }
     assert release.counts == counts
-    assert report.rows_out == 2 + 4 + 5
+    assert report.rows_out == 2 + 4 + 2 + 5
 
 
 def test_a_second_run_finds_it_up_to_date(spark: SparkSession, made: Made) -> None:

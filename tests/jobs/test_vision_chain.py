@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
@@ -10,13 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from demo.pack_shots import COLUMNS, render_pack_shots
 from jobs import embed_products, ingest_images, train_vision
+from jobs.embedder import loaded
 from jobs.report import StageReport
+from models.embeddings import unpacked
 from models.retrieval import leaf_precision_at_k
+from models.vision import embed
 from settings import Settings
 from settings.sections import Storage, Vision
 from storage import Tables
@@ -30,6 +36,14 @@ KINDS = [
     ("PRODUCE", "CITRUS", "LEMONS"),
 ]
 EACH = 20
+EMBED_AGAIN = """
+import sys, pathlib, numpy
+from jobs.embedder import loaded
+from models.vision import embed
+folder = pathlib.Path(sys.argv[1])
+vectors = embed(loaded((folder / "model.keras").read_bytes()), numpy.load(folder / "pixels.npy"))
+numpy.save(folder / "vectors.npy", vectors)
+"""
 JOBS = (ingest_images, train_vision, embed_products)
 
 
@@ -94,6 +108,14 @@ def bytes_of(settings: Settings, table: str) -> list[bytes]:
     return [Path(uri).read_bytes() for uri in tables.uris([tables.get(table, "catalogue", "")])]
 
 
+def in_another_process(folder: Path, model: bytes, pixels: np.ndarray) -> np.ndarray:
+    """Embeddings by a process that knows nothing but the saved model."""
+    (folder / "model.keras").write_bytes(model)
+    np.save(folder / "pixels.npy", pixels)
+    subprocess.run([sys.executable, "-c", EMBED_AGAIN, str(folder)], check=True)
+    return np.load(folder / "vectors.npy")
+
+
 @pytest.mark.end_to_end
 def test_pictures_to_embeddings(spark: SparkSession, tmp_path: Path) -> None:
     write_catalogue(tmp_path)
@@ -102,15 +124,15 @@ def test_pictures_to_embeddings(spark: SparkSession, tmp_path: Path) -> None:
 
     assert (ingested.rows_in, ingested.rows_out, ingested.quarantined, ingested.duplicates) == (68, 60, 7, 1)
     assert ingested.rows_in == ingested.rows_out + ingested.quarantined + ingested.duplicates
-    assert ingested.details == {"products": 70, "without_image": 2}
+    assert (ingested.details["products"], ingested.details["without_image"]) == (70, 2)
     quarantine = rows_of(settings, "image_quarantine")
     assert dict(zip(quarantine.raw, quarantine.reason, strict=True)) == {
         "": "no_product_id",
         "missing": "missing_image",
-        "folder": "missing_image",
+        "folder": "not_a_file",
         "empty": "empty_file",
         "broken": "truncated",
-        "page": "not_an_image",
+        "page": "text_file",
         "web": "unsupported_uri",
     }
     assert quarantine.set_index("raw").source["missing"] == f"{tmp_path}/images/nowhere.jpg"
@@ -122,7 +144,9 @@ def test_pictures_to_embeddings(spark: SparkSession, tmp_path: Path) -> None:
 
     embeddings = rows_of(settings, "embeddings").sort_values("product_id")
     assert embeddings.product_id.tolist() == images.product_id.tolist()
-    vectors = np.stack(embeddings.embedding)
+    stored = np.stack([np.frombuffer(value, "<f2") for value in embeddings.embedding]).astype(np.float32)
+    np.testing.assert_allclose(np.linalg.norm(stored, axis=1), 1, atol=2e-3)
+    vectors = unpacked(pa.array(embeddings.embedding))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert vectors.std(axis=0).max() > 0.05
     learnt = leaf_precision_at_k(vectors, images.category.tolist(), np.ones(60, bool))
@@ -135,6 +159,12 @@ def test_pictures_to_embeddings(spark: SparkSession, tmp_path: Path) -> None:
     assert "GROCERY" in training["labels"] and "GROCERY/SOUP/CONDENSED SOUP" in training["labels"]
     assert training["loss"][-1] < training["loss"][0]
     assert "images/catalogue@" in json.dumps(dict(model.inputs))
+
+    pixels = np.stack([np.frombuffer(value, np.uint8).reshape(32, 32, 3) for value in images.pixels])
+    saved = train_vision.model_bytes_of(tables, model)
+    embedded_here = embed(loaded(saved), pixels)
+    np.testing.assert_allclose(embedded_here, in_another_process(tmp_path, saved, pixels), atol=1e-5)
+    np.testing.assert_allclose(embedded_here, vectors, atol=2e-3)  # a half float has eleven bits
 
     again = run_all(spark, settings)
     assert all(report.details["up_to_date"] for report in again)

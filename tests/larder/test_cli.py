@@ -117,24 +117,43 @@ def test_what_a_job_lacks_is_a_line(larder: Run, monkeypatch: pytest.MonkeyPatch
     assert text.count("\n") == 1
 
 
+def set_aside(tables: Tables, table: str, partition: str, rows: list[tuple[str, str, str]]) -> None:
+    planned = plan_run(table, partition, {}, {})
+    place = tables.run_place(planned) / "part-00000.parquet"
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(dict(zip(("source", "reason", "raw"), zip(*rows, strict=True), strict=True))), sink)
+    place.write(sink.getvalue())
+    tables.publish(replace(planned, files=(DataFile("part-00000.parquet", len(rows), 1),)))
+
+
+def quarantine_shown(folder: Path, *arguments: str) -> list[list[str]]:
+    file = folder / "larder.toml"
+    file.write_text("[storage]\ntables = 'tables'\n")
+    done = CliRunner().invoke(cli.app, ["quarantine", *arguments, "--settings", str(file)], env={"COLUMNS": "100"})
+    assert done.exit_code == 0
+    return [line.strip().split(maxsplit=2) for line in done.output.splitlines()[1:]]
+
+
 def test_what_was_set_aside_is_shown_commonest_first_with_an_example(tmp_path: Path) -> None:
     tables = Tables(str(tmp_path / "tables"))
-    for hour, rows in enumerate(
-        [[("f", "too_late", '{"a": "[/b]"}'), ("f", "bad_type:ts", "{}")], [("g", "too_late", "{}")]]
-    ):
-        planned = plan_run("quarantine", hour_partition(hour), {}, {})
-        place = tables.run_place(planned) / "part-00000.parquet"
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.table(dict(zip(("source", "reason", "raw"), zip(*rows, strict=True), strict=True))), sink)
-        place.write(sink.getvalue())
-        tables.publish(replace(planned, files=(DataFile("part-00000.parquet", len(rows), 1),)))
-    file = tmp_path / "larder.toml"
-    file.write_text("[storage]\ntables = 'tables'\n")
-    window = ["--start", "1970-01-01T00", "--end", "1970-01-01T03"]
-    done = CliRunner().invoke(cli.app, ["quarantine", *window, "--settings", str(file)], env={"COLUMNS": "100"})
-    assert done.exit_code == 0
-    found = [line.strip().split(maxsplit=2) for line in done.output.splitlines()[1:]]
+    some = [("f", "too_late", '{"a": "[/b]"}'), ("f", "bad_type:ts", "{}")]
+    set_aside(tables, "quarantine", hour_partition(0), some)
+    set_aside(tables, "quarantine", hour_partition(1), [("g", "too_late", "{}")])
+    found = quarantine_shown(tmp_path, "--start", "1970-01-01T00", "--end", "1970-01-01T03")
     assert found == [["too_late", "2", '{"a": "[/b]"}'], ["bad_type:ts", "1", "{}"]]
+
+
+def test_pictures_that_were_set_aside_are_shown_by_file(tmp_path: Path) -> None:
+    rows = [("s3a://b/1.jpg", "animated", "p1"), ("s3a://b/2.jpg", "truncated", "p2"), ("b", "truncated", "p3")]
+    set_aside(Tables(str(tmp_path / "tables")), "image_quarantine", "catalogue", rows)
+    found = quarantine_shown(tmp_path, "--pictures")
+    assert found == [["truncated", "2", "b"], ["animated", "1", "s3a://b/1.jpg"]]
+
+
+def test_neither_a_window_nor_pictures_is_a_mistake() -> None:
+    done = CliRunner().invoke(cli.app, ["quarantine", "--start", "1970-01-01"])
+    assert done.exit_code == 2
+    assert "--pictures" in done.output
 
 
 def test_a_window_of_no_hour_is_a_line(larder: Run) -> None:

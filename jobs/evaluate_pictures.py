@@ -1,0 +1,77 @@
+"""Whether pictures that training never saw find their own kind, beside vectors that need no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from jobs.embed_products import EMBEDDINGS
+from jobs.ingest_images import IMAGES
+from jobs.picture_page import picture_page
+from models import columns as C
+from models import schemas
+from models.embeddings import unpacked
+from models.picture_baselines import histogram_vectors, pixel_vectors, projected_vectors
+from models.retrieval import leaf_precision_at_k
+from settings.sections import Evaluation
+from storage import Manifest, Tables
+from storage.frames import read_frame
+
+EMBEDDING, HISTOGRAM = "embedding", "colour histogram"
+
+
+@dataclass(frozen=True)
+class MeasuredPictures:
+    """For each kind of vectors what models.retrieval.leaf_precision_at_k returns, and a page to look at."""
+
+    shares: dict[str, dict[str, float]] = field(default_factory=dict)
+    page: str = ""
+
+
+def measure_pictures(
+    spark: SparkSession, tables: Tables, sources: Mapping[str, Any], evaluation: Evaluation
+) -> MeasuredPictures:
+    """Nothing where there are no embeddings. At most `evaluation.pictures` are compared: all lie on the driver."""
+    if EMBEDDINGS not in sources:
+        return MeasuredPictures()
+    return measured(pictures_of(spark, tables, sources[IMAGES], sources[EMBEDDINGS], evaluation.pictures), evaluation)
+
+
+def pictures_of(spark: SparkSession, tables: Tables, images: Manifest, embeddings: Manifest, limit: int) -> pa.Table:
+    """PRODUCT_ID, CATEGORY, HELD_OUT, PIXELS and EMBEDDING of at most `limit` products, whichever those are."""
+    pictures = read_frame(spark, tables, [images], schemas.IMAGES)
+    vectors = read_frame(spark, tables, [embeddings], schemas.EMBEDDINGS)
+    some = vectors.orderBy(F.xxhash64(C.PRODUCT_ID), C.PRODUCT_ID).limit(limit)
+    return pictures.join(some, C.PRODUCT_ID).orderBy(C.PRODUCT_ID).toArrow()
+
+
+def measured(table: pa.Table, evaluation: Evaluation) -> MeasuredPictures:
+    """Of pictures as from `pictures_of`."""
+    if not len(table):
+        return MeasuredPictures()
+    leaves, held_out = table[C.CATEGORY].to_pylist(), table[C.HELD_OUT].to_numpy()
+    vectors = vectors_of_kinds(table, evaluation.seed)
+    shares = {
+        name: leaf_precision_at_k(values, leaves, held_out, bootstrap=evaluation.bootstrap, seed=evaluation.seed)
+        for name, values in vectors.items()
+    }
+    shown = {name: vectors[name] for name in (EMBEDDING, HISTOGRAM)}
+    return MeasuredPictures(shares, picture_page(table, shown, shares))
+
+
+def vectors_of_kinds(table: pa.Table, seed: int) -> dict[str, npt.NDArray[np.float32]]:
+    """Vectors (pictures, any) of length 1, by what they are made of; ours first."""
+    pixels, embedding = table[C.PIXELS].to_pylist(), unpacked(table[C.EMBEDDING])
+    return {
+        EMBEDDING: embedding,
+        HISTOGRAM: histogram_vectors(pixels),
+        "raw pixels": pixel_vectors(pixels),
+        "random projection": projected_vectors(pixels, embedding.shape[1], seed),
+    }

@@ -1,0 +1,111 @@
+"""The lists of products in a release: by picture, and by category for those that have none."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType
+
+from models import columns as C
+from models import schemas
+from models.category_lists import category_lists, ranked_by_path
+from models.neighbour_rules import Rules, without_sizes
+from models.similar import search_of, similar_lists
+from settings import Settings
+from storage import Place
+
+RECALL = "similar_recall_percent"
+Flags = npt.NDArray[np.bool_]
+
+
+class MissingColumnError(ValueError):
+    """The settings name a column that the catalogue does not have."""
+
+
+def lists_by_picture(
+    spark: SparkSession, embeddings: DataFrame | None, numbers: DataFrame, allowed: Flags, settings: Settings
+) -> tuple[DataFrame, dict[str, int]]:
+    """A list for each product with an embedding, whether or not anybody ever looked at it. None: no list at all.
+
+    Args: `embeddings` of EMBEDDINGS; `numbers` of PRODUCT_NUMBERS; `allowed`, shape (products,): what is in stock.
+    Returns lists and, where not every product was compared with every other, RECALL. Raises MissingColumnError.
+    """
+    if embeddings is None:
+        return spark.createDataFrame([], schemas.RELEASE_PRODUCTS), {}
+    wanted, n = settings.similar, settings.lists.similar
+    rules = Rules(wanted.department, wanted.price_ratio, wanted.other_sizes, wanted.fold_above)
+    embedded = embeddings.join(F.broadcast(numbers), C.PRODUCT_ID)
+    traits = read_traits(spark, settings)
+    if traits is None:
+        embedded = embedded.withColumns({name: F.lit(None).cast(kind) for name, kind in schemas.TRAIT_TYPES.items()})
+    else:
+        embedded = embedded.join(traits, C.PRODUCT_ID, "left")
+    spread = embedded.repartition(settings.spark.shuffle_partitions, C.PRODUCT_ID)
+    listable = allowed if wanted.in_stock else np.ones_like(allowed)
+    search = search_of(spread, listable, wanted.exact_up_to, wanted.probes, settings.vision.seed)
+    measured = {RECALL: round(100 * search.recall(n, rules, settings.vision.seed))} if search.cells else {}
+    return similar_lists(spread, search, n, rules), measured
+
+
+def lists_by_category(
+    spark: SparkSession,
+    embeddings: DataFrame | None,
+    popularity: DataFrame,
+    numbers: DataFrame,
+    allowed: Flags,
+    settings: Settings,
+) -> DataFrame:
+    """A list for each of the catalogue's products without an embedding, of what sells in its category.
+
+    Args: as above; `popularity` of PRODUCT_ID and STRENGTH, a decayed count.
+    """
+    traits = read_traits(spark, settings)
+    if traits is None or not settings.similar.by_category:
+        return spark.createDataFrame([], schemas.RELEASE_PRODUCTS)
+    known = traits.join(F.broadcast(numbers), C.PRODUCT_ID, "left")
+    sold = known.join(popularity, C.PRODUCT_ID).where(F.col(C.PRODUCT_NUMBER).isNotNull())
+    table = sold.select(C.PRODUCT_NUMBER, C.CATEGORY, C.STRENGTH).orderBy(C.PRODUCT_NUMBER).toArrow()
+    of_stock = np.where(allowed[table[C.PRODUCT_NUMBER].to_numpy()], table[C.STRENGTH].to_numpy(), 0.0)
+    n = settings.lists.similar
+    ranked = ranked_by_path(table[C.PRODUCT_NUMBER].to_numpy(), table[C.CATEGORY].to_pylist(), of_stock, n + 1)
+    asked = known.where(F.col(C.CATEGORY).isNotNull())
+    if embeddings is not None:
+        asked = asked.join(embeddings.select(C.PRODUCT_ID), C.PRODUCT_ID, "left_anti")
+    return category_lists(asked.select(C.PRODUCT_ID, C.CATEGORY, C.PRODUCT_NUMBER), ranked, n)
+
+
+def read_traits(spark: SparkSession, settings: Settings) -> DataFrame | None:
+    """PRODUCT_ID, CATEGORY, PRICE and SAME_PRODUCT of the catalogue, a row a product; None where there is none.
+
+    Raises MissingColumnError.
+    """
+    if not Place(settings.storage.catalogue).exists():
+        return None
+    catalogue = spark.read.parquet(settings.storage.catalogue)
+    columns = {name: _column(catalogue, name, kind) for name, kind in schemas.TRAIT_TYPES.items()}
+    columns[C.SAME_PRODUCT] = _same_product(catalogue, settings)
+    last = F.max(F.struct(*(column.alias(name) for name, column in columns.items()))).alias("last")
+    rows = catalogue.where(F.col(C.PRODUCT_ID).isNotNull()).groupBy(F.col(C.PRODUCT_ID).cast("string")).agg(last)
+    return rows.select(C.PRODUCT_ID, "last.*")
+
+
+def _column(catalogue: DataFrame, name: str, kind: str) -> Column:
+    return (F.col(name) if name in catalogue.columns else F.lit(None)).cast(kind)
+
+
+def _same_product(catalogue: DataFrame, settings: Settings) -> Column:
+    """What one product has in common in all its sizes; null where nobody asks."""
+    named = settings.similar.same_product
+    if named and named not in catalogue.columns:
+        raise MissingColumnError(
+            f"similar.same_product is {named!r}, which is no column of {settings.storage.catalogue}; "
+            f"there are {', '.join(catalogue.columns)}"
+        )
+    if settings.similar.other_sizes:
+        return F.lit(None).cast("string")
+    if named:
+        return F.col(named).cast("string")
+    brand, title = (_column(catalogue, name, "string") for name in (C.BRAND, C.TITLE))
+    return F.udf(without_sizes, StringType())(brand, title)

@@ -1,0 +1,94 @@
+"""Pictures in S3, by its protocol: read where the tasks run, and told apart where they cannot be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pandas as pd
+import pyarrow as pa
+import pytest
+from image_files import JPEG, PNG
+from job_processes import run_jobs
+from moto.server import ThreadedMotoServer
+
+from jobs.picture_files import NAMED, Fetch, stat
+
+pytestmark = pytest.mark.end_to_end
+
+REGION = "eu-central-1"
+OBJECTS = {"images/1.jpg": JPEG, "images/a b.png": PNG, "images/empty.jpg": b"", "images/page.jpg": b"<html>"}
+URIS = {
+    "s3a://shop/images/1.jpg": None,
+    "s3://shop/images/a b.png": None,
+    "s3a://shop/images/empty.jpg": "empty_file",
+    "s3a://shop/images/page.jpg": "text_file",
+    "s3a://shop/images/gone.jpg": "missing_image",
+    "s3a://shop/images": "not_a_file",
+    "s3a://elsewhere/1.jpg": "missing_image",
+    "s3a:///1.jpg": "unreadable_image",
+}
+SETTINGS = """
+[storage]
+tables = "tables"
+catalogue = "catalogue.parquet"
+images = "s3a://shop/images"
+[s3]
+endpoint = "{endpoint}"
+region = "eu-central-1"
+[vision]
+image_size = 16
+[spark]
+shuffle_partitions = 2
+driver_memory = "1g"
+"""
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """A server with the objects in a bucket."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    client = boto3.client("s3", endpoint_url=url, region_name=REGION, **keys)
+    client.create_bucket(Bucket="shop", CreateBucketConfiguration={"LocationConstraint": REGION})
+    for name, data in OBJECTS.items():
+        client.put_object(Bucket="shop", Key=name, Body=data)
+    yield url
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def test_each_object_is_read_or_its_reason_told(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_REGION", REGION)
+    rows = [{"product_id": str(number), "category": "A", "uri": uri} for number, uri in enumerate(URIS)]
+    batch = pa.RecordBatch.from_pylist(rows, schema=NAMED)
+    [found] = Fetch(image_size=16, max_pixels=10_000, max_bytes=100_000, min_side=1, read_ahead=3)([batch])
+    assert dict(zip(URIS, found["reason"].to_pylist(), strict=True)) == URIS
+    assert [len(pixels or b"") for pixels in found["pixels"].to_pylist()[:3]] == [16 * 16 * 3] * 2 + [0]
+    [stated] = stat([batch])
+    assert stated["size"].to_pylist()[:3] == [len(JPEG), len(PNG), 0]
+    assert stated["size"].to_pylist()[4:] == [-1] * 4
+
+
+@pytest.mark.slow
+def test_tasks_reach_the_store_that_the_settings_name(endpoint: str, tmp_path: Path) -> None:
+    names = [name.removeprefix("images/") for name in OBJECTS] + ["gone.jpg"]
+    pd.DataFrame({"product_id": names, "image": names}).to_parquet(tmp_path / "catalogue.parquet")
+    (tmp_path / "larder.toml").write_text(SETTINGS.format(endpoint=endpoint))
+    [report] = run_jobs(tmp_path / "larder.toml", ["ingest_images"])
+    assert (report["rows_in"], report["rows_out"], report["quarantined"]) == (5, 2, 3)
+    [again] = run_jobs(tmp_path / "larder.toml", ["ingest_images"])
+    assert again["details"]["up_to_date"]

@@ -1,0 +1,126 @@
+"""Rules on neighbours against a plain loop, and what counts as one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.neighbour_rules import OTHER, SAME, Pictures, Rules, nearest_by_rules, traits_of, without_sizes
+from models.neighbours import NOBODY, unit_length
+
+N, TOP = 300, 5
+DEPARTMENTS = ["Food/Milk", "Food/Bread", "Garden/Pots", None]
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    """Random vectors, some of them several times over; departments, prices and products, some unknown."""
+    random = np.random.default_rng(7)
+    vectors = unit_length(random.normal(size=(N, 8)))
+    vectors[200:] = vectors[:100]
+    categories = [DEPARTMENTS[number] for number in random.integers(0, 4, N)]
+    prices = [None if price < 1 else float(price) for price in random.integers(0, 12, N)]
+    products = [None if number < 3 else f"product {number}" for number in random.integers(0, 40, N)]
+    return Pictures(vectors, traits_of(categories, prices, products))
+
+
+def expected(pictures: Pictures, query: int, rules: Rules) -> list[int]:
+    """What a plain loop finds."""
+    traits = pictures.traits
+    scores = pictures.vectors @ pictures.vectors[query]
+    taken: list[int] = []
+    for other in np.argsort(-scores, kind="stable").tolist():
+        department = traits.departments[[query, other]]
+        if other == query or len(taken) == TOP:
+            continue
+        if rules.department == SAME and department[0] >= 0 and department[0] != department[1]:
+            continue
+        if rules.department == OTHER and department[0] >= 0 and department[0] == department[1]:
+            continue
+        low, high = sorted(traits.prices[[query, other]])
+        if rules.price_ratio and high / low > rules.price_ratio:
+            continue
+        product = traits.products[other]
+        if not rules.other_sizes and product >= 0 and product in traits.products[[query, *taken]]:
+            continue
+        alike = [pictures.vectors[other] @ pictures.vectors[each] for each in taken]
+        if rules.fold_above < 1 and max(alike, default=0) > rules.fold_above:
+            continue
+        taken.append(other)
+    return taken
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        Rules(),
+        Rules(department=SAME),
+        Rules(department=OTHER),
+        Rules(price_ratio=2),
+        Rules(other_sizes=False),
+        Rules(fold_above=0.999),
+        Rules(fold_above=0.7),
+        Rules(department=OTHER, price_ratio=3, other_sizes=False, fold_above=0.9),
+    ],
+    ids=str,
+)
+def test_lists_are_those_of_a_plain_loop(pictures: Pictures, rules: Rules) -> None:
+    queries = np.arange(N)
+    found, scores = nearest_by_rules(pictures, queries, pictures, TOP, rules)
+    lists = [[int(index) for index in row if index != NOBODY] for row in found]
+    wanted = [expected(pictures, query, rules) for query in range(N)]
+    assert list(map(len, lists)) == list(map(len, wanted))
+    # Where two vectors are the same, either may come first.
+    cosines = [[round(float(pictures.vectors[q] @ pictures.vectors[i]), 4) for i in row] for q, row in enumerate(lists)]
+    assert cosines == [
+        [round(float(pictures.vectors[q] @ pictures.vectors[i]), 4) for i in row] for q, row in enumerate(wanted)
+    ]
+    assert (np.diff(np.where(np.isinf(scores), -2, scores), axis=1) <= 1e-6).all()
+
+
+def test_a_product_that_is_not_listed_may_ask(pictures: Pictures) -> None:
+    few = pictures.of(np.arange(50))
+    found, _ = nearest_by_rules(pictures.of(np.array([200])), np.array([NOBODY]), few, TOP, Rules(fold_above=0.99))
+    assert found[0, 0] == 0  # the same picture
+
+
+def test_hundreds_of_the_same_picture_leave_a_short_list() -> None:
+    vectors = np.tile(np.float32([[1, 0]]), (500, 1))
+    traits = traits_of([None] * 500, [None] * 500, [None] * 500)
+    pictures, rows = Pictures(vectors, traits), np.arange(2)
+    found, _ = nearest_by_rules(pictures.of(rows), rows, pictures, 3, Rules(fold_above=0.9))
+    assert (found[:, 1:] == NOBODY).all() and (found[:, 0] != NOBODY).all()
+
+
+def test_nothing_is_listed() -> None:
+    none = Pictures(np.zeros((0, 2), np.float32), traits_of([], [], []))
+    one = Pictures(np.ones((1, 2), np.float32), traits_of([None], [None], [None]))
+    for rules in (Rules(), Rules(fold_above=0.5)):
+        assert nearest_by_rules(one, np.array([NOBODY]), none, 3, rules)[0].shape == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Fluid Milk White Only 1 Ga", "Fluid Milk White Only 1 Qt"),
+        ("Cola 6 x 330 ml", "Cola 1.5 l"),
+        ("T-shirt red XL", "T-shirt red S"),
+        ("Trainer size 42", "Trainer Size 43"),
+        ("Trainer EU 42", "Trainer EU 43.5"),
+        ("Soft Drinks 12Oz", "Soft Drinks 12 Oz."),
+    ],
+)
+def test_titles_that_differ_in_sizes_alone(one: str, other: str) -> None:
+    assert without_sizes("Brand", one) == without_sizes("brand", other) != ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Cola 1 l", "Cola light 1 l"), ("Shirt red S", "Shirt blue S"), ("Windows 10", "Windows 11")]
+)
+def test_titles_that_differ_in_more(one: str, other: str) -> None:
+    assert without_sizes("Brand", one) != without_sizes("Brand", other)
+
+
+def test_no_title_is_like_no_other() -> None:
+    assert without_sizes("Brand", None) == without_sizes("Brand", "500 g") == ""
+    assert without_sizes("A", "Cola") != without_sizes("B", "Cola")
