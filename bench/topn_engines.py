@@ -27,14 +27,15 @@ Floats = npt.NDArray[np.float32]
 def ours(folder: Path) -> float:
     """Parquet to Parquet; what a user bought is left out."""
     from models.lists import personal_lists
+    from models.rankers import ALWAYS, Blend, Rules
 
-    spark = _spark()
+    spark, rules = _spark(), Rules(TOP, ALWAYS)
     items = spark.read.parquet(str(folder / "items.parquet"))
     allowed = np.ones(items.count(), bool)
 
     def lists() -> None:
         users = spark.read.parquet(str(folder / "users.parquet"))
-        personal_lists(users, items, allowed, TOP, None).write.mode("overwrite").parquet(str(folder / "ours"))
+        personal_lists(users, items, allowed, Blend(0.0), rules).write.mode("overwrite").parquet(str(folder / "ours"))
 
     return _best(lists)
 

@@ -12,12 +12,14 @@ matplotlib.use("svg")
 from matplotlib import pyplot
 
 FIGURES = ("ndcg@10", "recall@30", "hit@10", "coverage@30")
+LIKE = ("diversity@10", "novelty@10")
+GROUPS = ("cold", "warm")
 TASKS = {
     "new": "New products: only what the user had never bought counts",
     "all": "All products: what is bought again counts too",
 }
 NOTES = {"new": "Own frequency has no place here: it lists nothing but what the user had bought, so it would score 0."}
-OURS = {"als", "personal (als and own)", "embedding"}
+OURS = {"als", "personal", "embedding"}
 TEMPLATE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Larder: evaluation as of {{ r.as_of }}</title>
 <style>
@@ -42,7 +44,42 @@ of {{ "{:,}".format(r.test.products) }} products known before. Brackets are 95% 
 </td>{% endfor %}<td>{{ "{:,}".format(row.users) }}</td></tr>
 {% endfor %}</table>
 {% if notes[task] %}<p>{{ notes[task] }}</p>{% endif %}
+<table><tr><th>method</th>{% for f in like %}<th>{{ f }}</th>{% endfor %}
+{% for group in groups %}<th>ndcg@10, {{ group }} users</th>{% endfor %}</tr>
+{% for row in r.lists if row.task == task %}
+<tr{% if row.method in ours %} class="ours"{% endif %}><td>{{ row.method }}</td>
+{% for f in like %}<td>{{ "%.3f"|format(row[f]) }}</td>{% endfor %}
+{% for group in groups %}<td>{% if group in row %}{{ "%.4f"|format(row[group]["ndcg@10"]) }}
+<small>{% if row[group]["ndcg@10 interval"] %}{% set bounds = row[group]["ndcg@10 interval"] %}
+[{{ "%.4f"|format(bounds[0]) }}, {{ "%.4f"|format(bounds[1]) }}], {% endif %}
+{{ "{:,}".format(row[group].users) }} users</small>{% else %}nobody{% endif %}</td>{% endfor %}</tr>
+{% endfor %}</table>
 {% endfor %}
+<p>Cold users bought fewer than {{ r.cold_products }} products before. Diversity is 1 less the share of category levels
+that two products of a list have in common; novelty, in bits, how few users bought them.
+{{ r.peers }}</p>
+<h2>Strengths: predicted and observed</h2>
+<table><tr><th>prediction</th><th>RMSE</th><th>RMSLE</th></tr>
+{% for name, row in r.strengths.items() if name != "pairs" %}
+<tr><td>{{ name }}</td><td>{{ "%.4f"|format(row.rmse) }}</td><td>{{ "%.4f"|format(row.rmsle) }}</td></tr>
+{% endfor %}</table>
+<p>Of {{ "{:,}".format(r.strengths.pairs) }} pairs of user and product, bought before or in the test hours. Affinity is
+compared with 1 for what was bought and 0 for what was not.</p>
+{% if r.tuned %}
+<h2>How the order of personal lists was chosen</h2>
+<p>Weights were fitted to what was bought from {{ r.tuned.windows[0] }} until {{ r.tuned.end }}, in
+{{ r.tuned.windows|length }} windows, by what was known before each. These figures are of the newest window,
+from {{ r.tuned.windows[-1] }}, by weights of the older ones alone.
+{% if r.tuned.end > r.as_of %}<strong>They have seen hours of this test.</strong>{% endif %}</p>
+<table><tr><th>NDCG@10</th>{% for task in tasks %}<th>{{ task }} products</th>{% endfor %}</tr>
+{% for name, row in r.tuned.ndcg.items() %}
+<tr{% if name in ours %} class="ours"{% endif %}><td>{{ name }}</td>
+{% for task in tasks %}<td>{% if task in row %}{{ "%.4f"|format(row[task]["ndcg@10"]) }}
+{% set bounds = row[task]["ndcg@10 interval"] %}
+{% if bounds %}<small>[{{ "%.4f"|format(bounds[0]) }}, {{ "%.4f"|format(bounds[1]) }}]</small>{% endif %}
+{% endif %}</td>{% endfor %}</tr>
+{% endfor %}</table>
+{% endif %}
 {% if r.embeddings %}
 <h2>Pictures: share of the ten nearest that have the same category path</h2>
 <p>Asked for products whose pictures training never saw; <a href="pictures.html">look at some</a>, with their nearest.
@@ -70,7 +107,8 @@ def page(results: dict[str, Any]) -> str:
         bars = [(name, row["precision"], [row["low"], row["high"]]) for name, row in results["embeddings"].items()]
         plots["embeddings"] = _bars(bars, "share")
     template = Environment(autoescape=False, trim_blocks=True).from_string(TEMPLATE)
-    return template.render(r=results, tasks=TASKS, notes=NOTES, figures=FIGURES, ours=OURS, plots=plots)
+    names = {"tasks": TASKS, "notes": NOTES, "figures": FIGURES, "like": LIKE, "groups": GROUPS, "ours": OURS}
+    return template.render(r=results, plots=plots, **names)
 
 
 def _bars(bars: list[tuple[str, float, list[float] | None]], label: str) -> str:

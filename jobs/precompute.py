@@ -10,8 +10,6 @@ import argparse
 from dataclasses import replace
 from functools import reduce
 
-import numpy as np
-import numpy.typing as npt
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -20,6 +18,7 @@ from pyspark.sql.types import StructType
 from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
 from jobs.embed_products import EMBEDDINGS
 from jobs.ingest_images import PARTITION as CATALOGUE_PARTITION
+from jobs.list_inputs import Goods, caps_of, figures_for, goods_of, ranker_of, rules_of, state_of
 from jobs.precompute_products import lists_by_category, lists_by_picture
 from jobs.report import StageReport, stage
 from jobs.roll_up import CONTEXTS, INTERACTIONS, decay_of
@@ -34,7 +33,7 @@ from models.lists import generic_lists, listed_counts, personal_lists, with_ordi
 from models.popularity import SCORE
 from settings import Settings
 from settings.sections import Lists
-from storage import Manifest, MissingPartitionError, Place, Tables
+from storage import Manifest, MissingPartitionError, Tables
 from storage.frames import read_frame, write_frame
 from storage.tables import plan_run
 
@@ -109,14 +108,9 @@ def _plan(sources: dict[str, Manifest], as_of: int, settings: Settings) -> Manif
     parameters = {
         "lists": settings.lists.model_dump(),
         "similar": settings.similar.model_dump(),
-        "catalogue": catalogue_state(settings),
+        **state_of(settings),
     }
     return plan_run(RELEASE, as_of_partition(as_of), inputs, parameters)
-
-
-def catalogue_state(settings: Settings) -> list[str]:
-    """Name, size and age of each of the catalogue's files."""
-    return [f"{info.base_name}:{info.size}:{info.mtime_ns}" for info in Place(settings.storage.catalogue).files()]
 
 
 def _make(
@@ -130,10 +124,11 @@ def _make(
     frames = {table: read_frame(spark, tables, [manifest], _schema_of(table)) for table, manifest in sources.items()}
     ids = known_products(frames)
     numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
-    allowed = in_stock(spark, settings, ids)
+    goods = goods_of(spark, settings, ids)
+    allowed = goods.allowed
     by_picture, measured = lists_by_picture(spark, frames.get(EMBEDDINGS), numbers, allowed, settings)
     lists = {
-        COOKIE_LISTS: _personal(frames, numbers, allowed, decay_of(sources[INTERACTIONS]), arguments),
+        COOKIE_LISTS: _personal(frames, numbers, goods, sources[INTERACTIONS], arguments),
         PRODUCT_LISTS: by_picture,
         CATEGORY_LISTS: lists_by_category(
             spark,
@@ -143,7 +138,7 @@ def _make(
             allowed,
             settings,
         ),
-        CONTEXT_LISTS: _generic(frames, numbers, allowed, decay_of(sources[CONTEXTS]), arguments),
+        CONTEXT_LISTS: _generic(frames, numbers, goods, decay_of(sources[CONTEXTS]), arguments),
     }
     lists = {table: frame.persist(StorageLevel.MEMORY_AND_DISK) for table, frame in lists.items()}
     ordinals, dictionary = ordinals_by_frequency(listed_counts(list(lists.values()), len(ids)), ids)
@@ -161,18 +156,15 @@ def _make(
 
 
 def _personal(
-    frames: dict[str, DataFrame],
-    numbers: DataFrame,
-    allowed: npt.NDArray[np.bool_],
-    decay: Decay,
-    arguments: argparse.Namespace,
+    frames: dict[str, DataFrame], numbers: DataFrame, goods: Goods, source: Manifest, arguments: argparse.Namespace
 ) -> DataFrame:
-    lists: Lists = arguments.settings.lists
-    strength = decay.value(F.col(C.STRENGTH), arguments.as_of)
-    users = with_history(frames[USER_FACTORS], as_histories(frames[INTERACTIONS], numbers, strength))
+    settings, as_of, interactions = arguments.settings, arguments.as_of, frames[INTERACTIONS]
+    strength = decay_of(source).value(F.col(C.STRENGTH), as_of)
+    users = with_history(frames[USER_FACTORS], as_histories(interactions, numbers, strength, as_of))
     items = frames[ITEM_FACTORS].join(F.broadcast(numbers), C.PRODUCT_ID)
-    weight = lists.rebuy_weight if lists.rebuy == "allow" else None
-    return personal_lists(users, items, allowed, lists.personal, weight)
+    figures = figures_for(settings, interactions, numbers, len(goods.allowed), as_of)
+    ranker = ranker_of(settings, figures, goods, source)
+    return personal_lists(users, items, goods.allowed, ranker, rules_of(settings, goods.categories))
 
 
 def _popularity(contexts: DataFrame, decay: Decay, as_of: int) -> DataFrame:
@@ -184,14 +176,15 @@ def _popularity(contexts: DataFrame, decay: Decay, as_of: int) -> DataFrame:
 def _generic(
     frames: dict[str, DataFrame],
     numbers: DataFrame,
-    allowed: npt.NDArray[np.bool_],
+    goods: Goods,
     decay: Decay,
     arguments: argparse.Namespace,
 ) -> DataFrame:
     popularity = decay.value(F.col(C.STRENGTH), arguments.as_of)
     numbered = frames[CONTEXTS].join(F.broadcast(numbers), C.PRODUCT_ID).withColumn(SCORE, popularity)
     lists: Lists = arguments.settings.lists
-    return generic_lists(numbered, allowed, lists.generic, lists.min_support, lists.min_products)
+    caps = caps_of(arguments.settings, goods.categories)
+    return generic_lists(numbered, goods.allowed, lists.generic, lists.min_support, lists.min_products, caps)
 
 
 def _schema_of(table: str) -> StructType:
@@ -208,17 +201,6 @@ def known_products(frames: dict[str, DataFrame]) -> list[str]:
     """All product ids in any source, sorted: their places are their numbers."""
     named = [frame.select(C.PRODUCT_ID) for frame in frames.values() if C.PRODUCT_ID in frame.columns]
     return sorted(row[0] for row in reduce(DataFrame.unionByName, named).distinct().collect())
-
-
-def in_stock(spark: SparkSession, settings: Settings, ids: list[str]) -> npt.NDArray[np.bool_]:
-    """Which numbers may be listed: all that the catalogue does not say are out of stock."""
-    if not Place(settings.storage.catalogue).exists():
-        return np.ones(len(ids), bool)
-    catalogue = spark.read.parquet(settings.storage.catalogue)
-    if C.IN_STOCK not in catalogue.columns:
-        return np.ones(len(ids), bool)
-    missing = {row[0] for row in catalogue.where(~F.col(C.IN_STOCK)).select(C.PRODUCT_ID).collect()}
-    return np.array([id_ not in missing for id_ in ids], bool)
 
 
 def _write(tables: Tables, planned: Manifest, table: str, frame: DataFrame, settings: Settings) -> Manifest:

@@ -13,7 +13,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.arguments import add_window, as_of_partition, as_text, job_parser, parse
-from jobs.precompute import catalogue_state, in_stock, known_products
+from jobs.list_inputs import figures_for, goods_of, ranker_of, rules_of, state_of
+from jobs.precompute import known_products
 from jobs.report import StageReport, stage
 from jobs.roll_up import INTERACTIONS, decay_of
 from jobs.session import spark_session
@@ -86,7 +87,7 @@ def _plan(interactions: Manifest, model: Manifest, arguments: argparse.Namespace
     parameters = {
         START: as_text(arguments.start),
         "lists": settings.lists.model_dump(),
-        "catalogue": catalogue_state(settings),
+        **state_of(settings),
     }
     return plan_run(DELTA, interactions.partition, inputs, parameters)
 
@@ -112,9 +113,11 @@ def _make(
     als = model.parameters
     scaling = als["scaling"] if als.get("engine") == "larder" else 1.0  # MLlib's own is 1, whatever is set
     users = folded_in_users(rated, items, len(ids), als["regularisation"], als["alpha"], scaling)
-    users = with_history(users, as_histories(did, numbers, strength))
-    weight = settings.lists.rebuy_weight if settings.lists.rebuy == "allow" else None
-    lists = personal_lists(users, items, in_stock(spark, settings, ids), settings.lists.personal, weight).cache()
+    users = with_history(users, as_histories(did, numbers, strength, arguments.end))
+    goods = goods_of(spark, settings, ids)
+    figures = figures_for(settings, state, numbers, len(ids), arguments.end)
+    ranker = ranker_of(settings, figures, goods, interactions)
+    lists = personal_lists(users, items, goods.allowed, ranker, rules_of(settings, goods.categories)).cache()
     ordinals, dictionary = ordinals_by_frequency(listed_counts([lists], len(ids)), ids)
     entries = spark.createDataFrame(list(enumerate(dictionary)), schemas.RELEASE_DICTIONARY)
     written = [

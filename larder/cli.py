@@ -36,6 +36,7 @@ JOBS = {
     "precompute": "Make the lists of a release.",
     "precompute-cookies": "Make new lists for the cookies of some hours.",
     "evaluate": "Measure lists on later purchases.",
+    "tune-lists": "Fit the weights that order personal lists.",
     "load-redis": "Load a release and make it live.",
 }
 ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}

@@ -17,6 +17,8 @@ Ints = npt.NDArray[np.int32]
 TILE_USERS, TILE_ITEMS = 256, 2048
 # How many scores are compared with a user's n-th best at once.
 STRIDE = 32
+# In place of an extra score: the item is not listed.
+LEFT_OUT = np.float32(-1)
 # Rounding may lift a product above its bound by less than this share.
 SLACK = np.float32(1 + 1e-4)
 
@@ -89,11 +91,11 @@ def _offer_owned(
     items: Ints,
     sizes: Ints,
 ) -> None:
-    """Offers what users own, each with its extra score."""
+    """Offers what users own, each with its extra score; not what has a negative one."""
     for user in range(len(users)):
         for entry in range(offsets[user], offsets[user + 1]):
             item = owned[entry]
-            if allowed[item]:
+            if allowed[item] and extra[entry] >= 0:
                 score = np.float32(0)
                 for k in range(users.shape[1]):
                     score += users[user, k] * vectors[item, k]
@@ -128,7 +130,8 @@ class BestItems:
     ) -> tuple[Ints, Floats]:
         """The n best items of users (m, d), best first, ties to the lower number; and their scores, (m, n).
 
-        User u owns owned[offsets[u]:offsets[u + 1]]; those are left out, or score `extra` more where it is given.
+        User u owns owned[offsets[u]:offsets[u + 1]]; those are left out, or score `extra` more where it is given;
+        LEFT_OUT stands for none.
         A place that nothing is left for has item -1 and score -inf.
         """
         items = np.full((len(users), n), -1, np.int32)

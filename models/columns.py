@@ -48,6 +48,8 @@ PRODUCT_NUMBER = "product_number"  # dense over all known products, in the order
 ORDINAL = "ordinal"  # dense over listed products, by falling frequency: a release's dictionary
 HISTORY_ITEMS = "history_items"  # product numbers that a cookie bought
 HISTORY_STRENGTHS = "history_strengths"  # their decayed counts
+HISTORY_PURCHASES = "history_purchases"  # how often it bought them
+HISTORY_DAYS = "history_days"  # days since it last bought them
 
 # Quarantine.
 REASON = "reason"

@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 
 from models import columns as C
 from models.best_items import BestItems
-from models.histories import lists_of, owned_of, vectors_of
-from models.personal import top_items_of
-from models.popularity import as_filled_lists, as_ladder, filter_popular
+from models.histories import history_of, lists_of, vectors_of
+from models.popularity import Caps, as_filled_lists, as_ladder, filter_capped, filter_popular
+from models.rankers import Ranker, Rules
 
 Batches = Iterable[pa.RecordBatch]
 Flags = npt.NDArray[np.bool_]
@@ -33,28 +33,29 @@ def item_matrix(items: DataFrame, products: int) -> tuple[npt.NDArray[np.float32
     return matrix, present
 
 
-def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, n: int, rebuy_weight: float | None) -> DataFrame:
+def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, ranker: Ranker, rules: Rules) -> DataFrame:
     """A list a cookie: COOKIE_KEY, ITEMS, SCORES.
 
     Args: `users` with FACTORS and their history (models/histories.py); `items` with PRODUCT_NUMBER and FACTORS;
-    `allowed`, shape (products,); n and rebuy_weight as in models.personal.top_items.
+    `allowed`, shape (products,).
     """
     matrix, present = item_matrix(items, len(allowed))
-    shared = users.sparkSession.sparkContext.broadcast((matrix, allowed & present))
+    shared = users.sparkSession.sparkContext.broadcast((matrix, allowed & present, ranker, rules))
 
     def rank(batches: Batches) -> Batches:
-        vectors, may_be_listed = shared.value
+        vectors, may_be_listed, by, limits = shared.value
         with threadpool_limits(1, "blas"):  # Spark gives a task one core
-            best = BestItems(vectors, may_be_listed)
+            prepared = by.prepared(BestItems(vectors, may_be_listed))
             for batch in batches:
-                factors, owned = vectors_of(batch, C.FACTORS), owned_of(batch)
-                found, scores = top_items_of(best, factors, owned, min(n, len(vectors)), rebuy_weight)
+                found, scores = prepared.lists(vectors_of(batch, C.FACTORS), history_of(batch), limits)
                 yield _as_lists(batch, C.COOKIE_KEY, found, scores)
 
     return users.mapInArrow(rank, f"{C.COOKIE_KEY} long, {LIST_COLUMNS}")
 
 
-def generic_lists(popularity: DataFrame, allowed: Flags, n: int, min_support: float, min_products: int) -> DataFrame:
+def generic_lists(
+    popularity: DataFrame, allowed: Flags, n: int, min_support: float, min_products: int, caps: Caps | None = None
+) -> DataFrame:
     """A list a location and device with enough behind it: LOCATION, DEVICE, ITEMS, SCORES.
 
     Args: `popularity` of LOCATION, DEVICE, PRODUCT_NUMBER and SCORE, a decayed count; `allowed`, shape (products,).
@@ -63,7 +64,9 @@ def generic_lists(popularity: DataFrame, allowed: Flags, n: int, min_support: fl
     if gone:
         absent = popularity.sparkSession.createDataFrame(gone, f"{C.PRODUCT_NUMBER} int")
         popularity = popularity.join(F.broadcast(absent), C.PRODUCT_NUMBER, "left_anti")
-    return as_filled_lists(filter_popular(as_ladder(popularity), min_support, min_products, n), n)
+    ladder = as_ladder(popularity)
+    ladder = filter_capped(ladder, caps) if caps else ladder
+    return as_filled_lists(filter_popular(ladder, min_support, min_products, n), n, caps)
 
 
 def listed_counts(frames: list[DataFrame], products: int) -> npt.NDArray[np.int64]:

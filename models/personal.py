@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.best_items import BestItems
+from models.best_items import LEFT_OUT, BestItems
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -38,6 +38,20 @@ class Owned:
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
+@dataclass(frozen=True)
+class History:
+    """What users own and, of each of those items, shape (k,): how often it was bought, and days since it last was."""
+
+    owned: Owned
+    purchases: Floats
+    days: Floats
+
+    def rows(self, start: int, end: int) -> History:
+        """The same for users start to end alone."""
+        low, high = self.owned.offsets[start], self.owned.offsets[end]
+        return History(self.owned.rows(start, end), self.purchases[low:high], self.days[low:high])
+
+
 def top_items(
     user_factors: Floats,
     item_factors: Floats,
@@ -63,15 +77,22 @@ def top_items(
 
 
 def top_items_of(
-    best: BestItems, user_factors: Floats, owned: Owned, n: int, rebuy_weight: float | None
+    best: BestItems,
+    user_factors: Floats,
+    owned: Owned,
+    n: int,
+    rebuy_weight: float | None,
+    masked: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Ints, Floats]:
-    """`top_items` for items that are prepared already, n of them at most."""
+    """`top_items` for items that are prepared already, n of them at most, less what is `masked` (k,) of the owned."""
     if rebuy_weight is None:
         items, scores = best.of(user_factors, owned.offsets, owned.items, None, n)
     else:
         largest = np.zeros(len(user_factors), np.float32)
         np.maximum.at(largest, owned.users, owned.strengths)
         extra = rebuy_weight * owned.strengths / np.maximum(largest[owned.users], 1e-30)
+        if masked is not None:
+            extra = np.where(masked, LEFT_OUT, extra)
         weighed = user_factors * np.float32(1 - rebuy_weight)
         items, scores = best.of(weighed, owned.offsets, owned.items, extra, n)
     return items, np.where(items == NO_ITEM, np.float32(0), scores)

@@ -5,8 +5,12 @@ The ladder: location x device, location, device, all. A list of one step goes on
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
@@ -16,7 +20,27 @@ from models import columns as C
 ANY = ""
 RANK, SCORE = "_rank", "_score"
 Entry = tuple[int, float]
+Ints = npt.NDArray[np.int32]
 LISTS = f"{C.LOCATION} string, {C.DEVICE} string, {C.ITEMS} array<int>, {C.SCORES} array<float>"
+
+
+@dataclass(frozen=True)
+class Caps:
+    """At most `most` products of a category in a list. `categories` (products,) by product number, negative: none."""
+
+    categories: Ints
+    most: int
+
+
+def filter_capped(ladder: DataFrame, caps: Caps) -> DataFrame:
+    """The best of each category in each list; ties go to the lower number."""
+    has_one = np.flatnonzero(caps.categories >= 0)
+    pairs = list(zip(has_one.tolist(), caps.categories[has_one].tolist(), strict=True))
+    known = ladder.sparkSession.createDataFrame(pairs, f"{C.PRODUCT_NUMBER} int, _category int")
+    alike = Window.partitionBy(C.LOCATION, C.DEVICE, "_category").orderBy(F.desc(SCORE), C.PRODUCT_NUMBER)
+    ranked = ladder.join(F.broadcast(known), C.PRODUCT_NUMBER, "left").withColumn("_place", F.row_number().over(alike))
+    left = ranked.where((F.col("_place") <= caps.most) | F.col("_category").isNull())
+    return left.select(*ladder.columns)
 
 
 def as_ladder(popularity: DataFrame) -> DataFrame:
@@ -48,23 +72,25 @@ def filter_popular(ladder: DataFrame, min_support: float, min_products: int, n: 
     return ranked.where((F.col("_size") >= min(min_products, n)) | is_root).drop("_size")
 
 
-def as_filled_lists(popular: DataFrame, n: int) -> DataFrame:
-    """Lists of LISTS, each filled from the next steps of its ladder.
+def as_filled_lists(popular: DataFrame, n: int, caps: Caps | None = None) -> DataFrame:
+    """Lists of LISTS, each filled from the next steps of its ladder, within the caps.
 
     The steps without a location are few (one a device) and are collected; locations are filled in parallel.
     """
     anywhere = _lists_of(popular.where(F.col(C.LOCATION) == ANY).toPandas())
-    fill = _fill_location(anywhere, n)
-    wide = popular.sparkSession.createDataFrame(_rows(anywhere, anywhere, n), LISTS)
+    fill = _fill_location(anywhere, n, caps)
+    wide = popular.sparkSession.createDataFrame(_rows(anywhere, anywhere, n, caps), LISTS)
     located = popular.where(F.col(C.LOCATION) != ANY).groupBy(C.LOCATION).applyInPandas(fill, LISTS)
     return wide.unionByName(located)
 
 
-def _fill_location(anywhere: Mapping[tuple[str, str], list[Entry]], n: int) -> Callable[[pd.DataFrame], pd.DataFrame]:
+def _fill_location(
+    anywhere: Mapping[tuple[str, str], list[Entry]], n: int, caps: Caps | None
+) -> Callable[[pd.DataFrame], pd.DataFrame]:
     def fill(rows: pd.DataFrame) -> pd.DataFrame:
         here = _lists_of(rows)
         names = [C.LOCATION, C.DEVICE, C.ITEMS, C.SCORES]
-        return pd.DataFrame(list(_rows(here, {**anywhere, **here}, n)), columns=names)
+        return pd.DataFrame(list(_rows(here, {**anywhere, **here}, n, caps)), columns=names)
 
     return fill
 
@@ -78,22 +104,28 @@ def _lists_of(rows: pd.DataFrame) -> dict[tuple[str, str], list[Entry]]:
 
 
 def _rows(
-    wanted: Mapping[tuple[str, str], list[Entry]], known: Mapping[tuple[str, str], list[Entry]], n: int
+    wanted: Mapping[tuple[str, str], list[Entry]],
+    known: Mapping[tuple[str, str], list[Entry]],
+    n: int,
+    caps: Caps | None,
 ) -> Iterator[tuple[str, str, list[int], list[float]]]:
     for location, device in wanted:
         steps = dict.fromkeys([(location, device), (location, ANY), (ANY, device), (ANY, ANY)])
-        items, scores = filled([known.get(step, []) for step in steps], n)
+        items, scores = filled([known.get(step, []) for step in steps], n, caps)
         yield location, device, items, scores
 
 
-def filled(steps: list[list[Entry]], n: int) -> tuple[list[int], list[float]]:
+def filled(steps: list[list[Entry]], n: int, caps: Caps | None = None) -> tuple[list[int], list[float]]:
     """One list of up to n from several, each product once. Scores are shares of a step's best, scaled to fall."""
     items: dict[int, float] = {}
+    counts: Counter[int] = Counter()
     ceiling = 1.0
     for step in steps:
         top = step[0][1] if step else 1.0
         for item, score in step:
-            if len(items) < n and item not in items:
+            category = int(caps.categories[item]) if caps else -1
+            if len(items) < n and item not in items and not (caps and counts[category] >= caps.most):
+                counts[category] += category >= 0
                 items[item] = ceiling * (score / top)  # in this order never above the ceiling
         ceiling = min(items.values(), default=1.0)
     return list(items), list(items.values())

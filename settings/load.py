@@ -25,6 +25,7 @@ DEFAULT_FILE = "larder.toml"
 # Settings that name a place; a relative one is relative to the file that names it.
 PLACES = {
     "storage": ("events", "tables", "catalogue", "images"),
+    "lists": ("weights", "exclude_file"),
     "vision": ("backbone_weights",),
     "redis": ("directory",),
     "lookup": ("journey", "snapshot", "tls_certificate", "tls_key"),

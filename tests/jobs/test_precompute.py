@@ -22,7 +22,7 @@ from jobs.report import StageReport
 from models import schemas
 from models.decay import UNIT
 from models.embeddings import packed
-from settings import Settings
+from settings import Settings, SettingsError
 from settings.sections import Lists, Spark, Storage
 from storage import MissingPartitionError, Tables
 from storage.tables import plan_run
@@ -204,6 +204,53 @@ def test_a_shop_may_mask_what_was_bought_and_have_no_pictures_and_no_catalogue(
     found = {key: items for key, (items, _) in lists_of(settings, "release_cookies").items()}
     assert found == {1: ["gone", "p0", "p1", "p2"], 2: ["gone", "p0", "p1", "p2", "p3"]}
     assert lists_of(settings, "release_products") == {}
+
+
+def test_settings_say_what_a_list_may_hold(spark: SparkSession, tmp_path: Path) -> None:
+    """p1 and p2 are excluded; of Food there is one product at most; a list has one product more, to be masked."""
+    (tmp_path / "excluded.txt").write_text("p2\n")
+    paths = {"p0": "Food/Milk", "p3": "Fuel", "gone": "Food/Milk"}
+    table = pa.table({"product_id": list(paths), "category": list(paths.values())})
+    pq.write_table(table, tmp_path / "catalogue.parquet")
+    settings = settings_in(
+        tmp_path,
+        personal=1,
+        over_fetch=1,
+        exclude=["p1"],
+        exclude_file=str(tmp_path / "excluded.txt"),
+        most_of_category=1,
+    )
+    tables = Tables(settings.storage.tables)
+    write_sources(tables, embeddings=False)
+    write_table(
+        tables, plan_run("user_factors", PARTITION, {}, {"rank": 1}), schemas.USER_FACTORS, [(1, [1.0]), (2, [-1.0])]
+    )
+    run(spark, settings)
+    assert {key: items for key, (items, _) in lists_of(settings, "release_cookies").items()} == {
+        1: ["gone", "p3"],
+        2: ["p3", "p0"],
+    }
+    generic = [items for items, _ in lists_of(settings, "release_contexts").values()]
+    assert generic
+    assert not {"p1", "p2"} & {item for items in generic for item in items}
+
+
+def test_what_was_bought_lately_is_left_out_for_a_while(spark: SparkSession, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, rebuy_after_days=1.0)
+    tables = Tables(settings.storage.tables)
+    write_sources(tables, embeddings=False)
+    rows = [(1, "p3", 2 * UNIT, 2, AS_OF, AS_OF - 12), (2, "p3", 2 * UNIT, 2, AS_OF, AS_OF - 24)]
+    write_table(tables, plan_run("interactions", PARTITION, {}, DECAY), schemas.INTERACTIONS, rows)
+    run(spark, settings.model_copy(update={"lists": settings.lists.model_copy(update={"personal": 6})}))
+    found = {key: items for key, (items, _) in lists_of(settings, "release_cookies").items()}
+    assert found == {1: ["gone", "p0", "p1", "p2"], 2: ["gone", "p0", "p3", "p1", "p2"]}
+
+
+def test_an_exclude_file_that_is_not_there_is_named(spark: SparkSession, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, exclude_file=str(tmp_path / "absent.txt"))
+    write_sources(Tables(settings.storage.tables), embeddings=False)
+    with pytest.raises(SettingsError, match=r"lists.exclude_file.*absent.txt"):
+        run(spark, settings)
 
 
 def test_what_is_missing_is_named_with_its_command(spark: SparkSession, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from models.histories import as_histories, lists_of, owned_of, vectors_of, with_history
+from models.histories import as_histories, history_of, lists_of, owned_of, vectors_of, with_history
 from models.schemas import INTERACTIONS, PRODUCT_NUMBERS
 
 
@@ -20,10 +20,14 @@ def test_a_history_holds_what_was_bought_by_product_number(spark: SparkSession) 
         (3, "pc", 10, 1, 9, 9),
     ]
     numbers = spark.createDataFrame([("pa", 0), ("pb", 1), ("pc", 2)], PRODUCT_NUMBERS)
-    histories = as_histories(spark.createDataFrame(rows, INTERACTIONS), numbers, F.col("strength") / 10)
+    histories = as_histories(spark.createDataFrame(rows, INTERACTIONS), numbers, F.col("strength") / 10, 57)
     users = spark.createDataFrame([(1,), (2,), (3,)], "cookie_key long")
     found = {row.cookie_key: tuple(row[1:]) for row in with_history(users, histories).collect()}
-    assert found == {1: ([0, 1], [2.0, 4.0]), 2: ([], []), 3: ([2], [1.0])}
+    assert found == {
+        1: ([0, 1], [2.0, 4.0], [3.0, 1.0], [2.0, 2.0]),
+        2: ([], [], [], []),
+        3: ([2], [1.0], [1.0], [2.0]),
+    }
 
 
 ROWS = pa.table(
@@ -42,6 +46,16 @@ def test_arrays_of_rows_however_they_are_cut() -> None:
         assert owned.items.tolist() == [4, 5, 6]
         assert owned.strengths.tolist() == [1, 2, 3]
         assert vectors_of(rows, "factors").tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_purchases_and_days_are_read_where_they_are() -> None:
+    assert len(history_of(ROWS).days) == 0
+    more = {name: pa.array([[1.0, 2.0], [], [3.0]], pa.list_(pa.float32())) for name in ("purchases", "days")}
+    rows = ROWS
+    for name, values in more.items():
+        rows = rows.append_column(f"history_{name}", values)
+    part = history_of(rows).rows(1, 3)
+    assert (part.owned.items.tolist(), part.purchases.tolist(), part.days.tolist()) == ([6], [3], [3])
 
 
 def test_a_slice_of_rows_has_the_history_of_its_own() -> None:

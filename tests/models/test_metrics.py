@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from math import log2
+from math import log, log2, sqrt
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.metrics import HIT_AT, NDCG_AT, RECALL_AT, Measured, Truth, measured
+from models.metrics import HIT_AT, NDCG_AT, RECALL_AT, Measured, Truth, measured, strength_errors, variety
 
 ITEMS = 100
 WIDTH = 40
@@ -112,3 +112,27 @@ def test_intervals_hold_the_mean_and_come_again_with_the_seed() -> None:
     assert means["hit@10 interval"] == [1, 1]
     assert FIGURES.means(500, seed=1) == means
     assert FIGURES.means(500, seed=2) != means
+
+
+def test_variety_by_hand() -> None:
+    # Of three levels: 0 and 1 share two, 0 and 2 share one, 3 has no category.
+    levels = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 2], [-1, -1, -1]])
+    found = variety(lists([0, 1, 2], [0, 3], [1]), levels, np.array([8, 4, 1, 0]), users=8)
+    likeness = [(2 / 3 + 1 / 3 + 1 / 3) / 3, 0, 0]
+    assert found["diversity@10"].tolist() == pytest.approx([1 - value for value in likeness])
+    surprise = [(0 + 1 + 3) / 3, (0 + 3) / 2, 1]  # what nobody bought is as rare as what one did
+    assert found["novelty@10"].tolist() == pytest.approx(surprise)
+
+
+def test_errors_of_strengths_by_hand() -> None:
+    found = strength_errors(np.array([1.0, 0.0, 3.0]), np.array([1.0, 2.0, 0.0]))
+    assert found["rmse"] == pytest.approx(sqrt((0 + 4 + 9) / 3))
+    assert found["rmsle"] == pytest.approx(sqrt((0 + log(3) ** 2 + log(4) ** 2) / 3))
+
+
+def test_a_part_of_the_truth() -> None:
+    whole = truth([1, 2], [3], [4])
+    left = whole.but(np.array([0, 2]), np.array([2, 3]))
+    assert (left.users.tolist(), left.items.tolist()) == ([0, 1, 2], [1, 3, 4])
+    some = whole.of(np.array([False, True, True]))
+    assert (some.users.tolist(), some.items.tolist(), some.sizes.tolist()) == ([1, 2], [3, 4], [0, 1, 1])

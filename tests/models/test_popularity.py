@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from model_rows import in_order
 from pyspark.sql import DataFrame, SparkSession
 
-from models.popularity import ANY, as_filled_lists, as_ladder, filled, filter_popular
+from models.popularity import ANY, Caps, as_filled_lists, as_ladder, filled, filter_capped, filter_popular
 
 SCHEMA = "location string, device string, product_number int, _score double"
 Count = tuple[str, str, int, float]
@@ -98,6 +99,22 @@ def test_a_shop_without_sales_has_no_lists(spark: SparkSession) -> None:
 def test_scores_are_shares_of_the_best_and_go_on_falling() -> None:
     steps = [[(1, 8.0), (2, 2.0)], [(3, 100.0), (1, 80.0), (4, 50.0)]]
     assert filled(steps, 4) == ([1, 2, 3, 4], pytest.approx([1, 2 / 8, 2 / 8, 2 / 8 * 50 / 100]))
+
+
+def test_of_a_category_a_list_has_few(spark: SparkSession) -> None:
+    """2 and 3 are of one category; what is far down may come up, and a wider step can't bring a second one."""
+    counts = [*HERE, ("south", "phone", 4, 1.0)]
+    caps = Caps(np.array([0, -1, 1, 1, 0], np.int32), 1)
+    capped = filter_capped(as_ladder(popularity(spark, *counts)), caps)
+    lists = as_filled_lists(filter_popular(capped, 0, 1, 3), 3, caps).collect()
+    assert {(row.location, row.device): row["items"] for row in lists} == {
+        ("north", "phone"): [0, 1, 2],
+        ("north", ANY): [0, 1, 2],
+        ("south", "phone"): [4, 1, 2],
+        ("south", ANY): [4, 1, 2],
+        (ANY, "phone"): [0, 1, 2],
+        (ANY, ANY): [0, 1, 2],
+    }
 
 
 @given(st.lists(entries, max_size=4), st.integers(1, 12))

@@ -1,0 +1,67 @@
+"""Lists of 30 by the learned order beside those by factors alone, on one core: users a second.
+
+Made-up factors whose lengths fall as trained ones' do, and histories of 33 products; what is measured is arithmetic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from bench.outcome import outcome
+from models.best_items import BestItems
+from models.candidates import FEATURES, OF_NEW
+from models.item_figures import ItemFigures
+from models.personal import History, Owned
+from models.rankers import ALWAYS, NEVER, Blend, Learned, Ranker, Rules
+from models.ranking import Ranking, Regression
+
+RANK, TOP, BOUGHT, CATEGORIES, RUNS = 64, 30, 33, 2000, 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.learned_order", description=__doc__)
+    parser.add_argument("--users", type=float, default=20e3)
+    parser.add_argument("--items", type=float, default=50e3)
+    parser.add_argument("--candidates", type=int, default=100)
+    arguments = parser.parse_args()
+    users, items, draw = int(arguments.users), int(arguments.items), np.random.default_rng(0)
+    lengths = (1 + np.arange(items)) ** -0.5
+    best = BestItems((draw.normal(size=(items, RANK)) * lengths[:, None]).astype(np.float32))
+    factors = draw.normal(size=(users, RANK)).astype(np.float32)
+    bought = np.sort((items * draw.random((users, BOUGHT)) ** 3).astype(np.int32), axis=1).reshape(-1)
+    facts = draw.uniform(1, 9, (3, len(bought))).astype(np.float32)
+    history = History(Owned(np.arange(users + 1) * BOUGHT, bought, facts[0]), facts[1], facts[2])
+    figures = ItemFigures(*(lengths * 1000).astype(np.float32).reshape(1, -1).repeat(4, axis=0))
+    categories = draw.integers(0, CATEGORIES, items).astype(np.int32)
+    ranking = Ranking(_regression(FEATURES, draw), _regression(OF_NEW, draw))
+    learned = Learned(ranking, figures, categories, arguments.candidates)
+    with threadpool_limits(1, "blas"):
+        rates = {
+            "learned": _rate(learned, best, factors, history, Rules(TOP, NEVER)),
+            "factors alone": _rate(Blend(0.7), best, factors, history, Rules(TOP, ALWAYS)),
+        }
+    print(outcome("learned_order", "users/s of a core", rates.pop("learned"), rates, candidates=arguments.candidates))
+
+
+def _rate(ranker: Ranker, best: BestItems, factors: np.ndarray, history: History, rules: Rules) -> float:
+    order, seconds = ranker.prepared(best), []
+    for _ in range(RUNS):  # the first compiles
+        begun = time.perf_counter()
+        order.lists(factors, history, rules)
+        seconds.append(time.perf_counter() - begun)
+    return len(factors) / min(seconds)
+
+
+def _regression(names: tuple[str, ...], draw: np.random.Generator) -> Regression:
+    count = len(names)
+    return Regression(
+        names, np.zeros(count), np.ones(count), 0.0, draw.normal(size=count), np.triu(draw.normal(size=(count, count)))
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""What an evaluation measures on: some users as the models know them at an instant, and what they bought afterwards."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.arguments import as_of_partition, as_text, hour_partition
+from jobs.list_inputs import Goods, goods_of
+from jobs.roll_up import COUNTS, INTERACTIONS, decay_of
+from jobs.train_als import ITEM_FACTORS, USER_FACTORS
+from models import columns as C
+from models import schemas
+from models.best_items import BestItems
+from models.histories import as_histories, history_of, vectors_of, with_history
+from models.item_figures import ItemFigures, item_figures
+from models.lists import item_matrix
+from models.metrics import Truth
+from models.personal import History, Owned
+from settings import Settings
+from storage import Tables
+from storage.frames import read_frame
+from storage.tables import fingerprint
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """By user: `factors` (users, d), `history` and `truth`; `amounts`, how often each pair of `truth` was bought.
+
+    By product, those that anybody bought before: `item_factors` (products, d), `goods`, `figures`. Of all the `cookies`
+    with factors, the users are some.
+    """
+
+    factors: Floats
+    history: History
+    item_factors: Floats
+    goods: Goods
+    figures: ItemFigures
+    truth: Truth
+    amounts: Floats
+    cookies: int
+
+    @cached_property
+    def best(self) -> BestItems:
+        return BestItems(self.item_factors, self.goods.allowed)
+
+    @property
+    def often(self) -> Owned:
+        """The history with plain counts for strengths."""
+        return replace(self.history.owned, strengths=self.history.purchases)
+
+    @cached_property
+    def never_bought(self) -> Truth:
+        """The part of the truth that is new to its user."""
+        return self.truth.but(self.history.owned.users, self.history.owned.items)
+
+
+def sources_of(tables: Tables, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The manifests: models and interactions as of arguments.as_of, counts until arguments.end.
+
+    Raises MissingPartitionError.
+    """
+    partition, instant = as_of_partition(arguments.as_of), as_text(arguments.as_of)
+    window = f"larder aggregate-hours --start {instant} --end {as_text(arguments.end)}"
+    hours = [hour_partition(number) for number in range(arguments.as_of, arguments.end)]
+    found = tables.find_all(COUNTS, hours)
+    for name, manifest in zip(hours, found, strict=True):
+        if manifest is None:
+            tables.get(COUNTS, name, window)
+    return {
+        INTERACTIONS: tables.get(INTERACTIONS, partition, f"larder roll-up --end {instant}"),
+        USER_FACTORS: tables.get(USER_FACTORS, partition, f"larder train-als --as-of {instant}"),
+        ITEM_FACTORS: tables.get(ITEM_FACTORS, partition, f"larder train-als --as-of {instant}"),
+        COUNTS: found,
+    }
+
+
+def inputs_of(sources: dict[str, Any]) -> dict[str, str]:
+    return {
+        table: fingerprint([hour.reference for hour in source]) if isinstance(source, list) else source.reference
+        for table, source in sources.items()
+    }
+
+
+def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], arguments: argparse.Namespace) -> Evidence:
+    """Of at most settings.evaluation.users users."""
+    settings: Settings = arguments.settings
+    interactions = read_frame(spark, tables, [sources[INTERACTIONS]], schemas.INTERACTIONS)
+    interactions = interactions.where(F.col(C.PURCHASES) > 0)
+    strength = decay_of(sources[INTERACTIONS]).value(F.col(C.STRENGTH), arguments.as_of)
+    ids = sorted(row[0] for row in interactions.select(C.PRODUCT_ID).distinct().collect())
+    numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
+    users = read_frame(spark, tables, [sources[USER_FACTORS]], schemas.USER_FACTORS)
+    histories = as_histories(interactions, numbers, strength, arguments.as_of)
+    some = _sampled(users, histories, settings.evaluation.users)
+    bought = read_frame(spark, tables, sources[COUNTS], schemas.HOURLY_COUNTS).where(F.col(C.PURCHASES) > 0)
+    by_pair = bought.join(F.broadcast(numbers), C.PRODUCT_ID).groupBy(C.COOKIE_KEY, C.PRODUCT_NUMBER)
+    amounts = by_pair.agg(F.sum(C.PURCHASES).alias(C.PURCHASES)).orderBy(C.COOKIE_KEY, C.PRODUCT_NUMBER).toArrow()
+    truth, known = _truth(some[C.COOKIE_KEY].to_numpy(), amounts, len(ids))
+    items = read_frame(spark, tables, [sources[ITEM_FACTORS]], schemas.ITEM_FACTORS)
+    factors, _ = item_matrix(items.join(F.broadcast(numbers), C.PRODUCT_ID), len(ids))
+    return Evidence(
+        factors=vectors_of(some, C.FACTORS),
+        history=history_of(some),
+        item_factors=factors,
+        goods=replace(goods_of(spark, settings, ids), allowed=np.ones(len(ids), bool)),
+        figures=item_figures(interactions, numbers, len(ids), arguments.as_of),
+        truth=truth,
+        amounts=amounts[C.PURCHASES].to_numpy()[known].astype(np.float32),
+        cookies=users.count(),
+    )
+
+
+def _sampled(users: DataFrame, histories: DataFrame, limit: int) -> pa.Table:
+    """At most `limit` users who bought before, in a fixed order that has nothing to do with who they are."""
+    some = users.join(histories.select(C.COOKIE_KEY), C.COOKIE_KEY, "left_semi")
+    some = some.orderBy(F.xxhash64(C.COOKIE_KEY), C.COOKIE_KEY).limit(limit)
+    return with_history(some, histories).orderBy(C.COOKIE_KEY).toArrow()
+
+
+def _truth(cookies: npt.NDArray[np.int64], bought: pa.Table, products: int) -> tuple[Truth, npt.NDArray[np.bool_]]:
+    """What the sampled users bought in the test hours, `cookies` being sorted; and which rows of `bought` that is."""
+    keys = bought[C.COOKIE_KEY].to_numpy()
+    at = np.minimum(np.searchsorted(cookies, keys), len(cookies) - 1)
+    known = cookies[at] == keys
+    return Truth(at[known], bought[C.PRODUCT_NUMBER].to_numpy()[known], len(cookies), products), known

@@ -1,0 +1,134 @@
+"""What lists are made with beside the tables: catalogue, excluded products, weights of the ranking, rules."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pyspark.sql import DataFrame, SparkSession
+
+from models import columns as C
+from models.categories import LEVELS, Categories, categories_of
+from models.item_figures import ItemFigures, item_figures
+from models.popularity import Caps
+from models.rankers import ALWAYS, Blend, Learned, Ranker, Rules
+from models.ranking import Ranking, WeightsError
+from settings import Settings, SettingsError
+from storage import Manifest, Place
+
+COLUMNS = (C.IN_STOCK, C.CATEGORY)
+HALF_LIFE = "half_life"  # of interactions, in hours, as their manifest has it
+TUNED = "tuned"  # of weights: when, and how good they were
+
+
+@dataclass(frozen=True)
+class Goods:
+    """By product number: `allowed` (products,), which may be listed, and `categories`."""
+
+    allowed: npt.NDArray[np.bool_]
+    categories: Categories
+
+
+def goods_of(spark: SparkSession, settings: Settings, ids: list[str]) -> Goods:
+    """May be listed: all that the catalogue does not say are out of stock, less what is excluded."""
+    rows: dict[str, tuple[Any, ...]] = {}
+    if Place(settings.storage.catalogue).exists():
+        catalogue = spark.read.parquet(settings.storage.catalogue)
+        named = [name for name in COLUMNS if name in catalogue.columns]
+        for row in catalogue.select(C.PRODUCT_ID, *named).collect():
+            rows[row[0]] = tuple(row[name] if name in named else None for name in COLUMNS)
+    nothing = (None,) * len(COLUMNS)
+    stock, paths = zip(*(rows.get(id_, nothing) for id_ in ids), strict=True) if ids else ((), ())
+    excluded = excluded_ids(settings)
+    allowed = np.array([here is not False and id_ not in excluded for id_, here in zip(ids, stock, strict=True)], bool)
+    return Goods(allowed, categories_of(paths))
+
+
+def excluded_ids(settings: Settings) -> set[str]:
+    """`lists.exclude` and the lines of `lists.exclude_file`. Raises SettingsError where that is not there."""
+    return {*settings.lists.exclude, *_text(settings.lists.exclude_file, "lists.exclude_file").split("\n")} - {""}
+
+
+def state_of(settings: Settings) -> dict[str, Any]:
+    """What a release depends on beside its tables and [lists]: the catalogue's files, what is excluded, the weights."""
+    files = Place(settings.storage.catalogue).files()
+    return {
+        "catalogue": [f"{info.base_name}:{info.size}:{info.mtime_ns}" for info in files],
+        "excluded": sorted(excluded_ids(settings)),
+        "weights": read_weights(settings),
+    }
+
+
+def read_weights(settings: Settings) -> dict[str, Any]:
+    """The file of `lists.weights`, as `larder tune-lists` wrote it; empty where none is set. Raises SettingsError."""
+    text = _text(settings.lists.weights, "lists.weights")
+    try:
+        weights: dict[str, Any] = json.loads(text) if text else {}
+    except ValueError as error:
+        raise SettingsError(f"lists.weights: {settings.lists.weights} is not JSON: {error}") from None
+    return weights
+
+
+def ranker_of(settings: Settings, figures: ItemFigures | None, goods: Goods, source: Manifest) -> Ranker:
+    """How personal lists are ordered. Raises SettingsError for weights that do not fit.
+
+    `source`: the interactions; their `figures` are needed where `lists.weights` are set.
+    """
+    lists, weights = settings.lists, read_weights(settings)
+    if not weights or figures is None:
+        return Blend(lists.rebuy_weight)
+    where = f"lists.weights: {settings.lists.weights}"
+    try:
+        ranking = Ranking.of_json(weights)
+    except WeightsError as error:
+        raise SettingsError(f"{where}: {error}; make it with `larder tune-lists`") from None
+    if weights.get(HALF_LIFE) != source.parameters.get(HALF_LIFE):
+        raise SettingsError(
+            f"{where} was tuned on interactions with a half-life of {weights.get(HALF_LIFE)} h, and those of "
+            f"{source.partition} have {source.parameters.get(HALF_LIFE)} h; run `larder tune-lists` again"
+        )
+    return Learned(ranking, figures, goods.categories.whole, lists.candidates)
+
+
+def figures_for(
+    settings: Settings, interactions: DataFrame, numbers: DataFrame, products: int, as_of: int
+) -> ItemFigures | None:
+    """What ranker_of needs: nothing, and no pass over INTERACTIONS, where no weights are set."""
+    return item_figures(interactions, numbers, products, as_of) if settings.lists.weights else None
+
+
+def rules_of(settings: Settings, categories: Categories) -> Rules:
+    """How long personal lists are, and what they may hold."""
+    lists = settings.lists
+    masked = ALWAYS if lists.rebuy == "mask" else lists.rebuy_after_days
+    varied = lists.most_of_category > 0 or lists.diversity > 0
+    return Rules(
+        n=lists.personal + lists.over_fetch,
+        masked_days=masked,
+        categories=_kinds(settings, categories) if varied else None,
+        most=lists.most_of_category,
+        penalty=lists.diversity,
+    )
+
+
+def caps_of(settings: Settings, categories: Categories) -> Caps | None:
+    """What generic lists may hold."""
+    most = settings.lists.most_of_category
+    return Caps(_kinds(settings, categories), most) if most else None
+
+
+def _kinds(settings: Settings, categories: Categories) -> npt.NDArray[np.int32]:
+    return categories.levels[:, (settings.lists.category_levels or LEVELS) - 1]
+
+
+def _text(path: str, setting: str) -> str:
+    """What a file holds; nothing where no path is set."""
+    if not path:
+        return ""
+    try:
+        return Place(path).read().decode()
+    except FileNotFoundError:
+        raise SettingsError(f"{setting}: there is no file {path}") from None

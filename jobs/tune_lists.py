@@ -1,0 +1,112 @@
+"""Fits the weights that order personal lists to what was bought in some windows after an instant each.
+
+They are measured as they will be used, on later purchases than they were fitted to: on the newest window, with weights
+of the older ones alone. The weights written are those of all windows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pyspark.sql import SparkSession
+
+from jobs.arguments import add_as_of, as_text, hour, job_parser, parse
+from jobs.evaluation_data import Evidence, collected, sources_of
+from jobs.evaluation_methods import ALL, NEW, PERSONAL, methods_of, personal_method
+from jobs.list_inputs import HALF_LIFE, TUNED
+from jobs.report import StageReport, stage
+from jobs.roll_up import INTERACTIONS
+from jobs.session import spark_session
+from models.candidates import shelf_of
+from models.metrics import Means, means, measured
+from models.rankers import Blend, Learned, Rules
+from models.ranking import Ranking
+from models.ranking_fit import Window, fitted_ranking
+from settings import Settings
+from storage import Tables
+
+JOB = "tune_lists"
+Ints = npt.NDArray[np.int32]
+WITHOUT = "personal, without weights"
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = job_parser(JOB, "Fit the weights that order personal lists to the purchases after some instants.")
+    add_as_of(parser)
+    parser.add_argument(
+        "--end", type=hour, required=True, metavar="HOUR", help="the hour after the last hour of purchases (UTC)"
+    )
+    parser.add_argument(
+        "--windows", type=int, default=3, metavar="N", help="as long each, one before the other (default: 3)"
+    )
+    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="where to write them: lists.weights")
+    arguments = parse(parser, argv)
+    if arguments.as_of >= arguments.end:
+        parser.error(f"--as-of {as_text(arguments.as_of)} is not before --end {as_text(arguments.end)}")
+    if arguments.windows < 2:
+        parser.error("--windows must be 2 or more: the newest is measured with weights of the others")
+    return arguments
+
+
+def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
+    """Writes the file arguments.to. Raises MissingPartitionError, and ValueError where nobody bought anything."""
+    settings: Settings = arguments.settings
+    with stage(spark, JOB, f"{as_text(arguments.as_of)}..{as_text(arguments.end)}") as report:
+        tables, hours = Tables(settings.storage.tables), arguments.end - arguments.as_of
+        instants = [arguments.as_of - number * hours for number in range(arguments.windows)]
+        windows = [argparse.Namespace(settings=settings, as_of=at, end=at + hours) for at in instants]
+        sources = [sources_of(tables, window) for window in windows]
+        newest, *older = (collected(spark, tables, *pair) for pair in zip(sources, windows, strict=True))
+        ndcg = _measured(newest, _fitted(older, settings), settings)
+        tuned = {
+            "windows": [as_text(at) for at in reversed(instants)],
+            "end": as_text(arguments.end),
+            "ndcg": ndcg,
+        }
+        half_life = sources[0][INTERACTIONS].parameters[HALF_LIFE]
+        written = {**_fitted([*older, newest], settings).as_json(), HALF_LIFE: half_life, TUNED: tuned}
+        arguments.to.write_text(json.dumps(written, indent=1) + "\n")
+        report.rows_in, report.rows_out = len(newest.truth.users), len(ndcg)
+        for task in (NEW, ALL):
+            report.details[task] = f"{ndcg[PERSONAL][task]['ndcg@10']:.4f}"
+    return report
+
+
+def _fitted(windows: list[Evidence], settings: Settings) -> Ranking:
+    shown = [
+        Window(shelf_of(seen.best, seen.goods.categories.whole, seen.figures), seen.factors, seen.history, seen.truth)
+        for seen in windows
+    ]
+    return fitted_ranking(shown, settings.lists.candidates)
+
+
+def _measured(seen: Evidence, ranking: Ranking, settings: Settings) -> dict[str, dict[str, Means]]:
+    """NDCG@10 by method and task."""
+    rules, lists = Rules(settings.lists.personal), settings.lists
+    learned = Learned(ranking, seen.figures, seen.goods.categories.whole, lists.candidates)
+    blended = personal_method(WITHOUT, seen, Blend(lists.rebuy_weight), rules)
+    methods = [*methods_of(seen, learned, rules, []), blended]
+    return {
+        method.name: {task: _ndcg(seen, settings, task, method.lists(task)) for task in method.tasks}
+        for method in methods
+    }
+
+
+def _ndcg(seen: Evidence, settings: Settings, task: str, lists: Ints) -> Means:
+    truth = seen.never_bought if task == NEW else seen.truth
+    ndcg = {"ndcg@10": measured(lists, truth).ndcg}
+    return means(ndcg, settings.evaluation.bootstrap, settings.evaluation.seed)
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = parse_arguments(argv)
+    with spark_session(JOB, arguments.settings) as spark:
+        run(spark, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Category paths as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int32]
+
+LEVELS = 3
+NONE = -1
+
+
+@dataclass(frozen=True)
+class Categories:
+    """`levels` (products, LEVELS), by product number: a number for each beginning of the category path.
+
+    The last one is of the whole path, however long; a path that is shorter has its whole at the levels it lacks. NONE
+    where there is no path.
+    """
+
+    levels: Ints
+
+    @property
+    def whole(self) -> Ints:
+        """The whole path's number, shape (products,)."""
+        return self.levels[:, -1]
+
+
+def categories_of(paths: Sequence[str | None]) -> Categories:
+    """Of paths such as `Grocery/Dairy/Milk`."""
+    parts = [path.split("/") if path else [] for path in paths]
+    beginnings = [["/".join(some[: level + 1]) for some in parts] for level in range(LEVELS - 1)]
+    levels = [_numbered(names) for names in [*beginnings, [path or "" for path in paths]]]
+    return Categories(np.stack(levels, axis=1))
+
+
+def _numbered(names: Sequence[str]) -> Ints:
+    """Numbers from 0 in the order of the names; NONE for an empty one."""
+    known = {name: number for number, name in enumerate(sorted(set(names) - {""}))}
+    return np.array([known.get(name, NONE) for name in names], np.int32)

@@ -1,0 +1,218 @@
+"""Weights tuned on a shop with a habit, and the report of lists made with them on the hours after.
+
+The habit: who bought a thing more than twenty days ago buys it again, and nothing else of what it owns. Each user
+also buys the new thing of its own kind that most others bought. Strengths say the opposite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+from written_tables import write_table
+
+from jobs import evaluate, tune_lists
+from jobs.arguments import as_of_partition, hour_partition
+from jobs.evaluate import GateError
+from jobs.report import StageReport
+from models import schemas
+from models.decay import UNIT
+from settings import Settings, SettingsError
+from settings.sections import Evaluation, Lists, Spark, Storage
+from storage import Tables
+from storage.tables import plan_run
+
+pytestmark = pytest.mark.end_to_end
+
+TUNED, TESTED = 420_000, 420_096
+HOURS = 2
+WINDOWS = 2
+USERS, OWNED, KINDS, OF_KIND = 60, 4, 3, 10
+ITEMS = KINDS * OF_KIND
+HALF_LIFE = 240.0
+OLD_HOURS, FRESH_HOURS = 30 * 24, 24
+
+
+def kind(item: int) -> int:
+    return item // OF_KIND
+
+
+def write_shop(tables: Tables, instant: int, seed: int) -> None:
+    """Everything as of an instant, and the purchases of the hours after it."""
+    draw = np.random.default_rng(seed)
+
+    def write(table: str, schema: Any, rows: list[Any], partition: str, parameters: dict[str, Any]) -> None:
+        write_table(tables, plan_run(table, partition, {}, parameters), schema, rows)
+
+    interactions, bought = [], []
+    for user in range(USERS):
+        own = [kind_ * OF_KIND + item for kind_ in [user % KINDS] for item in draw.choice(OF_KIND - 1, OWNED, False)]
+        for item in own:
+            is_old = item == own[0] or draw.random() < 0.5
+            last = instant - (OLD_HOURS if is_old else FRESH_HOURS)
+            strength = int(draw.integers(1, 4)) * UNIT * (1 if is_old else 3)
+            interactions.append((user, f"p{item:02}", strength, 2, last, last))
+            if is_old:
+                bought.append((user, item))
+        if user // KINDS % 2:  # the last of a kind is what the kind's people come to buy
+            interactions.append(
+                (user, f"p{kind(own[0]) * OF_KIND + OF_KIND - 1:02}", UNIT, 1, instant - 1, instant - 1)
+            )
+        else:
+            bought.append((user, kind(own[0]) * OF_KIND + OF_KIND - 1))
+    partition = as_of_partition(instant)
+    write("interactions", schemas.INTERACTIONS, interactions, partition, {"half_life": HALF_LIFE, "landmark": instant})
+    tastes = np.eye(KINDS) + 0.1
+    users = [(user, tastes[user % KINDS].tolist()) for user in range(USERS)]
+    items = [(f"p{item:02}", (tastes[kind(item)] * draw.uniform(0.9, 1.1)).tolist()) for item in range(ITEMS)]
+    write("user_factors", schemas.USER_FACTORS, users, partition, {"rank": KINDS})
+    write("item_factors", schemas.ITEM_FACTORS, items, partition, {"rank": KINDS})
+    for hour in range(instant, instant + HOURS):
+        moment = datetime.fromtimestamp(hour * 3600, timezone.utc)
+        counts = [
+            (hour, user, f"p{item:02}", "north", "till", 0, 0, 0, 1, 1, moment)
+            for user, item in bought
+            if (user + item) % HOURS == hour - instant
+        ]
+        write("hourly_counts", schemas.HOURLY_COUNTS, counts, hour_partition(hour), {})
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("evaluate")
+    storage = Storage(tables=str(folder / "tables"), catalogue=str(folder / "catalogue.parquet"))
+    tables = Tables(storage.tables)
+    write_shop(tables, TUNED - HOURS, 1)
+    write_shop(tables, TUNED, 2)
+    write_shop(tables, TESTED, 3)
+    ids = [f"p{item:02}" for item in range(ITEMS)]
+    paths = [f"Food/{kind(item)}" for item in range(ITEMS)]
+    pq.write_table(pa.table({"product_id": ids, "category": paths}), storage.catalogue)
+    evaluation = Evaluation(bootstrap=20, cold_products=OWNED + 1)
+    return Settings(storage=storage, evaluation=evaluation, spark=Spark(shuffle_partitions=2))
+
+
+def tune(spark: SparkSession, settings: Settings, to: Path) -> StageReport:
+    window = {"as_of": TUNED, "end": TUNED + HOURS, "windows": WINDOWS}
+    return tune_lists.run(spark, argparse.Namespace(settings=settings, to=to, **window))
+
+
+@pytest.fixture(scope="module")
+def tuned(spark: SparkSession, shop: Settings) -> tuple[Settings, StageReport]:
+    """Settings with weights, and what tuning them reported."""
+    file = Path(shop.storage.tables).parent / "weights.json"
+    report = tune(spark, shop, file)
+    return shop.model_copy(update={"lists": Lists(weights=str(file))}), report
+
+
+def evaluated(spark: SparkSession, settings: Settings, as_of: int = TESTED) -> tuple[dict[str, Any], str]:
+    """report.json and report.html."""
+    report = evaluate.run(spark, argparse.Namespace(settings=settings, as_of=as_of, end=as_of + HOURS))
+    html = Path(str(report.details["report"]).removeprefix("file://"))
+    return json.loads(html.with_name("report.json").read_text()), html.read_text()
+
+
+def ndcg(results: dict[str, Any], task: str) -> dict[str, float]:
+    return {row["method"]: row["ndcg@10"] for row in results["lists"] if row["task"] == task}
+
+
+def test_the_habit_is_found_in_the_hours_after_the_tuning(spark: SparkSession, tuned: tuple[Settings, Any]) -> None:
+    results, html = evaluated(spark, tuned[0])
+    everything = ndcg(results, "all")
+    assert everything["personal"] > 0.9
+    assert everything["own frequency, decayed"] < 0.8
+    assert ndcg(results, "new")["personal"] > 0.9
+    assert results["tuned"]["windows"] == ["2017-11-29T22", "2017-11-30T00"]
+    assert "They have seen hours of this test" not in html
+
+
+def test_weights_of_older_windows_are_measured_on_the_newest(tuned: tuple[Settings, StageReport]) -> None:
+    _, report = tuned
+    assert float(str(report.details["all"])) > 0.9
+    written = json.loads(Path(tuned[0].lists.weights).read_text())
+    ndcg_of = written["tuned"]["ndcg"]
+    assert ndcg_of["personal, without weights"]["all"]["ndcg@10"] < ndcg_of["personal"]["all"]["ndcg@10"]
+    assert set(ndcg_of["personal"]["new"]) == {"ndcg@10", "ndcg@10 interval", "users"}
+
+
+def test_tuning_again_writes_the_same_bytes(spark: SparkSession, shop: Settings, tuned: Any, tmp_path: Path) -> None:
+    again = tmp_path / "again.json"
+    tune(spark, shop, again)
+    assert again.read_bytes() == Path(tuned[0].lists.weights).read_bytes()
+
+
+def test_a_report_on_hours_that_the_weights_have_seen_says_so(spark: SparkSession, tuned: tuple[Settings, Any]) -> None:
+    _, html = evaluated(spark, tuned[0], TUNED)
+    assert "They have seen hours of this test" in html
+
+
+def test_the_report_has_every_method_and_group(spark: SparkSession, shop: Settings) -> None:
+    evaluation = shop.evaluation.model_copy(update={"diversities": [0.5], "peers": True})
+    results, html = evaluated(spark, shop.model_copy(update={"evaluation": evaluation}))
+    both = ["popularity", "popularity, 28 days", "als", "personal", "personal, diversity 0.5"]
+    peers = ["item-kNN, BM25 (implicit)", "ALS (implicit)"]
+    own = ["own frequency", "own frequency, decayed"]
+    assert list(ndcg(results, "new")) == [*both, *peers]
+    assert sorted(ndcg(results, "all")) == sorted([*both, *own, *peers])
+    row = next(row for row in results["lists"] if row["method"] == "personal" and row["task"] == "all")
+    # Half the users own one product more, and so are warm.
+    assert (row["cold"]["users"], row["warm"]["users"]) == (USERS / 2, USERS / 2)
+    assert 0 <= row["diversity@10"] <= 1
+    assert row["novelty@10"] > 0
+    assert results["tuned"] == {}
+    for name in [*both, *peers, *own]:
+        assert name in html
+
+
+def test_strengths_are_compared_with_what_came(spark: SparkSession, shop: Settings) -> None:
+    results, _ = evaluated(spark, shop)
+    strengths = results["strengths"]
+    assert strengths["pairs"] == USERS * OWNED + USERS
+    assert (
+        0 < strengths["purchases, by the decayed rate"]["rmsle"] < strengths["purchases, by the decayed rate"]["rmse"]
+    )
+
+
+def test_the_gate_is_for_personal_lists(spark: SparkSession, shop: Settings) -> None:
+    evaluation = shop.evaluation.model_copy(update={"least_ratio_to_popularity": 1e6})
+    with pytest.raises(GateError, match="personal lists"):
+        evaluated(spark, shop.model_copy(update={"evaluation": evaluation}))
+
+
+def test_one_window_is_too_few(capsys: pytest.CaptureFixture[str]) -> None:
+    instants = ["--as-of", "2017-12-04T00", "--end", "2017-12-04T02", "--to", "weights.json"]
+    with pytest.raises(SystemExit):
+        tune_lists.parse_arguments([*instants, "--windows", "1"])
+    assert "--windows must be 2 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "there is no file"), ("nonsense", "not JSON"), ("{}x", "not JSON"), ('{"owned": {}}', "`new` is missing")],
+)
+def test_weights_that_can_not_be_used_are_named(
+    spark: SparkSession, shop: Settings, tmp_path: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "weights.json"
+    if text:
+        file.write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        evaluated(spark, shop.model_copy(update={"lists": Lists(weights=str(file))}))
+
+
+def test_weights_of_another_half_life_are_refused(
+    spark: SparkSession, tuned: tuple[Settings, Any], tmp_path: Path
+) -> None:
+    weights = json.loads(Path(tuned[0].lists.weights).read_text())
+    (tmp_path / "weights.json").write_text(json.dumps({**weights, "half_life": 1.0}))
+    settings = tuned[0].model_copy(update={"lists": Lists(weights=str(tmp_path / "weights.json"))})
+    with pytest.raises(SettingsError, match="larder tune-lists"):
+        evaluated(spark, settings)

@@ -1,0 +1,158 @@
+"""Personal lists by either order, against brute force in plain Python."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models import rankers
+from models.best_items import BestItems
+from models.candidates import FEATURES, OF_NEW
+from models.item_figures import ItemFigures
+from models.personal import History, Owned
+from models.rankers import ALWAYS, Blend, Learned, Rules
+from models.ranking import Ranking, Regression
+
+PRODUCTS, RANK = 6, 2
+CATEGORIES = np.array([0, 0, 1, 1, -1, 0], np.int32)
+FIGURES = ItemFigures(
+    buyers=np.array([9, 4, 4, 2, 1, 7], np.float32),
+    again=np.array([3, 0, 4, 1, 0, 2], np.float32),
+    month=np.array([5, 1, 2, 0, 1, 6], np.float32),
+    week=np.array([1, 0, 2, 0, 0, 3], np.float32),
+)
+VECTORS = np.array([[1, 0], [2, 1], [0, 3], [1, 1], [2, 2], [3, 0]], np.float32)
+Bought = dict[int, tuple[float, int, float]]  # item: strength, purchases, days since
+
+
+def random_regression(names: tuple[str, ...], seed: int) -> Regression:
+    draw = np.random.default_rng(seed)
+    count = len(names)
+    quadratic = np.triu(draw.normal(size=(count, count))) * 0.1
+    return Regression(names, draw.normal(size=count), np.full(count, 2.0), -1.0, draw.normal(size=count), quadratic)
+
+
+RANKING = Ranking(random_regression(FEATURES, 1), random_regression(OF_NEW, 2))
+
+
+def as_history(bought: list[Bought]) -> History:
+    facts = [of for some in bought for of in some.values()]
+    strengths, purchases, days = np.array(facts, np.float32).reshape(-1, 3).T
+    items = np.array([item for some in bought for item in some], np.int32)
+    return History(Owned(np.cumsum([0, *map(len, bought)]), items, strengths), purchases, days)
+
+
+def log_odds(regression: Regression, facts: dict[str, float]) -> float:
+    z = [
+        (facts[name] - mean) / scale
+        for name, mean, scale in zip(regression.features, regression.means, regression.scales, strict=True)
+    ]
+    pairs = sum(regression.quadratic[i, j] * z[i] * z[j] for i in range(len(z)) for j in range(i, len(z)))
+    return regression.constant + sum(w * x for w, x in zip(regression.linear, z, strict=True)) + pairs
+
+
+def facts_of(user: np.ndarray, bought: Bought, item: int) -> dict[str, float]:
+    total = sum(strength for strength, _, _ in bought.values())
+    same = sum(of[0] for other, of in bought.items() if CATEGORIES[other] == CATEGORIES[item] >= 0)
+    strength, purchases, days = bought.get(item, (0.99, 0, 0.0))
+    return {
+        "affinity": float(user @ VECTORS[item]),
+        "category": log(same / total + 1e-4 if total else 1e-4),
+        "month": log(1 + FIGURES.month[item]),
+        "week": log(1 + FIGURES.week[item]),
+        "buyers": log(1 + FIGURES.buyers[item]),
+        "repeat": log((FIGURES.again[item] + 1) / (FIGURES.buyers[item] + 5)),
+        "strength": log(strength + 0.01),
+        "purchases": log(1 + purchases),
+        "days": log(1 + days),
+    }
+
+
+histories = st.dictionaries(
+    st.integers(0, PRODUCTS - 1),
+    st.tuples(st.sampled_from([0.5, 1.0, 4.0]), st.integers(1, 5), st.sampled_from([0.5, 3.0, 40.0])),
+    max_size=PRODUCTS,
+)
+users = st.lists(st.integers(-2, 2), min_size=RANK, max_size=RANK)
+
+
+@given(st.lists(st.tuples(users, histories), max_size=4), st.sampled_from([0.0, 5.0, ALWAYS]), st.integers(1, 7))
+def test_the_learned_order_is_that_of_brute_force(
+    shop: list[tuple[list[int], Bought]], masked_days: float, n: int
+) -> None:
+    allowed = np.array([True, True, True, True, True, False])
+    factors = np.array([user for user, _ in shop], np.float32).reshape(-1, RANK)
+    order = Learned(RANKING, FIGURES, CATEGORIES, PRODUCTS).prepared(BestItems(VECTORS, allowed))
+    found, scores = order.lists(factors, as_history([bought for _, bought in shop]), Rules(n, masked_days))
+    assert found.shape == scores.shape == (len(shop), min(n, PRODUCTS))
+    for row, (user, bought) in enumerate(shop):
+        odds = {}
+        for item in np.flatnonzero(allowed).tolist():
+            if item in bought and bought[item][2] < masked_days:
+                continue
+            regression = RANKING.owned if item in bought else RANKING.fresh
+            odds[item] = log_odds(regression, facts_of(np.array(user), bought, item))
+        best = sorted(odds, key=lambda item: (-odds[item], item))[:n]
+        listed = [item for item in found[row].tolist() if item >= 0]
+        assert [odds[item] for item in listed] == pytest.approx([odds[item] for item in best], abs=1e-4)
+        expected = [1 / (1 + exp(-odds[item])) for item in listed]
+        assert scores[row, : len(listed)].tolist() == pytest.approx(expected, abs=1e-5)
+        assert (scores[row, len(listed) :] == 0).all()
+
+
+def test_only_so_many_products_are_looked_at_beside_what_was_bought() -> None:
+    order = Learned(RANKING, FIGURES, CATEGORIES, 2).prepared(BestItems(VECTORS))
+    found, _ = order.lists(np.array([[1, 0]], np.float32), as_history([{5: (1.0, 1, 1.0)}]), Rules(6))
+    assert set(found[0].tolist()) == {5, 1, 4, -1}  # affinities: 5 has 3, 1 and 4 have 2
+
+
+def test_many_users_are_ranked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(4)
+    factors = draw.normal(size=(9, RANK)).astype(np.float32)
+    history = as_history([{int(item): (1.0, 1, 2.0) for item in draw.choice(PRODUCTS, 2, False)} for _ in range(9)])
+    order = Learned(RANKING, FIGURES, CATEGORIES, 4).prepared(BestItems(VECTORS))
+    whole = order.lists(factors, history, Rules(4))
+    monkeypatch.setattr(rankers, "USERS", 2)
+    parts = order.lists(factors, history, Rules(4))
+    assert np.array_equal(whole[0], parts[0])
+    assert np.array_equal(whole[1], parts[1])
+
+
+ONE_USER = np.array([[1.0, 0.0]], np.float32)
+# Affinities 1 2 0 1 2 3; product 0 was bought today, and adds 0.5; 2 forty days ago, and adds 0.25.
+TWO_BOUGHT = as_history([{0: (4.0, 2, 0.5), 2: (2.0, 1, 40.0)}])
+
+
+@pytest.mark.parametrize(
+    ("masked_days", "expected"),
+    [(0.0, [5, 0, 1, 4, 3, 2]), (7.0, [5, 1, 4, 3, 2, -1]), (ALWAYS, [5, 1, 4, 3, -1, -1])],
+)
+def test_what_was_bought_is_masked_never_for_a_while_or_always(masked_days: float, expected: list[int]) -> None:
+    order = Blend(0.5).prepared(BestItems(VECTORS))
+    found, scores = order.lists(ONE_USER, TWO_BOUGHT, Rules(6, masked_days))
+    assert found.tolist() == [expected]
+    assert scores[0, 0] == (3 if masked_days == ALWAYS else 0.5 * 3)
+
+
+def test_few_of_a_category_in_either_order() -> None:
+    best = BestItems(VECTORS)
+    nothing = as_history([{}])
+    # 5, 1 and 0 are of one category; 4 has none.
+    rules = Rules(4, categories=CATEGORIES, most=1)
+    assert Blend(0.0).prepared(best).lists(ONE_USER, nothing, rules)[0].tolist() == [[5, 4, 3, -1]]
+    learned = Learned(RANKING, FIGURES, CATEGORIES, PRODUCTS).prepared(best)
+    found, scores = learned.lists(ONE_USER, nothing, rules)
+    kinds = [CATEGORIES[item] for item in found[0] if item >= 0 and CATEGORIES[item] >= 0]
+    assert len(set(kinds)) == len(kinds)
+    assert (np.diff(scores[0]) <= 0).all()
+
+
+def test_a_penalty_moves_the_second_of_a_category_down() -> None:
+    order = Blend(0.0).prepared(BestItems(VECTORS))
+    found, scores = order.lists(ONE_USER, as_history([{}]), Rules(3, categories=CATEGORIES, penalty=1.5))
+    assert found.tolist() == [[5, 4, 3]]  # 1 has affinity 2, less 1.5 for 5, which is of its kind
+    assert scores.tolist() == [[3, 2, 1]]
