@@ -19,10 +19,7 @@ from loaders.embedded import EmbeddedServerError, redis_server
 from loaders.releases import ReleaseError
 from settings import SettingsError, load_settings
 
-EXAMPLES = """
-Recommendations cooked ahead of time, kept ready, served cold. For example:
-  larder aggregate-hours --start 2017-12-03T00 --end 2017-12-04T00
-"""
+ABOUT = "Recommendations cooked ahead of time, kept ready, served cold."
 # Verbs in the order of the flow; each is a job of jobs/ and takes the job's own arguments.
 JOBS = {
     "aggregate-hours": "Validate and count the events of each hour.",
@@ -43,7 +40,7 @@ ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 SettingsFile = Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")]
 
 app = typer.Typer(
-    help=EXAMPLES, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, name="larder"
+    help=ABOUT, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, name="larder"
 )
 
 

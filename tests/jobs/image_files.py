@@ -78,7 +78,7 @@ KINDS = (
     Kind("a link that leads nowhere", "missing_image", lambda path: path.symlink_to("nowhere.jpg")),
     Kind("a folder", "not_a_file", Path.mkdir),
     Kind("a named pipe", "not_a_file", os.mkfifo),
-    Kind("a file that cannot be read", "unreadable_image", name="/proc/self/mem"),
+    Kind("a name longer than a file can have", "unreadable_image", name=f"images/{'x' * 300}.jpg"),
     Kind("a name that cannot be", "unreadable_image", name="images/a\0b.jpg"),
     Kind("a scheme that nobody here reads", "unsupported_uri", name="gopher://shop/1.jpg"),
     Kind("a web address", "unsupported_uri", name="https://shop.example/1.jpg"),

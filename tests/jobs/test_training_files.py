@@ -60,12 +60,12 @@ def test_a_shard_in_a_store_is_fetched_once(tmp_path: Path, monkeypatch: pytest.
         }.items():
             monkeypatch.setenv(name, value)
         store = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
-        store.create_bucket(Bucket="shop")
-        shard = write_shard(Place("s3a://shop/run/shard"), [block(2)], SHAPE, LABELS)
+        store.create_bucket(Bucket="rounds")
+        shard = write_shard(Place("s3a://rounds/run/shard"), [block(2)], SHAPE, LABELS)
         assert np.array_equal(shard.batch(shard.records(), np.array([1]))[0], block(2)[0][1:])
-        store.delete_object(Bucket="shop", Key="run/shard")
+        store.delete_object(Bucket="rounds", Key="run/shard")
         assert shard.records().shape == (2, 18 + 5)
-        checkpoints = Checkpoints(Place("s3a://shop/rounds"))
+        checkpoints = Checkpoints(Place("s3a://rounds/rounds"))
         checkpoints.save(state(1))
         assert (checkpoints.latest() or state(0)).as_bytes() == state(1).as_bytes()
     finally:
