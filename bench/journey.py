@@ -33,7 +33,8 @@ def main() -> None:
     parser.add_argument("--start", type=hour, default="2017-01-01", metavar="HOUR")
     parser.add_argument("--end", type=hour, default="2018-01-02", metavar="HOUR")
     parser.add_argument("--window-days", type=int, default=28)
-    parser.add_argument("--driver-memory", default="4g", help="of Spark; DuckDB may take as much (default: 4g)")
+    parser.add_argument("--driver-memory", default="4g", help="of Spark (default: 4g)")
+    parser.add_argument("--duckdb-memory", default="10GB", help="4GB are too little (default: 10GB)")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--work", type=Path, default=None, help="folder for everything: some 30 GB for the year")
     arguments = parser.parse_args()
@@ -105,7 +106,7 @@ class _DuckDb:
     def __init__(self, folder: Path, arguments: argparse.Namespace, landmark: int) -> None:
         self.folder, self.landmark, self.before = folder / "duckdb", landmark, ""
         self.events = folder / "events"
-        self.limits = {"memory": arguments.driver_memory.upper() + "B", "cores": arguments.cores}
+        self.limits = {"memory": arguments.duckdb_memory, "cores": arguments.cores}
         self.seconds, self.watched = [0.0, 0.0], Watched()
         self.groups = 0
         self.folder.mkdir()
