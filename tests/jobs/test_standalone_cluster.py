@@ -1,10 +1,14 @@
-"""Aggregation and roll-up on a standalone cluster of two workers: the same bytes as on one machine, with one killed."""
+"""Jobs on a standalone cluster of two workers: the same bytes as on one machine, also when one worker is killed."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from event_folders import manifest_of, visible
@@ -19,17 +23,41 @@ from settings import load_settings
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
 START, HOURS = hour("2026-11-20T08"), 8
-WINDOW = ["--start", as_text(START), "--end", as_text(START + HOURS)]
-STEPS = (["aggregate_hours", *WINDOW], ["roll_up", *WINDOW, "--from-empty"])
+END = as_text(START + HOURS)
+WINDOW = ["--start", as_text(START), "--end", END]
+COUNTING = (["aggregate_hours", *WINDOW], ["roll_up", *WINDOW, "--from-empty"])
+TRAINING = (["train_als", "--as-of", END], ["precompute", "--as-of", END])
+ITERATIONS = 12
 LOCAL = {"master": "local[2]", "driver_memory": "1g", "shuffle_partitions": 4}
-PATIENCE, POLL_SECONDS = 200.0, 0.01
+PATIENCE, POLL_SECONDS = 200.0, 0.005
 
 
-def settings_for(log: Path, folder: Path, spark: dict[str, object]) -> Path:
-    folder.mkdir(exist_ok=True)
-    storage = {"events": log / "events", "tables": folder / "tables"}
-    events, weights = {"max_events_an_hour": 1000}, {"impression": 0.1}
-    return write_settings(folder / "larder.toml", storage=storage, events=events, weights=weights, spark=spark)
+@dataclass(frozen=True)
+class Flow:
+    """Jobs that follow each other, and what they make on local[2]: every file with its digest."""
+
+    steps: tuple[list[str], ...]
+    log: Path
+    before: Path | None  # tables that there are already
+    expected: dict[str, str]
+    done: Callable[[Path], int]  # how many parts of the first job lie in these tables
+    parts: int
+
+    def settings(self, folder: Path, spark: dict[str, Any]) -> Path:
+        return settings_for(self.log, folder, spark, self.before)
+
+
+def settings_for(log: Path, folder: Path, spark: dict[str, Any], before: Path | None = None) -> Path:
+    if before:
+        shutil.copytree(before, folder / "tables")
+    return write_settings(
+        folder / "larder.toml",
+        storage={"events": log / "events", "tables": folder / "tables", "catalogue": log / "catalogue"},
+        events={"max_events_an_hour": 1000},
+        weights={"impression": 0.1},
+        als={"rank": 16, "iterations": ITERATIONS, "interactions_per_block": 20_000, "blocks": 4},
+        spark=spark,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +70,11 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def on_one_machine(log: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the jobs make on local[2]: every file with its digest."""
-    folder = tmp_path_factory.mktemp("local")
+def counted(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables that counting makes on local[2], true to the log."""
+    folder = tmp_path_factory.mktemp("counted")
     settings = settings_for(log, folder, LOCAL)
-    run_jobs(settings, *STEPS)
+    run_jobs(settings, *COUNTING)
     made_of = load_settings(settings)
     for number in range(START, START + HOURS):
         truth = json.loads((log / "truth" / hour_partition(number) / "hour.json").read_text())
@@ -55,29 +83,53 @@ def on_one_machine(log: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
         assert counts["quarantined"] == sum(truth["quarantined"].values())
         assert counts["duplicates"] == truth["duplicates"]
         assert counts["bot_events"] == sum(truth["bots"].values()) > 0
-    return visible(str(folder / "tables"))
+    return folder / "tables"
 
 
-def test_a_cluster_makes_the_same_bytes(
-    cluster: Cluster, log: Path, on_one_machine: dict[str, str], tmp_path: Path
-) -> None:
-    run_jobs(settings_for(log, tmp_path, cluster.spark_settings()), *STEPS)
-
-    assert visible(str(tmp_path / "tables")) == on_one_machine
+@pytest.fixture(scope="module")
+def counting(log: Path, counted: Path) -> Flow:
+    return Flow(COUNTING, log, None, visible(str(counted)), hours_written, HOURS)
 
 
-def test_so_does_one_that_loses_a_worker_half_way(
-    cluster: Cluster, log: Path, on_one_machine: dict[str, str], tmp_path: Path
-) -> None:
-    process = start_jobs(settings_for(log, tmp_path, cluster.spark_settings()), *STEPS)
-    written, end = 0, time.monotonic() + PATIENCE
-    while not written and process.poll() is None and time.monotonic() < end:
+@pytest.fixture(scope="module")
+def training(log: Path, counted: Path, tmp_path_factory: pytest.TempPathFactory) -> Flow:
+    folder = tmp_path_factory.mktemp("trained")
+    trained, made = run_jobs(settings_for(log, folder, LOCAL, counted), *TRAINING)
+    assert trained["details"]["users"] > 1000
+    assert made["details"]["release_cookies"] > 1000
+    return Flow(TRAINING, log, counted, visible(str(folder / "tables")), iterations_begun, ITERATIONS)
+
+
+def hours_written(tables: Path) -> int:
+    return len(list(tables.glob("hourly_counts/runs/*/part-*.parquet")))
+
+
+def iterations_begun(tables: Path) -> int:
+    numbers = [int(path.stem.split("-")[1]) for path in tables.glob("als_scratch/*/items-*.arrow")]
+    return max(numbers, default=0)
+
+
+@pytest.fixture(params=["counting", "training"])
+def flow(request: pytest.FixtureRequest) -> Flow:
+    found: Flow = request.getfixturevalue(request.param)
+    return found
+
+
+def test_a_cluster_makes_the_same_bytes(cluster: Cluster, flow: Flow, tmp_path: Path) -> None:
+    run_jobs(flow.settings(tmp_path, cluster.spark_settings()), *flow.steps)
+
+    assert visible(str(tmp_path / "tables")) == flow.expected
+
+
+def test_so_does_one_that_loses_a_worker_half_way(cluster: Cluster, flow: Flow, tmp_path: Path) -> None:
+    process = start_jobs(flow.settings(tmp_path, cluster.spark_settings()), *flow.steps)
+    done, end = 0, time.monotonic() + PATIENCE
+    while not done and process.poll() is None and time.monotonic() < end:
         time.sleep(POLL_SECONDS)
-        written = len(list((tmp_path / "tables/hourly_counts/runs").glob("*/part-*.parquet")))
+        done = flow.done(tmp_path / "tables")
     cluster.kill_worker()
 
-    counted, _ = reports_of(process)
+    reports_of(process)
 
-    assert 0 < written < HOURS
-    assert counted["details"]["hours"] == HOURS
-    assert visible(str(tmp_path / "tables")) == on_one_machine
+    assert 0 < done < flow.parts
+    assert visible(str(tmp_path / "tables")) == flow.expected
