@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pytest
 from image_files import JPEG, PNG
 from job_processes import run_jobs
-from moto.server import ThreadedMotoServer
+from s3_server import KEYS, hold_keys, s3_server
 
 from jobs.picture_files import NAMED, Fetch, stat
 
@@ -49,25 +48,18 @@ driver_memory = "1g"
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """A server with the objects in a bucket."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    url = "http://{}:{}".format(*server.get_host_and_port())
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    client = boto3.client("s3", endpoint_url=url, region_name=REGION, **keys)
-    client.create_bucket(Bucket="shop", CreateBucketConfiguration={"LocationConstraint": REGION})
-    for name, data in OBJECTS.items():
-        client.put_object(Bucket="shop", Key=name, Body=data)
-    yield url
-    server.stop()
+    keys = {name.lower(): KEYS[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    with s3_server() as url:
+        client = boto3.client("s3", endpoint_url=url, region_name=REGION, **keys)
+        client.create_bucket(Bucket="shop", CreateBucketConfiguration={"LocationConstraint": REGION})
+        for name, data in OBJECTS.items():
+            client.put_object(Bucket="shop", Key=name, Body=data)
+        yield url
 
 
 @pytest.fixture(autouse=True)
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    hold_keys(monkeypatch)
 
 
 def test_each_object_is_read_or_its_reason_told(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import boto3
 import numpy as np
 import pytest
+from s3_server import hold_keys, s3_server
 
 from jobs.training_checkpoints import KEPT, Checkpoints, State
 from jobs.training_shards import COMPLETE, Shard, complete_shards, mark_complete, write_shard
@@ -45,21 +47,10 @@ def test_shards_count_once_all_are_written(tmp_path: Path) -> None:
 
 @pytest.mark.end_to_end
 def test_a_shard_in_a_store_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moto_server = pytest.importorskip("moto.server")
-    boto3 = pytest.importorskip("boto3")
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "any",
-            "AWS_SECRET_ACCESS_KEY": "any",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "SPARK_LOCAL_DIRS": str(tmp_path),
-        }.items():
-            monkeypatch.setenv(name, value)
-        store = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
+    with s3_server() as url:
+        hold_keys(monkeypatch, AWS_ENDPOINT_URL=url, AWS_DEFAULT_REGION="us-east-1")
+        monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
+        store = boto3.client("s3", endpoint_url=url)
         store.create_bucket(Bucket="rounds")
         shard = write_shard(Place("s3a://rounds/run/shard"), [block(2)], SHAPE, LABELS)
         assert np.array_equal(shard.batch(shard.records(), np.array([1]))[0], block(2)[0][1:])
@@ -68,8 +59,6 @@ def test_a_shard_in_a_store_is_fetched_once(tmp_path: Path, monkeypatch: pytest.
         checkpoints = Checkpoints(Place("s3a://rounds/rounds"))
         checkpoints.save(state(1))
         assert (checkpoints.latest() or state(0)).as_bytes() == state(1).as_bytes()
-    finally:
-        server.stop()
     assert list(tmp_path.glob("*.shard")) and not list(Path(tempfile.gettempdir()).glob("larder-*.shard"))
 
 

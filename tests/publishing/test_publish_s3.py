@@ -8,8 +8,8 @@ import pyarrow.fs as fs
 import pytest
 from conftest import FIRST, Shop
 from publishing_readers import read_list
+from s3_server import hold_keys, s3_server
 
-moto_server = pytest.importorskip("moto.server")
 pytestmark = pytest.mark.end_to_end
 
 BUCKET = "larder"
@@ -18,22 +18,11 @@ BUCKET = "larder"
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[fs.S3FileSystem]:
     """An empty bucket, and the usual variables that lead to it."""
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "any",
-        "AWS_SECRET_ACCESS_KEY": "any",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    system = fs.S3FileSystem(endpoint_override=endpoint, allow_bucket_creation=True)
-    system.create_dir(BUCKET)
-    yield system
-    server.stop()
+    with s3_server() as url:
+        hold_keys(monkeypatch, AWS_ENDPOINT_URL=url, AWS_DEFAULT_REGION="us-east-1")
+        system = fs.S3FileSystem(endpoint_override=url, allow_bucket_creation=True)
+        system.create_dir(BUCKET)
+        yield system
 
 
 def test_a_release_and_a_delta_from_s3(store: fs.S3FileSystem, single_shop: Shop) -> None:

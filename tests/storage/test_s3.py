@@ -12,7 +12,7 @@ import boto3
 import pyarrow.parquet as pq
 import pytest
 from job_processes import run_jobs
-from moto.server import ThreadedMotoServer
+from s3_server import hold_keys, s3_server
 
 from demo import synthetic
 from jobs.arguments import hour, hour_partition
@@ -43,21 +43,14 @@ WINDOW = ["--start", "2026-11-20T08", "--end", "2026-11-20T09"]
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_server() as url:
+        yield url
 
 
 @pytest.fixture
 def surroundings(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Keys, and no other word of Amazon; an empty bucket."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    hold_keys(monkeypatch)
     location = {"LocationConstraint": "eu-central-1"}
     client = boto3.client("s3", endpoint_url=endpoint, region_name="eu-central-1")
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)
