@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from urllib.parse import unquote
@@ -31,6 +32,7 @@ from storage.tables import plan_run
 
 JOB = "ingest_images"
 IMAGES, IMAGE_QUARANTINE, PARTITION = "images", "image_quarantine", "catalogue"
+CATALOGUE_IMAGES, UNREAD = "catalogue_images", "unread"  # what a run is made from
 CHANNELS = 3
 FILE_BYTES = 64 << 20  # pixels in one file: it is made in memory
 TASK_ROWS = 1_000
@@ -57,11 +59,10 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         catalogue = read_catalogue(spark, settings)
         named = one_per_product(with_uri(catalogue, image_prefix(settings)))
         digest, products = _digest(named)
-        planned = [_plan(table, digest, settings) for table in (IMAGES, IMAGE_QUARANTINE)]
-        if all(tables.is_current(plan) for plan in planned) and not _may_do_better(spark, tables, _fetch(settings)):
+        if _is_current(tables, digest, settings) and not _may_do_better(spark, tables, _fetch(settings)):
             report.details["up_to_date"] = True
         else:
-            _ingest(tables, planned, named, products, settings)
+            _ingest(tables, digest, named, products, settings)
         rows = catalogue.agg(F.count("*"), F.count_if(_has_image())).first()
         assert rows is not None
         report.rows_in = rows[1]
@@ -124,10 +125,19 @@ def _has_image() -> F.Column:
     return F.coalesce(F.length(F.trim(C.IMAGE)), F.lit(0)) > 0
 
 
-def _plan(table: str, digest: str, settings: Settings) -> Manifest:
+def _plan(table: str, digest: str, unread: str, settings: Settings) -> Manifest:
+    """A picture that can be read later makes another run, though its file is as it was: `unread` tells them apart."""
     chosen = ("image_size", "max_pixels", "max_bytes", "min_side", "held_out")
     parameters = {name: getattr(settings.vision, name) for name in chosen}
-    return plan_run(table, PARTITION, {"catalogue_images": digest}, parameters)
+    inputs = {CATALOGUE_IMAGES: digest, **({UNREAD: unread} if unread else {})}
+    return plan_run(table, PARTITION, inputs, parameters)
+
+
+def _is_current(tables: Tables, digest: str, settings: Settings) -> bool:
+    """Whether both tables are made from these files, whichever of them could not be read."""
+    before = tables.find(IMAGE_QUARANTINE, PARTITION)
+    unread = before.inputs.get(UNREAD, "") if before else ""
+    return all(tables.is_current(_plan(table, digest, unread, settings)) for table in (IMAGES, IMAGE_QUARANTINE))
 
 
 def _may_do_better(spark: SparkSession, tables: Tables, fetch: Fetch) -> bool:
@@ -150,13 +160,16 @@ def _fetch(settings: Settings) -> Fetch:
 def _digest(named: DataFrame) -> tuple[str, int]:
     """What the run is made from, a sum over products, categories and files, whatever their order; and how many."""
     stated = named.select(*NAMED.names).mapInArrow(stat, STATED_DDL)
-    each = F.xxhash64(*stated.columns).cast("decimal(38,0)")
-    total = stated.agg(F.count("*"), F.sum(each)).first()
+    total = stated.agg(F.count("*"), _sum_of(stated.columns)).first()
     assert total is not None
     return f"{total[0]} rows, sum {total[1] or 0}", total[0]
 
 
-def _ingest(tables: Tables, planned: list[Manifest], named: DataFrame, products: int, settings: Settings) -> None:
+def _sum_of(columns: Sequence[str]) -> F.Column:
+    return F.sum(F.xxhash64(*columns).cast("decimal(38,0)"))
+
+
+def _ingest(tables: Tables, digest: str, named: DataFrame, products: int, settings: Settings) -> None:
     vision = settings.vision
     spread = named.select(*NAMED.names).repartition(max(vision.workers, products // TASK_ROWS), C.PRODUCT_ID)
     fetched = spread.mapInArrow(_fetch(settings), FETCHED_DDL).persist()
@@ -165,9 +178,12 @@ def _ingest(tables: Tables, planned: list[Manifest], named: DataFrame, products:
     bad = fetched.where(F.col(C.REASON).isNotNull()).select(
         F.col(URI).alias(C.SOURCE), C.REASON, F.coalesce(C.PRODUCT_ID, F.lit("")).alias(C.RAW)
     )
+    reasons = bad.groupBy(C.REASON).agg(F.count("*"), _sum_of([C.RAW, C.SOURCE])).orderBy(C.REASON).collect()
+    counts = {reason: count for reason, count, _ in reasons}
+    unread = "".join(f"{count} rows, sum {total}" for reason, count, total in reasons if reason == UNREADABLE_IMAGE)
+    planned = [_plan(table, digest, unread, settings) for table in (IMAGES, IMAGE_QUARANTINE)]
     images = write_frame(tables, planned[0], good, IMAGES_SCHEMA, files, [C.PRODUCT_ID])
     quarantine = write_frame(tables, planned[1], bad, QUARANTINE, 1, [C.RAW, C.SOURCE])
-    counts = {row[C.REASON]: row["count"] for row in bad.groupBy(C.REASON).count().orderBy(C.REASON).collect()}
     fetched.unpersist()
     if products and not images.rows:
         raise NoImageReadError(f"none of {products} pictures could be read; is {image_prefix(settings)} right?")

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,7 @@ import pytest
 from demo.pack_shots import COLUMNS, render_pack_shots
 from jobs import embed_products, ingest_images, train_vision
 from jobs.embedder import loaded
+from jobs.picture_files import UNREADABLE_IMAGE, Fetch, _UnreadError
 from jobs.report import StageReport
 from models.embeddings import unpacked
 from models.retrieval import leaf_precision_at_k
@@ -117,7 +120,7 @@ def in_another_process(folder: Path, model: bytes, pixels: np.ndarray) -> np.nda
 
 
 @pytest.mark.end_to_end
-def test_pictures_to_embeddings(spark: SparkSession, tmp_path: Path) -> None:
+def test_pictures_to_embeddings(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_catalogue(tmp_path)
     settings = settings_for(tmp_path)
     ingested, trained, embedded = run_all(spark, settings)
@@ -178,8 +181,31 @@ def test_pictures_to_embeddings(spark: SparkSession, tmp_path: Path) -> None:
         assert bytes_of(settings, table) == bytes_of(elsewhere, table)
 
     (tmp_path / "images" / "empty.jpg").write_bytes((tmp_path / "images" / "p5.jpg").read_bytes())
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest_images, "_fetch", unanswered("p7.jpg"))
+        silent = ingest_images.run(spark, _arguments(settings))
+    assert (silent.rows_out, silent.quarantined, silent.details["unreadable_image"]) == (60, 7, 1)
+    before, left = tables.get("images", "catalogue", ""), bytes_of(settings, "images")
     mended = ingest_images.run(spark, _arguments(settings))
     assert (mended.rows_out, mended.quarantined) == (61, 6)
+    # What was made of the run before is out of date, and that run is as it was.
+    assert tables.get("images", "catalogue", "").reference != before.reference
+    assert [Path(uri).read_bytes() for uri in tables.uris([before])] == left
+    embed_products.run(spark, _arguments(settings))
+    assert {"p7", "empty"} <= set(rows_of(settings, "embeddings").product_id)
+    assert ingest_images.run(spark, _arguments(settings)).details["up_to_date"]
+
+
+def unanswered(name: str) -> Callable[[Settings], Fetch]:
+    """A store that tells of this file and, for a moment, does not hand it out: no file of a test's can be so."""
+
+    class Unanswered(Fetch):
+        def _read(self, row: dict[str, Any]) -> Any:
+            found = super()._read(row)
+            return _UnreadError(UNREADABLE_IMAGE) if row["uri"].endswith(name) else found
+
+    fetch = ingest_images._fetch
+    return lambda settings: Unanswered(**asdict(fetch(settings)))
 
 
 def _arguments(settings: Settings) -> Namespace:
