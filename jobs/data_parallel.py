@@ -26,7 +26,7 @@ from tensorflow.keras.optimizers import serialize
 
 from jobs.training_checkpoints import Checkpoints, State
 from jobs.training_shards import Block
-from models.averaging import OuterStep, sample_mean, stepped
+from models.averaging import OuterStep, refuse_divergence, sample_mean, stepped
 
 VALIDATION_BATCH = 256
 TO_THE_MEAN = OuterStep()
@@ -95,7 +95,8 @@ class RoundsModel(SparkModel):
         """Trains on an RDD of shards, one a partition; goes on from the newest checkpoint where there is one.
 
         The model ends with the weights of the best round by `validation`, or else of the last. Raises ValueError where
-        there is no sample. Elephas's own would repartition, which deals rows out anew in every run.
+        there is no sample, DivergedError where training fails. Elephas's own would repartition, which deals rows out
+        anew in every run.
         """
         self.description = self._master_network.to_json()
         found = checkpoints.latest() if checkpoints else None
@@ -110,6 +111,8 @@ class RoundsModel(SparkModel):
             if validation is not None:
                 with clock.of("validating"):
                     state = self._validated(state, *validation)
+            losses = (state.losses[-1], *state.validations[-1:])
+            refuse_divergence(f"round {state.rounds} of {len(schedule.rounds())}", losses, state.weights)
             size = 0
             if checkpoints:
                 with clock.of("keeping"):

@@ -30,7 +30,7 @@ from tensorflow.keras.optimizers import deserialize
 from jobs.devices import see_only_own_devices, seen_devices
 from jobs.python_workers import leaves_worker_ready
 from jobs.training_shards import Bytes, Rows, Shard
-from models.averaging import Arrays
+from models.averaging import Arrays, refuse_divergence
 from models.precision import in_precision
 
 SEED_STATE = "seed_generator_state"
@@ -134,10 +134,15 @@ _COMPILED: dict[str, _Compiled] = {}
 
 
 def trained_alone(model: Any, shard: Shard, epochs: int, batch_size: int, seed: int) -> float:
-    """Trains a compiled model on one shard in this process; returns the last epoch's mean loss."""
+    """Trains a compiled model on one shard in this process; returns the last epoch's mean loss.
+
+    Raises DivergedError where it is none.
+    """
     model.optimizer.build(model.trainable_variables)
     compiled = _Compiled(model, [], _steps(model, batch_size), lambda values: None)
-    return _trained(compiled, shard, epochs, batch_size, np.random.default_rng(seed))
+    loss = _trained(compiled, shard, epochs, batch_size, np.random.default_rng(seed))
+    refuse_divergence(f"{epochs} epochs", [loss], model.get_weights())
+    return loss
 
 
 def _trained(compiled: _Compiled, shard: Shard, epochs: int, batch_size: int, draw: np.random.Generator) -> float:

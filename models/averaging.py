@@ -13,6 +13,10 @@ Array = npt.NDArray[Any]
 Arrays = list[Array]
 
 
+class DivergedError(ArithmeticError):
+    """A training whose loss or weights are no longer numbers; the message names the settings that do that."""
+
+
 @dataclass(frozen=True)
 class OuterStep:
     """The driver's step along the mean delta: Nesterov's momentum, as DiLoCo has it (arXiv 2311.08105).
@@ -22,6 +26,15 @@ class OuterStep:
 
     learning_rate: float = 1.0
     momentum: float = 0.0
+
+
+def refuse_divergence(when: str, losses: Sequence[float], weights: Arrays) -> None:
+    """Raises DivergedError where any of these is not finite: what follows from it would be none either."""
+    if not all(np.isfinite(values).all() for values in (np.asarray(losses), *weights)):
+        raise DivergedError(
+            f"the training has diverged in {when} (loss {', '.join(f'{loss:g}' for loss in losses)}); "
+            "set vision.learning_rate lower, or vision.outer_learning_rate or vision.outer_momentum where they are set"
+        )
 
 
 def sample_mean(parts: Iterable[Any], samples: Sequence[int]) -> Array:

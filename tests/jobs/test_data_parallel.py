@@ -13,7 +13,7 @@ import pytest
 
 from jobs.training_checkpoints import Checkpoints, State
 from jobs.training_shards import Block, Shard, write_shard
-from models.averaging import OuterStep
+from models.averaging import DivergedError, OuterStep
 from storage import Place
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def shards_in(folder: Path, sizes: Sequence[int]) -> list[Shard]:
     ]
 
 
-def tiny_model(falls_over: int = 0) -> Any:
+def tiny_model(falls_over: int = 0, learning_rate: float = 0.05) -> Any:
     import keras
 
     from models.vision import compile_model
@@ -72,7 +72,7 @@ def tiny_model(falls_over: int = 0) -> Any:
     body = layers.Flatten(name="flat")(layers.Rescaling(1 / 255, name="scaled")(pixels))
     body = layers.Dropout(0.2, seed=1, name="dropped")(layers.BatchNormalization(name="normal")(body))
     model = keras.Model(pixels, layers.Dense(LABELS, activation="sigmoid", name="labels")(body), name="tiny")
-    compile_model(model, 0.05, falls_over)
+    compile_model(model, learning_rate, falls_over)
     return model
 
 
@@ -132,6 +132,19 @@ def test_a_training_goes_on_where_it_was_stopped(fit: Fit, tmp_path: Path, outer
     assert left is not None and left.rounds == 2
     assert fit([24, 17], checkpoints=checkpoints, outer=outer).as_bytes() == undisturbed.as_bytes()
     assert bool(undisturbed.velocity) == (outer.momentum > 0)
+
+
+@pytest.mark.end_to_end
+def test_a_training_that_diverges_is_not_kept(fit: Fit, tmp_path: Path) -> None:
+    from jobs.rounds_worker import trained_alone
+
+    checkpoints = Checkpoints(Place(str(tmp_path / "rounds")))
+    with pytest.raises(DivergedError, match=r"round 1 of 4 .*vision\.learning_rate.*vision\.outer_learning_rate"):
+        fit([40, 24], tiny_model(learning_rate=1e38), checkpoints=checkpoints)
+    assert checkpoints.latest() is None
+    (shard,) = shards_in(tmp_path, [40])
+    with pytest.raises(DivergedError):  # so a trial of a search counts as failed
+        trained_alone(tiny_model(learning_rate=1e38), shard, 1, BATCH, 1)
 
 
 @pytest.mark.end_to_end
