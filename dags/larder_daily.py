@@ -5,7 +5,7 @@ At the end E of a day, once its last hour is rolled up:
 
 - `train_als` and `precompute` make the release as of E;
 - `vision` ingests the catalogue's pictures, trains on them and embeds them, where any have changed (`LARDER_VISION=off`
-  leaves it out);
+  leaves it out); with `vision.pair_weight` it trains each day, since what is bought together changes each day;
 - `gate` measures, with today's code and settings, the model as of the day's *beginning* on what was bought during the
   day, and fails if it is worse than `evaluation.least_ratio_to_popularity` allows (0: it measures only);
 - `load_redis` publishes the release as of E when both are done, and makes it live in its last command.
@@ -120,7 +120,8 @@ with DAG(
     if has_vision():
         with TaskGroup("vision"):
             ingest_images = LarderJob(task_id="ingest_images", execution_timeout=timedelta(hours=6))
-            train_vision = LarderJob(task_id="train_vision", execution_timeout=timedelta(hours=12))
+            # With vision.pair_weight it reads the day's interactions; without, it does not look at the hour.
+            train_vision = LarderJob(task_id="train_vision", arguments=AS_OF_END, execution_timeout=timedelta(hours=12))
             embed_products = LarderJob(task_id="embed_products", execution_timeout=timedelta(hours=6))
-            ingest_images >> train_vision >> embed_products
+            [wait, ingest_images] >> train_vision >> embed_products
         embed_products >> [precompute, evaluate]
