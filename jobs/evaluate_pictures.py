@@ -6,25 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.embed_products import EMBEDDINGS
-from jobs.ingest_images import IMAGES
+from jobs.ingest_images import CHANNELS, IMAGES
 from jobs.picture_page import picture_page
 from models import columns as C
 from models import schemas
 from models.embeddings import unpacked
-from models.picture_baselines import histogram_vectors, pixel_vectors, projected_vectors
+from models.picture_baselines import Vectors, histogram_vectors, pixel_vectors, projected_vectors
 from models.retrieval import leaf_precision_at_k
 from settings.sections import Evaluation
 from storage import Manifest, Tables
 from storage.frames import read_frame
 
 EMBEDDING, HISTOGRAM = "embedding", "colour histogram"
+PIXEL_BYTES = 256 << 20  # that the driver holds; as float32, in which they are compared, four times as many
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,18 @@ class MeasuredPictures:
 def measure_pictures(
     spark: SparkSession, tables: Tables, sources: Mapping[str, Any], evaluation: Evaluation
 ) -> MeasuredPictures:
-    """Nothing where there are no embeddings. At most `evaluation.pictures` are compared: all lie on the driver."""
+    """Nothing where there are no embeddings. At most `evaluation.pictures` are compared, and so few that their pixels
+    are at most PIXEL_BYTES: all lie on the driver."""
     if EMBEDDINGS not in sources:
         return MeasuredPictures()
-    return measured(pictures_of(spark, tables, sources[IMAGES], sources[EMBEDDINGS], evaluation.pictures), evaluation)
+    images = sources[IMAGES]
+    limit = most_pictures(images.parameters["image_size"], evaluation)
+    return measured(pictures_of(spark, tables, images, sources[EMBEDDINGS], limit), evaluation)
+
+
+def most_pictures(image_size: int, evaluation: Evaluation) -> int:
+    """How many pictures of so many pixels a side are compared."""
+    return min(evaluation.pictures, PIXEL_BYTES // (image_size**2 * CHANNELS))
 
 
 def pictures_of(spark: SparkSession, tables: Tables, images: Manifest, embeddings: Manifest, limit: int) -> pa.Table:
@@ -57,21 +64,14 @@ def measured(table: pa.Table, evaluation: Evaluation) -> MeasuredPictures:
     if not len(table):
         return MeasuredPictures()
     leaves, held_out = table[C.CATEGORY].to_pylist(), table[C.HELD_OUT].to_numpy()
-    vectors = vectors_of_kinds(table, evaluation.seed)
-    shares = {
-        name: leaf_precision_at_k(values, leaves, held_out, bootstrap=evaluation.bootstrap, seed=evaluation.seed)
-        for name, values in vectors.items()
-    }
-    shown = {name: vectors[name] for name in (EMBEDDING, HISTOGRAM)}
-    return MeasuredPictures(shares, picture_page(table, shown, shares))
 
+    def share(vectors: Vectors) -> dict[str, float]:
+        return leaf_precision_at_k(vectors, leaves, held_out, bootstrap=evaluation.bootstrap, seed=evaluation.seed)
 
-def vectors_of_kinds(table: pa.Table, seed: int) -> dict[str, npt.NDArray[np.float32]]:
-    """Vectors (pictures, any) of length 1, by what they are made of; ours first."""
     pixels, embedding = table[C.PIXELS].to_pylist(), unpacked(table[C.EMBEDDING])
-    return {
-        EMBEDDING: embedding,
-        HISTOGRAM: histogram_vectors(pixels),
-        "raw pixels": pixel_vectors(pixels),
-        "random projection": projected_vectors(pixels, embedding.shape[1], seed),
-    }
+    shown = {EMBEDDING: embedding, HISTOGRAM: histogram_vectors(pixels)}
+    shares = {name: share(vectors) for name, vectors in shown.items()}
+    # As long as a picture has pixels: made one after the other, and not kept.
+    shares["raw pixels"] = share(pixel_vectors(pixels))
+    shares["random projection"] = share(projected_vectors(pixels, embedding.shape[1], evaluation.seed))
+    return MeasuredPictures(shares, picture_page(table, shown, shares))

@@ -20,7 +20,8 @@ def pixel_vectors(pixels: Sequence[bytes]) -> Vectors:
     Each is centred on its own mean, so that the cosine is a correlation and does not just see how bright a shot is.
     """
     flat = np.stack([np.frombuffer(picture, np.uint8) for picture in pixels]).astype(np.float32)
-    return unit_length(flat - flat.mean(axis=1, keepdims=True))
+    flat -= flat.mean(axis=1, keepdims=True)
+    return unit_length(flat)
 
 
 def histogram_vectors(pixels: Sequence[bytes]) -> Vectors:

@@ -228,7 +228,9 @@ class Evaluation(Section):
     peers: bool = Field(False, description="measure implicit, too, where it is installed; for some thousand users")
     bootstrap: int = Field(200, ge=0, description="resamples of users for the confidence interval; 0: none")
     seed: int = 42
-    pictures: int = Field(10_000, ge=2, description="at most so many pictures are compared with one another")
+    pictures: int = Field(
+        10_000, ge=2, description="at most so many pictures are compared with one another, and 256 MB of pixels"
+    )
 
 
 class Redis(Section):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs.evaluate_pictures import EMBEDDING, MeasuredPictures, measured
+from jobs.evaluate_pictures import EMBEDDING, MeasuredPictures, measured, most_pictures
 from models.embeddings import packed
 from settings.sections import Evaluation
 
@@ -61,6 +61,12 @@ def test_a_query_of_each_kind_is_shown_with_ten_neighbours_each_way(found: Measu
 
 def test_the_same_input_gives_the_same_page(table: pa.Table, found: MeasuredPictures) -> None:
     assert measured(table, Evaluation(bootstrap=50)) == found
+
+
+@pytest.mark.parametrize(("image_size", "most"), [(64, 10_000), (224, 1_783), (512, 341)])
+def test_the_driver_holds_fewer_of_large_pictures(image_size: int, most: int) -> None:
+    assert most_pictures(image_size, Evaluation()) == most
+    assert most_pictures(image_size, Evaluation(pictures=300)) == 300
 
 
 def test_nothing_to_look_at(table: pa.Table) -> None:
