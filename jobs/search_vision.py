@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 JOB = "search_vision"
 DIRECTIONS: list[Literal["maximize", "minimize"]] = ["maximize", "minimize", "minimize"]
-ERROR, MISSED = "error", "missed"
+ERROR, MISSED, CUT_OFF = "error", "missed", "cut off before"
 
 
 class NothingChosenError(LookupError):
@@ -68,7 +68,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         before = len(_ended(study))
         while (missing := recipe.trials - len(_ended(study))) > 0:
             report.doing = f"trial {recipe.trials - missing + 1} of {recipe.trials}"
-            _try(spark, study, tried, recipe, settings.vision, min(missing, recipe.at_once))
+            _try(spark, study, tried, recipe, settings.vision, 1 if _waiting(study) else min(missing, recipe.at_once))
         remove(scratch)
         report.rows_out = len(_ended(study))
         report.details |= {"new_trials": report.rows_out - before, **_counted(study, recipe)}
@@ -98,7 +98,7 @@ def _recipe(path: str) -> VisionRecipe:
 
 def _study(recipe: VisionRecipe, images: Manifest, vision: Vision) -> optuna.Study:
     """The results so far on these pictures, with what may be tried and what is fixed. Trials that were under way when a
-    search was killed are tried again."""
+    search ended are tried once more: it may have been they that ended it, by taking more memory than there is."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -114,8 +114,18 @@ def _study(recipe: VisionRecipe, images: Manifest, vision: Vision) -> optuna.Stu
     )
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        study.enqueue_trial(trial.params)
+        if CUT_OFF in trial.user_attrs:
+            print(f"{JOB}  trial {trial.number} failed: cut off again, as trial {trial.user_attrs[CUT_OFF]} was")
+        else:
+            study.enqueue_trial(trial.params, user_attrs={CUT_OFF: trial.number})
     return study
+
+
+def _waiting(study: optuna.Study) -> bool:
+    """Whether trials are to be tried once more: each alone, so that none is cut off with another."""
+    import optuna
+
+    return bool(study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.WAITING]))
 
 
 def _trials(
@@ -147,7 +157,7 @@ def _try(
     choices, asked = [], [study.ask() for _ in range(count)]
     for trial in asked:
         chosen = {name: _suggested(trial, name, values) for name, values in recipe.space.items()}
-        choices.append(Choice(trial.number, Vision(**{**vision.model_dump(), **chosen})))
+        choices.append(Choice(trial.number, {**vision.model_dump(), **chosen}))
     found: list[Measured] = spark.sparkContext.parallelize(choices, count).mapPartitions(tried).collect()
     for trial, measured in zip(asked, found, strict=True):
         if measured.error:
@@ -163,23 +173,24 @@ def _try(
 def _suggested(trial: optuna.Trial, name: str, values: Range | list[Any]) -> Any:
     if not isinstance(values, Range):
         return trial.suggest_categorical(name, values)
-    if values.is_whole:
+    if Vision.model_fields[name].annotation in (int, bool):
         return trial.suggest_int(name, int(values.low), int(values.high), log=values.log)
     return trial.suggest_float(name, values.low, values.high, log=values.log)
 
 
 def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Trials with a result, and those whose settings do not work; not those that a kill has cut off."""
+    """Trials with a result, and those whose settings do not work; not those that were cut off once."""
     import optuna
 
     done = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
     failed = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.FAIL])
-    return done + [trial for trial in failed if ERROR in trial.user_attrs]
+    return done + [trial for trial in failed if {ERROR, CUT_OFF} & trial.user_attrs.keys()]
 
 
 def _counted(study: optuna.Study, recipe: VisionRecipe) -> dict[str, int]:
-    met = [trial for trial in _ended(study) if trial.values and _meets(trial, recipe)]
-    return {"met_thresholds": len(met), "failed": sum(ERROR in trial.user_attrs for trial in _ended(study))}
+    ended = _ended(study)
+    met = [trial for trial in ended if trial.values and _meets(trial, recipe)]
+    return {"met_thresholds": len(met), "failed": sum(not trial.values for trial in ended)}
 
 
 def _missed(values: Sequence[float], recipe: VisionRecipe) -> list[float]:

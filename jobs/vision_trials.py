@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,10 @@ from settings.sections import Vision
 
 @dataclass(frozen=True)
 class Choice:
-    """A trial's number and its settings."""
+    """A trial's number and its settings of [vision], which need not fit together."""
 
     number: int
-    vision: Vision
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Trials:
 
         context = TaskContext.get()
         limit_threads(context.cpus() if context else 1)
-        vision = choice.vision
+        vision = Vision(**choice.settings)
         size = self.train.shape[0]
         model = build_model(size, vision.embedding, self.shares, vision.seed, backbone_of(vision))
         compile_for(model, vision, self.train.samples)

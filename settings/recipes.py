@@ -20,15 +20,11 @@ Value = float | int | str | bool
 
 
 class Range(Section):
-    """Values from `low` to `high`; whole numbers where both are."""
+    """Values from `low` to `high`; whole numbers where the setting is one."""
 
     low: float | int
     high: float | int
     log: bool = Field(False, description="spread over magnitudes")
-
-    @property
-    def is_whole(self) -> bool:
-        return isinstance(self.low, int) and isinstance(self.high, int)
 
 
 class Objectives(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -28,8 +29,8 @@ at_once = 2
 [objectives]
 least_quality = {quality}
 [space]
-batch_size = [8, 16]
-epochs = {{ low = 1, high = 2 }}
+batch_size = {sizes}
+epochs = {{ low = 1.0, high = 2.0 }}
 backbone = {backbones}
 """
 
@@ -37,15 +38,20 @@ backbone = {backbones}
 class Shop:
     """Sixty pictures, and searches over them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **vision: object) -> None:
         self.folder, self.recipe = folder, folder / "recipe.toml"
         write_pictures(folder / "tables", 60)
-        self.settings = training_settings(folder / "larder.toml", folder / "tables", {})
+        self.settings = training_settings(folder / "larder.toml", folder / "tables", {}, **vision)
 
     def search(
-        self, spark: SparkSession, trials: int, backbones: str = '["small"]', quality: float = 0.0
+        self,
+        spark: SparkSession,
+        trials: int,
+        backbones: str = '["small"]',
+        quality: float = 0.0,
+        sizes: str = "[8, 16]",
     ) -> StageReport:
-        self.recipe.write_text(RECIPE.format(trials=trials, backbones=backbones, quality=quality))
+        self.recipe.write_text(RECIPE.format(trials=trials, backbones=backbones, quality=quality, sizes=sizes))
         arguments = ["--settings", str(self.settings), "--recipe", str(self.recipe)]
         return search_vision.run(spark, search_vision.parse_arguments(arguments))
 
@@ -67,15 +73,29 @@ def test_a_search_goes_on_and_its_choice_is_a_section(
         shop.search(spark, 3, quality=1.0)
 
 
+@pytest.mark.parametrize(
+    ("space", "vision", "told"),
+    [
+        ({"backbones": '["MobileNetV9"]'}, {}, "UnknownBackboneError"),
+        ({"sizes": "[9]"}, {"pair_weight": 1.0}, "ValidationError: .*must be even"),
+    ],
+)
 def test_a_choice_that_does_not_work_is_told_and_passed_over(
-    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    space: dict[str, str],
+    vision: dict[str, object],
+    told: str,
 ) -> None:
     with pytest.raises(search_vision.NothingChosenError):
-        Shop(tmp_path).search(spark, 1, backbones='["MobileNetV9"]')
-    assert "trial 0 failed: UnknownBackboneError" in capsys.readouterr().out
+        Shop(tmp_path, **vision).search(spark, 1, **space)
+    assert re.search(f"trial 0 failed: {told}", capsys.readouterr().out, re.DOTALL)
 
 
-def test_a_trial_that_was_cut_off_is_tried_again(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_trial_that_was_cut_off_is_tried_once_more(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shop = Shop(tmp_path)
     shop.search(spark, 1)
     study = _study(shop)
@@ -84,6 +104,10 @@ def test_a_trial_that_was_cut_off_is_tried_again(spark: SparkSession, tmp_path: 
     assert shop.search(spark, 2).details["new_trials"] == 1
     again = _study(shop).trials[-1]
     assert again.number == 2 and again.params["batch_size"] == params["batch_size"]
+    study.enqueue_trial(again.params, user_attrs=again.user_attrs)
+    assert study.ask().number == 3  # tried once more, and cut off
+    assert shop.search(spark, 3).details == {"new_trials": 0, "met_thresholds": 2, "failed": 1}
+    assert "trial 3 failed: cut off again, as trial 1 was" in capsys.readouterr().out
 
 
 def _study(shop: Shop):  # type: ignore[no-untyped-def]

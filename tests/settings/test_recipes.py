@@ -20,7 +20,7 @@ def test_a_written_recipe_can_be_run(tmp_path: Path, pictures: int, leaves: int)
     assert recipe.pictures == min(pictures, 20_000)
     assert recipe.store == str(tmp_path / "vision-search.db")
     rate = recipe.space["learning_rate"]
-    assert isinstance(rate, Range) and rate.log and not rate.is_whole
+    assert isinstance(rate, Range) and rate.log
 
 
 def test_a_store_elsewhere_stays_there(tmp_path: Path) -> None:
