@@ -28,7 +28,7 @@ from models import columns as C
 from models.schemas import IMAGES as IMAGES_SCHEMA
 from models.vision import label_list, label_shares
 from settings import Settings, SettingsError
-from settings.recipes import Range, VisionRecipe, load_recipe
+from settings.recipes import NOT_OF_A_TRIAL, Range, VisionRecipe, load_recipe
 from settings.sections import Vision
 from storage import Manifest, Tables
 from storage.frames import read_frame
@@ -103,7 +103,9 @@ def _study(recipe: VisionRecipe, images: Manifest, vision: Vision) -> optuna.Stu
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     same = recipe.model_dump(include={"seed", "pictures", "validation", "space"})
-    name = fingerprint([images.run, same, vision.model_dump()])
+    # Not what is chosen: put into larder.toml, it must not begin another search.
+    fixed = vision.model_dump(exclude={*NOT_OF_A_TRIAL, *recipe.space})
+    name = fingerprint([images.run, same, fixed])
     study = optuna.create_study(
         storage=f"sqlite:///{recipe.store}", study_name=name, load_if_exists=True, directions=DIRECTIONS
     )

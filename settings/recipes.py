@@ -17,6 +17,16 @@ else:
     import tomli as tomllib
 
 Value = float | int | str | bool
+# Settings of [vision] that nothing in a trial depends on, but through the pictures that were ingested: it trains one
+# model, on one worker, in no rounds, on pictures that the recipe divides.
+NOT_OF_A_TRIAL = frozenset(
+    {
+        "image_size", "max_pixels", "max_bytes", "min_side", "read_ahead", "held_out",
+        "workers", "validation", "patience",
+        "epochs_per_round", "outer_learning_rate", "outer_momentum", "precision",
+        "pair_weight", "pair_temperature", "pairs_of_product",
+    }
+)  # fmt: skip
 
 
 class Range(Section):
@@ -52,11 +62,7 @@ class VisionRecipe(Section):
     @field_validator("space")
     @classmethod
     def settings_that_fit(cls, space: dict[str, Range | list[Value]]) -> dict[str, Range | list[Value]]:
-        of_pictures = {"image_size", "max_pixels", "max_bytes", "min_side", "read_ahead", "held_out"}
-        fixed = of_pictures | {"workers", "validation", "patience", "min_label_count"}
-        of_rounds = {"epochs_per_round", "outer_learning_rate", "outer_momentum", "precision"}  # a trial has no rounds
-        fixed |= of_rounds | {"pair_weight", "pair_temperature", "pairs_of_product"}
-        known = set(Vision.model_fields) - fixed
+        known = set(Vision.model_fields) - NOT_OF_A_TRIAL - {"min_label_count"}  # labels are the same for all trials
         if unknown := sorted(set(space) - known):
             raise ValueError(f"not settings of [vision] that a trial may choose: {unknown}; there are {sorted(known)}")
         for name, values in space.items():

@@ -69,6 +69,8 @@ def test_a_search_goes_on_and_its_choice_is_a_section(
     chosen = tomllib.loads(printed[printed.index("[vision]") :])["vision"]
     assert chosen["batch_size"] in (8, 16) and chosen["epochs"] in (1, 2) and chosen["backbone"] == "small"
     assert not list((tmp_path / "tables" / "vision_scratch").glob("*"))
+    training_settings(shop.settings, tmp_path / "tables", {}, **chosen, read_ahead=2)
+    assert shop.search(spark, 3).details["new_trials"] == 0
     with pytest.raises(search_vision.NothingChosenError, match="thresholds"):
         shop.search(spark, 3, quality=1.0)
 
