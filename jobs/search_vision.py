@@ -139,7 +139,7 @@ def _trials(
     products_of: dict[str | None, int] = {row[C.CATEGORY]: row["count"] for row in counted}
     labels = label_list(products_of, vision.min_label_count)
     shape = (images.parameters["image_size"], images.parameters["image_size"], CHANNELS)
-    back = is_held_back(vision.model_copy(update={"validation": recipe.validation}))
+    back = is_held_back(recipe.validation)
     train = shards_of(pictures.where(~back), labels, shape, 1, scratch / "train")
     test = shards_of(pictures.where(back), labels, shape, 1, scratch / "test")
     if not labels or not train or not test:

@@ -26,7 +26,7 @@ from jobs.report import StageReport, stage
 from jobs.roll_up import INTERACTIONS
 from jobs.saved_models import MODEL_FILE, model_bytes
 from jobs.session import spark_session
-from jobs.training_pictures import held_back, is_held_back, shards_of
+from jobs.training_pictures import held_back, is_held_back, shards_of, validation_share
 from jobs.training_shards import Block, Shard
 from models import columns as C
 from models.averaging import OuterStep
@@ -121,12 +121,13 @@ def training_of(tables: Tables, trained: Manifest) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Trained:
-    """A training's results; `state` is where it ended."""
+    """A training's results; `state` is where it ended, `pictures` what it was trained on."""
 
     model: keras.Model
     state: State
     labels: list[str]
     pictures: int
+    held_back: int
 
 
 def backbone_of(vision: Vision) -> Backbone | None:
@@ -167,8 +168,9 @@ def _train(
     if not labels:
         raise NoLabelsError(f"no category has {vision.min_label_count} pictures to train on (vision.min_label_count)")
     shape = (vision.image_size, vision.image_size, CHANNELS)
-    validation = held_back(pictures.where(is_held_back(vision)), labels, shape)
-    shards = shards_of(pictures.where(~is_held_back(vision)), labels, shape, vision.workers, scratch / "shards")
+    back = is_held_back(validation_share(vision, sum(products_of.values()), shape))
+    validation = held_back(pictures.where(back), labels, shape)
+    shards = shards_of(pictures.where(~back), labels, shape, vision.workers, scratch / "shards")
     shares = label_shares(products_of, labels)
     shape_of = (vision.image_size, vision.embedding, shares, vision.seed, backbone)
     model = trained = build_model(*shape_of)
@@ -177,7 +179,8 @@ def _train(
     compile_for(trained, vision, max((shard.samples for shard in shards), default=0))
     state = _fit(spark, trained, shards, validation, vision, scratch / "rounds", report)
     model.set_weights(trained.get_weights())
-    return _Trained(model, state, labels, sum(products_of.values()))
+    trained_on = sum(shard.samples for shard in shards)
+    return _Trained(model, state, labels, trained_on, len(validation[0]) if validation else 0)
 
 
 def compile_for(model: keras.Model, vision: Vision, samples: int) -> None:
@@ -266,7 +269,7 @@ def _written(tables: Tables, planned: Manifest, trained: _Trained) -> Manifest:
         "summary": {"rounds": state.rounds, "loss": state.losses[-1]},
     }
     if state.validations:
-        training["summary"]["validation"] = min(state.validations)
+        training["summary"] |= {"validation": min(state.validations), "validated_on": trained.held_back}
     files = {MODEL_FILE: model_bytes(trained.model), TRAINING_FILE: json.dumps(training, indent=1).encode()}
     for name, data in files.items():
         (tables.run_place(planned) / name).write(data)

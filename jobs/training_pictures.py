@@ -21,23 +21,29 @@ from storage import Place
 Shape = tuple[int, int, int]
 SHARES = 10_000
 BLOCK_ROWS = 512
-VALIDATION_BYTES = 256 << 20  # of pixels that the driver holds
+VALIDATION_BYTES = 256 << 20  # of pixels that the driver holds, about
 WRITTEN_DDL = "number int, uri string, samples long, partners_uri string"
 WRITTEN = pa.schema(
     [("number", pa.int32()), ("uri", pa.string()), ("samples", pa.int64()), ("partners_uri", pa.string())]
 )
 
 
-def is_held_back(vision: Vision) -> Column:
-    """Whether a training picture is kept by the driver, to measure rounds by."""
-    share = F.pmod(F.xxhash64(C.PRODUCT_ID, F.lit("validation")), F.lit(SHARES))
-    return share < round(vision.validation * SHARES)
+def validation_share(vision: Vision, pictures: int, shape: Shape) -> float:
+    """`vision.validation`, or, of more pictures, the share that is about VALIDATION_BYTES, and at least one of SHARES:
+    what is held back lies on the driver, and all else is trained on."""
+    most = VALIDATION_BYTES // math.prod(shape)
+    return min(vision.validation, max(1, SHARES * most // pictures) / SHARES)
+
+
+def is_held_back(share: float) -> Column:
+    """Whether a training picture is among this share of them, which is not trained on but measured by."""
+    place = F.pmod(F.xxhash64(C.PRODUCT_ID, F.lit("validation")), F.lit(SHARES))
+    return place < round(share * SHARES)
 
 
 def held_back(pictures: DataFrame, labels: list[str], shape: Shape) -> Block | None:
-    """Pixels and labels of these pictures, of as many as the driver may hold, by a hash of their id; None for none."""
-    most = VALIDATION_BYTES // math.prod(shape)
-    rows = pictures.orderBy(F.xxhash64(C.PRODUCT_ID), C.PRODUCT_ID).limit(most).select(C.CATEGORY, C.PIXELS)
+    """Pixels and labels of these pictures, in the order of a hash of their id; None for none."""
+    rows = pictures.orderBy(F.xxhash64(C.PRODUCT_ID), C.PRODUCT_ID).select(C.CATEGORY, C.PIXELS)
     table = rows.toArrow().combine_chunks()
     return _block(table.to_batches()[0], labels, shape) if table.num_rows else None
 
