@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from jobs.arguments import job_parser, parse
-from jobs.picture_files import FETCHED_DDL, NAMED, STATED_DDL, UNREADABLE_IMAGE, URI, Fetch, stat
+from jobs.picture_files import CHANNELS, FETCHED_DDL, NAMED, STATED_DDL, UNREADABLE_IMAGE, URI, Fetch, stat
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
 from models import columns as C
@@ -33,7 +33,6 @@ from storage.tables import plan_run
 JOB = "ingest_images"
 IMAGES, IMAGE_QUARANTINE, PARTITION = "images", "image_quarantine", "catalogue"
 CATALOGUE_IMAGES, UNREAD = "catalogue_images", "unread"  # what a run is made from
-CHANNELS = 3
 FILE_BYTES = 64 << 20  # pixels in one file: it is made in memory
 TASK_ROWS = 1_000
 SHARES = 10_000

@@ -28,7 +28,8 @@ NOT_A_FILE = "not_a_file"
 UNREADABLE_IMAGE = "unreadable_image"
 TOO_MANY_BYTES = "too_many_bytes"
 FILE_REASONS = (NO_PRODUCT_ID, UNSUPPORTED_URI, MISSING_IMAGE, NOT_A_FILE, UNREADABLE_IMAGE, TOO_MANY_BYTES)
-CHUNK_ROWS = 128
+CHUNK_ROWS, CHUNK_BYTES = 128, 16 << 20  # of pictures that are handed on together, whichever is less
+CHANNELS = 3
 STATERS = 8
 # What file systems raise of stores that are down, files that may not be read, and names that cannot be.
 FILE_ERRORS = (OSError, ValueError, pa.ArrowException)
@@ -57,7 +58,8 @@ class Fetch:
     """NAMED to FETCHED: pictures as pixels, or the reason why not.
 
     Files are read ahead, since a store answers slowly; they are decoded one after the other, as a task has one core. So
-    a task holds at most `read_ahead` files of `max_bytes` and one picture of `max_pixels`, however many there are.
+    a task holds at most `read_ahead` files of `max_bytes` and the one that it decodes, one picture of `max_pixels`, and
+    CHUNK_BYTES of finished ones, twice while they are handed on, however many there are.
     """
 
     image_size: int
@@ -69,11 +71,15 @@ class Fetch:
     def __call__(self, batches: Batches) -> Iterator[pa.RecordBatch]:
         with ThreadPoolExecutor(self.read_ahead) as pool:
             for batch in batches:
-                for start in range(0, batch.num_rows, CHUNK_ROWS):
-                    rows = batch.slice(start, CHUNK_ROWS).to_pylist()
+                for start in range(0, batch.num_rows, self.chunk_rows):
+                    rows = batch.slice(start, self.chunk_rows).to_pylist()
                     read = _ahead(pool, self.read_ahead, self._read, rows)
                     done = [self._with_pixels(row, found) for row, found in zip(rows, read, strict=True)]
                     yield pa.RecordBatch.from_pylist(done, schema=FETCHED)
+
+    @property
+    def chunk_rows(self) -> int:
+        return min(CHUNK_ROWS, CHUNK_BYTES // (self.image_size**2 * CHANNELS))
 
     def _with_pixels(self, row: dict[str, Any], found: bytes | _UnreadError) -> dict[str, Any]:
         try:
@@ -98,7 +104,7 @@ class _UnreadError(Exception):
 
 
 def _ahead(pool: ThreadPoolExecutor, many: int, function: Callable[[Any], Any], values: Iterable[Any]) -> Iterator[Any]:
-    """Results in order, of which at most `many` are being made or wait to be taken."""
+    """Results in order, of which at most `many` are being made or wait to be taken, beside the one taken last."""
     left = iter(values)
     waiting = deque(pool.submit(function, value) for value in islice(left, many))
     while waiting:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+MOST_PIXELS = 178_956_970  # Pillow opens no larger picture
+
 
 class Section(BaseModel):
     """A table of `larder.toml`; an unknown name in it is an error."""
@@ -111,7 +113,9 @@ class Vision(Section):
     """The vision model and its data-parallel training."""
 
     image_size: int = Field(64, ge=16, le=512, description="pixels a side")
-    max_pixels: int = Field(40_000_000, ge=1, description="a larger picture is quarantined, not decoded")
+    max_pixels: int = Field(
+        40_000_000, ge=1, le=MOST_PIXELS, description="a larger picture is quarantined, not decoded"
+    )
     max_bytes: int = Field(50_000_000, ge=1, description="nor is a larger file read")
     min_side: int = Field(8, ge=1, description="a picture with fewer pixels a side is a placeholder, and quarantined")
     read_ahead: int = Field(8, ge=1, description="files that a task reads before it needs them")

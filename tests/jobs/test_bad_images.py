@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from image_files import JPEG, KINDS, MAX_BYTES, MAX_PIXELS, MIN_SIDE, write_kind
 from written_tables import write_table
 
 from jobs import ingest_images
-from jobs.picture_files import FILE_REASONS, NO_PRODUCT_ID, UNREADABLE_IMAGE
+from jobs.picture_files import CHUNK_BYTES, FILE_REASONS, NAMED, NO_PRODUCT_ID, UNREADABLE_IMAGE, Fetch
 from jobs.report import StageReport
 from models.images import REASONS
 from models.schemas import QUARANTINE
@@ -99,6 +100,15 @@ def test_what_could_not_be_read_is_tried_again(spark: SparkSession, settings: Se
     again = ingest(spark, settings)
     assert "up_to_date" not in again.details
     pd.testing.assert_frame_equal(quarantine_of(settings), before)
+
+
+def test_large_pictures_are_handed_on_few_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(JPEG)
+    rows = [{"product_id": str(number), "uri": str(tmp_path / "1.jpg")} for number in range(30)]
+    fetch = Fetch(image_size=512, max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES, min_side=MIN_SIDE, read_ahead=3)
+    found = list(fetch([pa.RecordBatch.from_pylist(rows, schema=NAMED)]))
+    assert [batch.num_rows for batch in found] == [21, 9]
+    assert max(batch["pixels"].nbytes for batch in found) <= CHUNK_BYTES
 
 
 def test_every_reason_is_met_and_written_down() -> None:

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from models import images
 from models.images import ImageError, decode
+from settings.sections import MOST_PIXELS, Vision
 
 SIDE = 16
 RED, WHITE, GREEN = (200, 30, 40), (255, 255, 255), (20, 160, 60)
@@ -205,3 +206,12 @@ def test_reasons(data: bytes, reason: str) -> None:
 
 def test_the_limit_itself_is_allowed() -> None:
     decoded(encoded(Image.new("RGB", (100, 100)), "PNG"), max_pixels=100 * 100)
+
+
+def test_the_highest_limit_is_pillows_own() -> None:
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(png(MOST_PIXELS + 1, 1, b"")))
+    with pytest.raises(ImageError, match="is more than 10000"):
+        decoded(png(MOST_PIXELS, 1, b""))
+    with pytest.raises(ValueError, match="less than or equal to"):
+        Vision(max_pixels=MOST_PIXELS + 1)
