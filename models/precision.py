@@ -9,7 +9,8 @@ from typing import Any
 FULL = "float32"
 POLICY = "DTypePolicy"
 # Pictures are prepared, and embeddings and losses reckoned, in full precision.
-KEPT = {"pixels", "scaled", "moved", "relit", "directions", "embedding", "paired", "sharpened", "labels"}
+PREPARED = {"pixels", "scaled", "moved", "relit", "bytes", "shares", "standard"}
+KEPT = PREPARED | {"directions", "embedding", "paired", "sharpened", "labels"}
 
 
 def in_precision(model_json: str, policy: str) -> str:

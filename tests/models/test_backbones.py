@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,17 @@ def test_two_models_of_a_process_have_the_same_bytes_and_another_process_embeds_
     files = [str(tmp_path / name) for name in ("model.keras", "vectors.npy", "pictures.npy")]
     subprocess.run([sys.executable, "-c", OUT_OF_A_FILE, *files], check=True, capture_output=True)
     np.testing.assert_allclose(np.load(files[1]), embed(embedding_part(model), pictures()), atol=1e-5)
+
+
+@pytest.mark.end_to_end
+def test_pictures_are_prepared_in_full_precision() -> None:
+    """Half precision has eight bits, and knows no brightness between 200 and 201."""
+    description = json.loads(in_precision(built(Backbone("VGG16")).to_json(), "mixed_bfloat16"))
+    layers = [layer for layer in description["config"]["layers"] if layer["class_name"] != "Functional"]
+    prepared = layers[: next(place for place, layer in enumerate(layers) if layer["name"] == "mean")]
+    assert {"bytes", "standard"} < {layer["name"] for layer in prepared}
+    assert "mixed_bfloat16" not in json.dumps(prepared)
+    assert "mixed_bfloat16" in json.dumps(description)
 
 
 @pytest.mark.end_to_end
