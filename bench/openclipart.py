@@ -71,7 +71,8 @@ def fetched(cache: Path) -> Path:
 def write_catalogue(folder: Path, file: Path, most: int) -> Path:
     """A product a picture: its path below `folder` is id and image, its folder the category."""
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
-    names = names[:: max(1, len(names) // most)] if most else names
+    if 0 < most < len(names):
+        names = [names[number * len(names) // most] for number in range(most)]
     columns = {C.PRODUCT_ID: names, C.CATEGORY: [name.rpartition("/")[0] for name in names], C.IMAGE: names}
     pq.write_table(pa.table(columns), file)
     return file

@@ -23,8 +23,8 @@ from bench.process_memory import watched
 from bench.vision_engines import DRAWN, ENGINES
 from bench.vision_pictures import write_drawn
 
-ASYNCHRONOUS = "elephas, asynchronous"
-SCALES = {"ours, 1 worker": 1, "ours": 2, "ours, 4 workers": 4}
+OURS, ASYNCHRONOUS = "ours", "elephas, asynchronous"
+SCALES = {"ours, 1 worker": 1, OURS: 2, "ours, 4 workers": 4}
 GPUS = 8
 WANTED = 0.9  # of what so many GPUs would do if rounds cost nothing
 
@@ -39,11 +39,12 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16, help="of each worker (default: 16)")
     parser.add_argument("--outer", default="1,0", help="learning rate and momentum of our driver's step (default: 1,0)")
     parser.add_argument("--schedule", choices=["constant", "cosine"], default="constant", help="of the learning rate")
-    parser.add_argument("--engines", default="", help=f"some of: {'; '.join(ENGINES)}, with ; between (default: all)")
+    names = "; ".join(ENGINES)
+    parser.add_argument("--engines", type=engines, default="", help=f"ours and some of: {names} (default: all)")
     parser.add_argument("--asynchronous", action="store_true", help="Elephas's asynchronous mode too")
     parser.add_argument("--gpu-rate", type=float, default=10e3, help="images/s of a GPU, for the forecast")
     arguments = parser.parse_args()
-    named = arguments.engines.split(";") if arguments.engines else [name for name in ENGINES if name != ASYNCHRONOUS]
+    named = arguments.engines
     if arguments.asynchronous:
         named.append(ASYNCHRONOUS)
     runs = _runs(arguments, named)
@@ -54,14 +55,26 @@ def main() -> None:
         outcome(
             "vision",
             "images/s",
-            rates["ours"],
-            {name: rate for name, rate in rates.items() if name != "ours"},
+            rates[OURS],
+            {name: rate for name, rate in rates.items() if name != OURS},
             accuracy={name: round(fmean(found), 4) for name, found in accuracies.items()},
             accuracies=accuracies,
             round_seconds=rounds,
             gpus=_forecast(rounds, arguments) if len(rounds) > 1 else None,
         )
     )
+
+
+def engines(names: str) -> list[str]:
+    """Those of `names`, with ; between; all but the asynchronous one where there are none."""
+    if not names:
+        return [name for name in ENGINES if name != ASYNCHRONOUS]
+    named = [name.strip() for name in names.split(";")]
+    if unknown := sorted(set(named) - set(ENGINES)):
+        raise argparse.ArgumentTypeError(f"no engines: {unknown}; there are {list(ENGINES)}")
+    if OURS not in named:
+        raise argparse.ArgumentTypeError(f"--engines must name {OURS!r}, which the others are measured beside")
+    return named
 
 
 def _runs(arguments: argparse.Namespace, named: list[str]) -> dict[str, list[dict[str, Any]]]:

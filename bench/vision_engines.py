@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -153,8 +154,8 @@ class Ours(Engine):
 
         rounds: list[Round] = []
         schedule = Schedule(epochs, 1, self.plan.batch_size, seed, outer=OuterStep(*self.plan.outer))
-        folder = Place(str(self.folder / f"rounds-{self.workers}-{seed}-{epochs}"))
-        RoundsModel(model, rounds.append).fit(self.rdd, schedule, checkpoints=Checkpoints(folder))
+        folder = tempfile.mkdtemp(dir=self.folder)  # of each training its own, or it would go on with another's
+        RoundsModel(model, rounds.append).fit(self.rdd, schedule, checkpoints=Checkpoints(Place(folder)))
         parts = rounds[0].seconds
         self.details = {
             "round_seconds": {
