@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from settings.load import SettingsError
 from settings.sections import Section, Vision
@@ -35,6 +35,12 @@ class Range(Section):
     low: float | int
     high: float | int
     log: bool = Field(False, description="spread over magnitudes")
+
+    @model_validator(mode="after")
+    def can_be_drawn_from(self) -> Range:
+        if self.low > self.high or (self.log and self.low <= 0):
+            raise ValueError("low must be at most high, and above 0 where log is set")
+        return self
 
 
 class Objectives(Section):

@@ -38,6 +38,8 @@ def test_a_store_elsewhere_stays_there(tmp_path: Path) -> None:
         ("[space]\nimage_size = [64]\n", "not settings of .vision."),
         ("[space]\nepochs = [0]\n", "greater than or equal to 1"),
         ("[space]\nlearning_rate = { low = 0.0, high = 1.0 }\n", "greater than 0"),
+        ("[space]\nepochs = { low = 4, high = 2 }\n", "low must be at most high"),
+        ("[space]\nwarm_up_epochs = { low = 0, high = 2, log = true }\n", "above 0 where log is set"),
         (f"trails = 3\n{LEAST}", "trails"),
         ("trials = = 3\n", "not valid TOML"),
     ],
