@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.als_factors import train
+from jobs.als_files import remove_training
 from jobs.als_interactions import Interactions
 from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
 from jobs.report import StageReport, stage
@@ -22,7 +23,7 @@ from models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA
 from models.schemas import ITEM_FACTORS as ITEM_FACTORS_SCHEMA
 from models.schemas import USER_FACTORS as USER_FACTORS_SCHEMA
 from settings import Settings
-from storage import Manifest, Tables
+from storage import Manifest, Place, Tables
 from storage.frames import read_frame, write_frame
 from storage.tables import plan_run
 
@@ -54,6 +55,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
                 tables.publish(manifest)
         else:
             report.details["up_to_date"] = True
+        remove_training(_scratch(tables, planned[0]))
         written = [tables.get(plan.table, plan.partition, JOB) for plan in planned]
         report.rows_out = sum(manifest.rows for manifest in written)
         report.details |= {"users": written[0].rows, "items": written[1].rows, "rank": settings.als.rank}
@@ -76,6 +78,10 @@ def _plan(table: str, interactions: Manifest, settings: Settings) -> Manifest:
     return plan_run(table, interactions.partition, inputs, settings.als.model_dump())
 
 
+def _scratch(tables: Tables, planned: Manifest) -> Place:
+    return tables.place(SCRATCH) / planned.run
+
+
 def _ratings(spark: SparkSession, tables: Tables, interactions: Manifest, as_of: int) -> DataFrame:
     """Decayed strengths; what never had any (weight 0) is no feedback."""
     frame = read_frame(spark, tables, [interactions], INTERACTIONS_SCHEMA).where(F.col(C.STRENGTH) > 0)
@@ -91,10 +97,9 @@ def _train(
     def on_iteration(number: int) -> None:
         report.doing = f"iteration {number} of {parameters.iterations}"
 
-    places = [tables.run_place(plan) for plan in planned]
-    scratch = tables.place(SCRATCH) / planned[0].run
+    places = tables.run_place(planned[0]), tables.run_place(planned[1])
     interactions = Interactions(tables.uris([source]), decay_of(source).factor(as_of) * parameters.alpha)
-    files = train(spark, interactions, parameters, scratch, places[0], places[1], on_iteration)
+    files = train(spark, interactions, parameters, _scratch(tables, planned[0]), *places, on_iteration)
     return [replace(plan, files=some) for plan, some in zip(planned, files, strict=True)]
 
 
