@@ -64,11 +64,15 @@ def state_of(settings: Settings) -> dict[str, Any]:
 
 def read_weights(settings: Settings) -> dict[str, Any]:
     """The file of `lists.weights`, as `larder tune-lists` wrote it; empty where none is set. Raises SettingsError."""
-    text = _text(settings.lists.weights, "lists.weights")
+    if not settings.lists.weights:
+        return {}
+    where, made_by = f"lists.weights: {settings.lists.weights}", "make it with `larder tune-lists`"
     try:
-        weights: dict[str, Any] = json.loads(text) if text else {}
+        weights = json.loads(_text(settings.lists.weights, "lists.weights"))
     except ValueError as error:
-        raise SettingsError(f"lists.weights: {settings.lists.weights} is not JSON: {error}") from None
+        raise SettingsError(f"{where} is not JSON: {error}; {made_by}") from None
+    if not weights or not isinstance(weights, dict):
+        raise SettingsError(f"{where} holds no weights; {made_by}")
     return weights
 
 

@@ -27,7 +27,7 @@ from models.rankers import Blend, Learned, Rules
 from models.ranking import Ranking
 from models.ranking_fit import Window, fitted_ranking
 from settings import Settings
-from storage import Tables
+from storage import Place, Tables
 
 JOB = "tune_lists"
 Ints = npt.NDArray[np.int32]
@@ -43,12 +43,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--windows", type=int, default=3, metavar="N", help="as long each, one before the other (default: 3)"
     )
-    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="where to write them: lists.weights")
+    parser.add_argument("--to", type=Place, required=True, metavar="FILE", help="where to write them: lists.weights")
     arguments = parse(parser, argv)
     if arguments.as_of >= arguments.end:
         parser.error(f"--as-of {as_text(arguments.as_of)} is not before --end {as_text(arguments.end)}")
     if arguments.windows < 2:
         parser.error("--windows must be 2 or more: the newest is measured with weights of the others")
+    if arguments.to.is_local and not Path(arguments.to.path).parent.is_dir():
+        parser.error(f"--to {arguments.to.uri}: there is no folder {Path(arguments.to.path).parent}")
     return arguments
 
 
@@ -69,7 +71,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         }
         half_life = sources[0][INTERACTIONS].parameters[HALF_LIFE]
         written = {**_fitted([*older, newest], settings).as_json(), HALF_LIFE: half_life, TUNED: tuned}
-        arguments.to.write_text(json.dumps(written, indent=1) + "\n")
+        arguments.to.write((json.dumps(written, indent=1) + "\n").encode())
         report.rows_in, report.rows_out = len(newest.truth.users), len(ndcg)
         for task in (NEW, ALL):
             report.details[task] = f"{ndcg[PERSONAL][task]['ndcg@10']:.4f}"

@@ -27,7 +27,7 @@ from models import schemas
 from models.decay import UNIT
 from settings import Settings, SettingsError
 from settings.sections import Evaluation, Lists, Spark, Storage
-from storage import Tables
+from storage import Place, Tables
 from storage.tables import plan_run
 
 pytestmark = pytest.mark.end_to_end
@@ -102,7 +102,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def tune(spark: SparkSession, settings: Settings, to: Path) -> StageReport:
     window = {"as_of": TUNED, "end": TUNED + HOURS, "windows": WINDOWS}
-    return tune_lists.run(spark, argparse.Namespace(settings=settings, to=to, **window))
+    return tune_lists.run(spark, argparse.Namespace(settings=settings, to=Place(str(to)), **window))
 
 
 @pytest.fixture(scope="module")
@@ -194,15 +194,31 @@ def test_one_window_is_too_few(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--windows must be 2 or more" in capsys.readouterr().err
 
 
+def test_weights_go_into_a_folder_that_is_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    instants = ["--as-of", "2017-12-04T00", "--end", "2017-12-04T02"]
+    with pytest.raises(SystemExit):
+        tune_lists.parse_arguments([*instants, "--to", str(tmp_path / "absent" / "weights.json")])
+    assert f"there is no folder {tmp_path / 'absent'}" in capsys.readouterr().err
+    found = tune_lists.parse_arguments([*instants, "--to", str(tmp_path / "weights.json")])
+    assert found.to == Place(str(tmp_path / "weights.json"))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "there is no file"), ("nonsense", "not JSON"), ("{}x", "not JSON"), ('{"owned": {}}', "`new` is missing")],
+    [
+        (None, "there is no file"),
+        ("", "weights.json is not JSON.*larder tune-lists"),
+        ("{}x", "not JSON"),
+        ("{}", "holds no weights"),
+        ("[1]", "holds no weights"),
+        ('{"owned": {}}', "`new` is missing"),
+    ],
 )
 def test_weights_that_can_not_be_used_are_named(
-    spark: SparkSession, shop: Settings, tmp_path: Path, text: str, said: str
+    spark: SparkSession, shop: Settings, tmp_path: Path, text: str | None, said: str
 ) -> None:
     file = tmp_path / "weights.json"
-    if text:
+    if text is not None:
         file.write_text(text)
     with pytest.raises(SettingsError, match=said):
         evaluated(spark, shop.model_copy(update={"lists": Lists(weights=str(file))}))
