@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.catalogue import catalogue_of, column_of, one_row_a_product
 from models import columns as C
 from models.categories import LEVELS, Categories, categories_of
 from models.item_figures import ItemFigures, item_figures
@@ -19,7 +20,7 @@ from models.ranking import Ranking, WeightsError
 from settings import Settings, SettingsError
 from storage import Manifest, Place
 
-COLUMNS = (C.IN_STOCK, C.CATEGORY)
+COLUMNS = {C.CATEGORY: "string", C.IN_STOCK: "boolean"}
 HALF_LIFE = "half_life"  # of interactions, in hours, as their manifest has it
 TUNED = "tuned"  # of weights: when, and how good they were
 
@@ -34,17 +35,14 @@ class Goods:
 
 def goods_of(spark: SparkSession, settings: Settings, ids: list[str]) -> Goods:
     """May be listed: all that the catalogue does not say are out of stock, less what is excluded."""
-    rows: dict[str, tuple[Any, ...]] = {}
-    if Place(settings.storage.catalogue).exists():
-        catalogue = spark.read.parquet(settings.storage.catalogue)
-        named = [name for name in COLUMNS if name in catalogue.columns]
-        for row in catalogue.select(C.PRODUCT_ID, *named).collect():
-            rows[row[0]] = tuple(row[name] if name in named else None for name in COLUMNS)
-    nothing = (None,) * len(COLUMNS)
-    stock, paths = zip(*(rows.get(id_, nothing) for id_ in ids), strict=True) if ids else ((), ())
+    catalogue, rows = catalogue_of(spark, settings), dict[str, tuple[str | None, bool | None]]()
+    if catalogue is not None:
+        columns = {name: column_of(catalogue, name, kind) for name, kind in COLUMNS.items()}
+        rows = {id_: (path, here) for id_, path, here in one_row_a_product(catalogue, columns).collect()}
+    known = [rows.get(id_, (None, None)) for id_ in ids]
     excluded = excluded_ids(settings)
-    allowed = np.array([here is not False and id_ not in excluded for id_, here in zip(ids, stock, strict=True)], bool)
-    return Goods(allowed, categories_of(paths))
+    allowed = [here is not False and id_ not in excluded for id_, (_, here) in zip(ids, known, strict=True)]
+    return Goods(np.array(allowed, bool), categories_of([path for path, _ in known]))
 
 
 def excluded_ids(settings: Settings) -> set[str]:

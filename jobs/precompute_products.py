@@ -8,13 +8,13 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
+from jobs.catalogue import catalogue_of, column_of, one_row_a_product
 from models import columns as C
 from models import schemas
 from models.category_lists import category_lists, ranked_by_path
 from models.neighbour_rules import Rules, without_sizes
 from models.similar import search_of, similar_lists
 from settings import Settings
-from storage import Place
 
 RECALL = "similar_recall_percent"
 Flags = npt.NDArray[np.bool_]
@@ -81,18 +81,12 @@ def read_traits(spark: SparkSession, settings: Settings) -> DataFrame | None:
 
     Raises MissingColumnError.
     """
-    if not Place(settings.storage.catalogue).exists():
+    catalogue = catalogue_of(spark, settings)
+    if catalogue is None:
         return None
-    catalogue = spark.read.parquet(settings.storage.catalogue)
-    columns = {name: _column(catalogue, name, kind) for name, kind in schemas.TRAIT_TYPES.items()}
+    columns = {name: column_of(catalogue, name, kind) for name, kind in schemas.TRAIT_TYPES.items()}
     columns[C.SAME_PRODUCT] = _same_product(catalogue, settings)
-    last = F.max(F.struct(*(column.alias(name) for name, column in columns.items()))).alias("last")
-    rows = catalogue.where(F.col(C.PRODUCT_ID).isNotNull()).groupBy(F.col(C.PRODUCT_ID).cast("string")).agg(last)
-    return rows.select(C.PRODUCT_ID, "last.*")
-
-
-def _column(catalogue: DataFrame, name: str, kind: str) -> Column:
-    return (F.col(name) if name in catalogue.columns else F.lit(None)).cast(kind)
+    return one_row_a_product(catalogue, columns)
 
 
 def _same_product(catalogue: DataFrame, settings: Settings) -> Column:
@@ -107,5 +101,5 @@ def _same_product(catalogue: DataFrame, settings: Settings) -> Column:
         return F.lit(None).cast("string")
     if named:
         return F.col(named).cast("string")
-    brand, title = (_column(catalogue, name, "string") for name in (C.BRAND, C.TITLE))
+    brand, title = (column_of(catalogue, name, "string") for name in (C.BRAND, C.TITLE))
     return F.udf(without_sizes, StringType())(brand, title)
