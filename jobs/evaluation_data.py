@@ -109,11 +109,12 @@ def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], argu
     truth, known = _truth(some[C.COOKIE_KEY].to_numpy(), amounts, len(ids))
     items = read_frame(spark, tables, [sources[ITEM_FACTORS]], schemas.ITEM_FACTORS)
     factors, _ = item_matrix(items.join(F.broadcast(numbers), C.PRODUCT_ID), len(ids))
+    every = np.ones(len(ids), bool)  # what people bought was for sale then, whatever is now
     return Evidence(
         factors=vectors_of(some, C.FACTORS),
         history=history_of(some),
         item_factors=factors,
-        goods=replace(goods_of(spark, settings, ids), allowed=np.ones(len(ids), bool)),
+        goods=replace(goods_of(spark, settings, ids), in_stock=every, excluded=~every),
         figures=item_figures(interactions, numbers, len(ids), arguments.as_of),
         truth=truth,
         amounts=amounts[C.PURCHASES].to_numpy()[known].astype(np.float32),

@@ -27,27 +27,38 @@ TUNED = "tuned"  # of weights: when, and how good they were
 
 @dataclass(frozen=True)
 class Goods:
-    """By product number: `allowed` (products,), which may be listed, and `categories`."""
+    """By product number: `in_stock` (products,), all that the catalogue does not say are out of stock; `excluded`
+    (products,), which stand in no list whatever the stock; and `categories`."""
 
-    allowed: npt.NDArray[np.bool_]
+    in_stock: npt.NDArray[np.bool_]
+    excluded: npt.NDArray[np.bool_]
     categories: Categories
+
+    @property
+    def allowed(self) -> npt.NDArray[np.bool_]:
+        """What may be listed, shape (products,)."""
+        return self.in_stock & ~self.excluded
 
 
 def goods_of(spark: SparkSession, settings: Settings, ids: list[str]) -> Goods:
-    """May be listed: all that the catalogue does not say are out of stock, less what is excluded."""
+    """Of products with these ids, by number. Raises SettingsError."""
     catalogue, rows = catalogue_of(spark, settings), dict[str, tuple[str | None, bool | None]]()
     if catalogue is not None:
         columns = {name: column_of(catalogue, name, kind) for name, kind in COLUMNS.items()}
         rows = {id_: (path, here) for id_, path, here in one_row_a_product(catalogue, columns).collect()}
     known = [rows.get(id_, (None, None)) for id_ in ids]
     excluded = excluded_ids(settings)
-    allowed = [here is not False and id_ not in excluded for id_, (_, here) in zip(ids, known, strict=True)]
-    return Goods(np.array(allowed, bool), categories_of([path for path, _ in known]))
+    return Goods(
+        in_stock=np.array([here is not False for _, here in known], bool),
+        excluded=np.array([id_ in excluded for id_ in ids], bool),
+        categories=categories_of([path for path, _ in known]),
+    )
 
 
 def excluded_ids(settings: Settings) -> set[str]:
     """`lists.exclude` and the lines of `lists.exclude_file`. Raises SettingsError where that is not there."""
-    return {*settings.lists.exclude, *_text(settings.lists.exclude_file, "lists.exclude_file").split("\n")} - {""}
+    lines = _text(settings.lists.exclude_file, "lists.exclude_file").splitlines()
+    return {*settings.lists.exclude, *(line.strip() for line in lines)} - {""}
 
 
 def state_of(settings: Settings) -> dict[str, Any]:

@@ -125,8 +125,7 @@ def _make(
     ids = known_products(frames)
     numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
     goods = goods_of(spark, settings, ids)
-    allowed = goods.allowed
-    by_picture, measured = lists_by_picture(spark, frames.get(EMBEDDINGS), numbers, allowed, settings)
+    by_picture, measured = lists_by_picture(spark, frames.get(EMBEDDINGS), numbers, goods, settings)
     lists = {
         COOKIE_LISTS: _personal(frames, numbers, goods, sources[INTERACTIONS], arguments),
         PRODUCT_LISTS: by_picture,
@@ -135,7 +134,7 @@ def _make(
             frames.get(EMBEDDINGS),
             _popularity(frames[CONTEXTS], decay_of(sources[CONTEXTS]), arguments.as_of),
             numbers,
-            allowed,
+            goods,
             settings,
         ),
         CONTEXT_LISTS: _generic(frames, numbers, goods, decay_of(sources[CONTEXTS]), arguments),
