@@ -104,9 +104,11 @@ def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], argu
     histories = as_histories(interactions, numbers, strength, arguments.as_of)
     some = _sampled(users, histories, settings.evaluation.users)
     bought = read_frame(spark, tables, sources[COUNTS], schemas.HOURLY_COUNTS).where(F.col(C.PURCHASES) > 0)
-    by_pair = bought.join(F.broadcast(numbers), C.PRODUCT_ID).groupBy(C.COOKIE_KEY, C.PRODUCT_NUMBER)
+    sampled = F.broadcast(spark.createDataFrame(some.select([C.COOKIE_KEY])))
+    known = bought.join(sampled, C.COOKIE_KEY, "left_semi").join(F.broadcast(numbers), C.PRODUCT_ID)
+    by_pair = known.groupBy(C.COOKIE_KEY, C.PRODUCT_NUMBER)
     amounts = by_pair.agg(F.sum(C.PURCHASES).alias(C.PURCHASES)).orderBy(C.COOKIE_KEY, C.PRODUCT_NUMBER).toArrow()
-    truth, known = _truth(some[C.COOKIE_KEY].to_numpy(), amounts, len(ids))
+    buyers = np.searchsorted(some[C.COOKIE_KEY].to_numpy(), amounts[C.COOKIE_KEY].to_numpy())
     items = read_frame(spark, tables, [sources[ITEM_FACTORS]], schemas.ITEM_FACTORS)
     factors, _ = item_matrix(items.join(F.broadcast(numbers), C.PRODUCT_ID), len(ids))
     every = np.ones(len(ids), bool)  # what people bought was for sale then, whatever is now
@@ -116,8 +118,8 @@ def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], argu
         item_factors=factors,
         goods=replace(goods_of(spark, settings, ids), in_stock=every, excluded=~every),
         figures=item_figures(interactions, numbers, len(ids), arguments.as_of),
-        truth=truth,
-        amounts=amounts[C.PURCHASES].to_numpy()[known].astype(np.float32),
+        truth=Truth(buyers, amounts[C.PRODUCT_NUMBER].to_numpy(), len(some), len(ids)),
+        amounts=amounts[C.PURCHASES].to_numpy().astype(np.float32),
         cookies=users.count(),
     )
 
@@ -127,11 +129,3 @@ def _sampled(users: DataFrame, histories: DataFrame, limit: int) -> pa.Table:
     some = users.join(histories.select(C.COOKIE_KEY), C.COOKIE_KEY, "left_semi")
     some = some.orderBy(F.xxhash64(C.COOKIE_KEY), C.COOKIE_KEY).limit(limit)
     return with_history(some, histories).orderBy(C.COOKIE_KEY).toArrow()
-
-
-def _truth(cookies: npt.NDArray[np.int64], bought: pa.Table, products: int) -> tuple[Truth, npt.NDArray[np.bool_]]:
-    """What the sampled users bought in the test hours, `cookies` being sorted; and which rows of `bought` that is."""
-    keys = bought[C.COOKIE_KEY].to_numpy()
-    at = np.minimum(np.searchsorted(cookies, keys), len(cookies) - 1)
-    known = cookies[at] == keys
-    return Truth(at[known], bought[C.PRODUCT_NUMBER].to_numpy()[known], len(cookies), products), known
