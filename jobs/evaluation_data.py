@@ -13,10 +13,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.arguments import as_of_partition, as_text, hour_partition
+from jobs.arguments import as_text, hour_partition
 from jobs.list_inputs import Goods, goods_of
 from jobs.roll_up import COUNTS, INTERACTIONS, decay_of
-from jobs.train_als import ITEM_FACTORS, USER_FACTORS
+from jobs.train_als import ITEM_FACTORS, USER_FACTORS, model_of
 from models import columns as C
 from models import schemas
 from models.best_items import BestItems
@@ -70,19 +70,13 @@ def sources_of(tables: Tables, arguments: argparse.Namespace) -> dict[str, Any]:
 
     Raises MissingPartitionError.
     """
-    partition, instant = as_of_partition(arguments.as_of), as_text(arguments.as_of)
-    window = f"larder aggregate-hours --start {instant} --end {as_text(arguments.end)}"
+    window = f"larder aggregate-hours --start {as_text(arguments.as_of)} --end {as_text(arguments.end)}"
     hours = [hour_partition(number) for number in range(arguments.as_of, arguments.end)]
     found = tables.find_all(COUNTS, hours)
     for name, manifest in zip(hours, found, strict=True):
         if manifest is None:
             tables.get(COUNTS, name, window)
-    return {
-        INTERACTIONS: tables.get(INTERACTIONS, partition, f"larder roll-up --end {instant}"),
-        USER_FACTORS: tables.get(USER_FACTORS, partition, f"larder train-als --as-of {instant}"),
-        ITEM_FACTORS: tables.get(ITEM_FACTORS, partition, f"larder train-als --as-of {instant}"),
-        COUNTS: found,
-    }
+    return {**model_of(tables, arguments.as_of), COUNTS: found}
 
 
 def inputs_of(sources: dict[str, Any]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from jobs.precompute_products import lists_by_category, lists_by_picture
 from jobs.report import StageReport, stage
 from jobs.roll_up import CONTEXTS, INTERACTIONS, decay_of
 from jobs.session import spark_session
-from jobs.train_als import ITEM_FACTORS, USER_FACTORS
+from jobs.train_als import ITEM_FACTORS, USER_FACTORS, model_of
 from models import columns as C
 from models import schemas
 from models.decay import Decay
@@ -33,7 +33,7 @@ from models.lists import generic_lists, listed_counts, personal_lists, with_ordi
 from models.popularity import SCORE
 from settings import Settings
 from settings.sections import Lists
-from storage import Manifest, MissingPartitionError, Tables
+from storage import Manifest, Tables
 from storage.frames import read_frame, write_frame
 from storage.tables import plan_run
 
@@ -85,20 +85,8 @@ def find_sources(tables: Tables, as_of: int) -> dict[str, Manifest]:
 
     Raises MissingPartitionError, also where user and item factors do not belong together.
     """
-    partition, instant = as_of_partition(as_of), as_text(as_of)
-    made_by = {
-        INTERACTIONS: f"larder roll-up --end {instant}",
-        CONTEXTS: f"larder roll-up --end {instant}",
-        USER_FACTORS: f"larder train-als --as-of {instant}",
-        ITEM_FACTORS: f"larder train-als --as-of {instant}",
-    }
-    sources = {table: tables.get(table, partition, command) for table, command in made_by.items()}
-    users, items = sources[USER_FACTORS], sources[ITEM_FACTORS]
-    if (users.inputs, users.parameters) != (items.inputs, items.parameters):
-        raise MissingPartitionError(
-            f"{USER_FACTORS} and {ITEM_FACTORS} of {partition} are not of one training: a later one was cut short; "
-            f"run `{made_by[USER_FACTORS]}` again"
-        )
+    contexts = tables.get(CONTEXTS, as_of_partition(as_of), f"larder roll-up --end {as_text(as_of)}")
+    sources = {**model_of(tables, as_of), CONTEXTS: contexts}
     embeddings = tables.find(EMBEDDINGS, CATALOGUE_PARTITION)
     return sources if embeddings is None else {**sources, EMBEDDINGS: embeddings}
 

@@ -23,7 +23,7 @@ from models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA
 from models.schemas import ITEM_FACTORS as ITEM_FACTORS_SCHEMA
 from models.schemas import USER_FACTORS as USER_FACTORS_SCHEMA
 from settings import Settings
-from storage import Manifest, Place, Tables
+from storage import Manifest, MissingPartitionError, Place, Tables
 from storage.frames import read_frame, write_frame
 from storage.tables import plan_run
 
@@ -66,6 +66,23 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse_arguments(argv)
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
+
+
+def model_of(tables: Tables, as_of: int) -> dict[str, Manifest]:
+    """The manifests of the interactions and of the factors of users and items as of an hour.
+
+    Raises MissingPartitionError, also where user and item factors do not belong together.
+    """
+    partition, instant = as_of_partition(as_of), as_text(as_of)
+    made_by = f"larder train-als --as-of {instant}"
+    interactions = tables.get(INTERACTIONS, partition, f"larder roll-up --end {instant}")
+    users, items = (tables.get(table, partition, made_by) for table in (USER_FACTORS, ITEM_FACTORS))
+    if (users.inputs, users.parameters) != (items.inputs, items.parameters):
+        raise MissingPartitionError(
+            f"{USER_FACTORS} and {ITEM_FACTORS} of {partition} are not of one training: a later one was cut short; "
+            f"run `{made_by}` again"
+        )
+    return {INTERACTIONS: interactions, USER_FACTORS: users, ITEM_FACTORS: items}
 
 
 def parameters_of(als: Mapping[str, Any]) -> AlsParameters:

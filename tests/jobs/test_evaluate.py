@@ -27,7 +27,7 @@ from models import schemas
 from models.decay import UNIT
 from settings import Settings, SettingsError
 from settings.sections import Evaluation, Lists, Spark, Storage
-from storage import Place, Tables
+from storage import MissingPartitionError, Place, Tables
 from storage.tables import plan_run
 
 pytestmark = pytest.mark.end_to_end
@@ -185,6 +185,17 @@ def test_the_gate_is_for_personal_lists(spark: SparkSession, shop: Settings) -> 
     evaluation = shop.evaluation.model_copy(update={"least_ratio_to_popularity": 1e6})
     with pytest.raises(GateError, match="personal lists"):
         evaluated(spark, shop.model_copy(update={"evaluation": evaluation}))
+
+
+def test_factors_of_two_trainings_are_not_measured(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
+    """What is there when the training job is killed between its two manifests."""
+    storage = Storage(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
+    tables = Tables(storage.tables)
+    write_shop(tables, TESTED, 3)
+    later = plan_run("user_factors", as_of_partition(TESTED), {}, {"rank": 1})
+    write_table(tables, later, schemas.USER_FACTORS, [(1, [1.0])])
+    with pytest.raises(MissingPartitionError, match=r"not of one training.*larder train-als --as-of 2017-12-04T00"):
+        evaluated(spark, shop.model_copy(update={"storage": storage}))
 
 
 def test_one_window_is_too_few(capsys: pytest.CaptureFixture[str]) -> None:
