@@ -23,6 +23,7 @@ from jobs.list_inputs import HALF_LIFE, TUNED, ranker_of, read_weights, rules_of
 from jobs.report import StageReport, stage
 from jobs.roll_up import INTERACTIONS
 from jobs.session import spark_session
+from jobs.train_als import ITEM_FACTORS
 from settings import Settings
 from storage import Manifest, Tables
 from storage.tables import DataFile, plan_run
@@ -103,7 +104,7 @@ def _measure(
 ) -> dict[str, Any]:
     settings: Settings = arguments.settings
     seen = collected(spark, tables, sources, arguments)
-    ranker = ranker_of(settings, seen.figures, seen.goods, sources[INTERACTIONS])
+    ranker = ranker_of(settings, seen.figures, seen.goods, sources[INTERACTIONS], sources[ITEM_FACTORS])
     methods = methods_of(seen, ranker, rules_of(settings, seen.goods.categories), settings.evaluation.diversities)
     peers = peers_of(seen) if settings.evaluation.peers and has_peers() else []
     scored = [row for method in itertools.chain(methods, peers) for row in scored_lists(method, seen, settings)]

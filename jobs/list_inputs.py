@@ -23,6 +23,8 @@ from storage import Manifest, Place
 COLUMNS = {C.CATEGORY: "string", C.IN_STOCK: "boolean"}
 HALF_LIFE = "half_life"  # of interactions, in hours, as their manifest has it
 TUNED = "tuned"  # of weights: when, and how good they were
+# What affinities depend on; how a training is cut into tasks and steps moves them little.
+OF_FACTORS = ("rank", "iterations", "regularisation", "scaling", "alpha")
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,21 @@ def read_weights(settings: Settings) -> dict[str, Any]:
     return weights
 
 
-def ranker_of(settings: Settings, figures: ItemFigures | None, goods: Goods, source: Manifest) -> Ranker:
+def conditions_of(settings: Settings, interactions: Manifest, factors: Manifest) -> dict[str, Any]:
+    """What weights hold for: they are written with it, and are no good with anything else."""
+    return {
+        HALF_LIFE: interactions.parameters.get(HALF_LIFE),
+        "candidates": settings.lists.candidates,
+        "factors": {name: value for name, value in factors.parameters.items() if name in OF_FACTORS},
+    }
+
+
+def ranker_of(
+    settings: Settings, figures: ItemFigures | None, goods: Goods, interactions: Manifest, factors: Manifest
+) -> Ranker:
     """How personal lists are ordered. Raises SettingsError for weights that do not fit.
 
-    `source`: the interactions; their `figures` are needed where `lists.weights` are set.
+    `interactions`: their `figures` are needed where `lists.weights` are set; `factors`: of items.
     """
     lists, weights = settings.lists, read_weights(settings)
     if not weights or figures is None:
@@ -98,11 +111,12 @@ def ranker_of(settings: Settings, figures: ItemFigures | None, goods: Goods, sou
         ranking = Ranking.of_json(weights)
     except WeightsError as error:
         raise SettingsError(f"{where}: {error}; make it with `larder tune-lists`") from None
-    if weights.get(HALF_LIFE) != source.parameters.get(HALF_LIFE):
-        raise SettingsError(
-            f"{where} was tuned on interactions with a half-life of {weights.get(HALF_LIFE)} h, and those of "
-            f"{source.partition} have {source.parameters.get(HALF_LIFE)} h; run `larder tune-lists` again"
-        )
+    for name, here in conditions_of(settings, interactions, factors).items():
+        if name in weights and weights[name] != here:  # older files do not say all
+            raise SettingsError(
+                f"{where} was tuned with {name} = {weights[name]}, and for {interactions.partition} it is {here}; "
+                f"run `larder tune-lists` again"
+            )
     return Learned(ranking, figures, goods.categories.whole, lists.candidates)
 
 

@@ -115,7 +115,7 @@ def _make(
     goods = goods_of(spark, settings, ids)
     by_picture, measured = lists_by_picture(spark, frames.get(EMBEDDINGS), numbers, goods, settings)
     lists = {
-        COOKIE_LISTS: _personal(frames, numbers, goods, sources[INTERACTIONS], arguments),
+        COOKIE_LISTS: _personal(frames, numbers, goods, sources, arguments),
         PRODUCT_LISTS: by_picture,
         CATEGORY_LISTS: lists_by_category(
             spark,
@@ -143,14 +143,18 @@ def _make(
 
 
 def _personal(
-    frames: dict[str, DataFrame], numbers: DataFrame, goods: Goods, source: Manifest, arguments: argparse.Namespace
+    frames: dict[str, DataFrame],
+    numbers: DataFrame,
+    goods: Goods,
+    sources: dict[str, Manifest],
+    arguments: argparse.Namespace,
 ) -> DataFrame:
     settings, as_of, interactions = arguments.settings, arguments.as_of, frames[INTERACTIONS]
-    strength = decay_of(source).value(F.col(C.STRENGTH), as_of)
+    strength = decay_of(sources[INTERACTIONS]).value(F.col(C.STRENGTH), as_of)
     users = with_history(frames[USER_FACTORS], as_histories(interactions, numbers, strength, as_of))
     items = frames[ITEM_FACTORS].join(F.broadcast(numbers), C.PRODUCT_ID)
     figures = figures_for(settings, interactions, numbers, len(goods.allowed), as_of)
-    ranker = ranker_of(settings, figures, goods, source)
+    ranker = ranker_of(settings, figures, goods, sources[INTERACTIONS], sources[ITEM_FACTORS])
     return personal_lists(users, items, goods.allowed, ranker, rules_of(settings, goods.categories))
 
 

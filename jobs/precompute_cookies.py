@@ -116,7 +116,7 @@ def _make(
     users = with_history(users, as_histories(did, numbers, strength, arguments.end))
     goods = goods_of(spark, settings, ids)
     figures = figures_for(settings, state, numbers, len(ids), arguments.end)
-    ranker = ranker_of(settings, figures, goods, interactions)
+    ranker = ranker_of(settings, figures, goods, interactions, model)
     lists = personal_lists(users, items, goods.allowed, ranker, rules_of(settings, goods.categories)).cache()
     ordinals, dictionary = ordinals_by_frequency(listed_counts([lists], len(ids)), ids)
     entries = spark.createDataFrame(list(enumerate(dictionary)), schemas.RELEASE_DICTIONARY)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +18,17 @@ from pyspark.sql import SparkSession
 from jobs.arguments import add_as_of, as_text, hour, job_parser, parse
 from jobs.evaluation_data import Evidence, collected, sources_of
 from jobs.evaluation_methods import ALL, NEW, PERSONAL, methods_of, personal_method
-from jobs.list_inputs import HALF_LIFE, TUNED
+from jobs.list_inputs import TUNED, conditions_of
 from jobs.report import StageReport, stage
 from jobs.roll_up import INTERACTIONS
 from jobs.session import spark_session
+from jobs.train_als import ITEM_FACTORS
 from models.candidates import shelf_of
 from models.metrics import Means, means, measured
 from models.rankers import Blend, Learned, Rules
 from models.ranking import Ranking
 from models.ranking_fit import Window, fitted_ranking
-from settings import Settings
+from settings import Settings, SettingsError
 from storage import Place, Tables
 
 JOB = "tune_lists"
@@ -55,13 +57,17 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
-    """Writes the file arguments.to. Raises MissingPartitionError, and ValueError where nobody bought anything."""
+    """Writes the file arguments.to.
+
+    Raises MissingPartitionError, SettingsError, and ValueError where nobody bought anything.
+    """
     settings: Settings = arguments.settings
     with stage(spark, JOB, f"{as_text(arguments.as_of)}..{as_text(arguments.end)}") as report:
         tables, hours = Tables(settings.storage.tables), arguments.end - arguments.as_of
         instants = [arguments.as_of - number * hours for number in range(arguments.windows)]
         windows = [argparse.Namespace(settings=settings, as_of=at, end=at + hours) for at in instants]
         sources = [sources_of(tables, window) for window in windows]
+        conditions = _same_conditions(sources, settings)
         newest, *older = (collected(spark, tables, *pair) for pair in zip(sources, windows, strict=True))
         ndcg = _measured(newest, _fitted(older, settings), settings)
         tuned = {
@@ -69,13 +75,25 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
             "end": as_text(arguments.end),
             "ndcg": ndcg,
         }
-        half_life = sources[0][INTERACTIONS].parameters[HALF_LIFE]
-        written = {**_fitted([*older, newest], settings).as_json(), HALF_LIFE: half_life, TUNED: tuned}
+        written = {**_fitted([*older, newest], settings).as_json(), **conditions, TUNED: tuned}
         arguments.to.write((json.dumps(written, indent=1) + "\n").encode())
         report.rows_in, report.rows_out = len(newest.truth.users), len(ndcg)
         for task in (NEW, ALL):
             report.details[task] = f"{ndcg[PERSONAL][task]['ndcg@10']:.4f}"
     return report
+
+
+def _same_conditions(sources: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
+    """What the weights will hold for. Raises SettingsError where windows differ in it."""
+    conditions = [conditions_of(settings, window[INTERACTIONS], window[ITEM_FACTORS]) for window in sources]
+    for window, found in zip(sources, conditions, strict=True):
+        if found != conditions[0]:
+            raise SettingsError(
+                f"one file of weights can't serve {found} of {window[INTERACTIONS].partition} and {conditions[0]} of "
+                f"{sources[0][INTERACTIONS].partition}; run `larder roll-up` and `larder train-als` for the windows "
+                f"with the same [roll_up] and [als]"
+            )
+    return conditions[0]
 
 
 def _fitted(windows: list[Evidence], settings: Settings) -> Ranking:

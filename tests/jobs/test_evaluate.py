@@ -140,6 +140,7 @@ def test_weights_of_older_windows_are_measured_on_the_newest(tuned: tuple[Settin
     written = json.loads(Path(tuned[0].lists.weights).read_text())
     ndcg_of = written["tuned"]["ndcg"]
     assert ndcg_of["personal, without weights"]["all"]["ndcg@10"] < ndcg_of["personal"]["all"]["ndcg@10"]
+    assert (written["half_life"], written["candidates"], written["factors"]) == (HALF_LIFE, 100, {"rank": KINDS})
     assert set(ndcg_of["personal"]["new"]) == {"ndcg@10", "ndcg@10 interval", "users"}
 
 
@@ -235,11 +236,20 @@ def test_weights_that_can_not_be_used_are_named(
         evaluated(spark, shop.model_copy(update={"lists": Lists(weights=str(file))}))
 
 
-def test_weights_of_another_half_life_are_refused(
-    spark: SparkSession, tuned: tuple[Settings, Any], tmp_path: Path
-) -> None:
-    weights = json.loads(Path(tuned[0].lists.weights).read_text())
-    (tmp_path / "weights.json").write_text(json.dumps({**weights, "half_life": 1.0}))
-    settings = tuned[0].model_copy(update={"lists": Lists(weights=str(tmp_path / "weights.json"))})
-    with pytest.raises(SettingsError, match="larder tune-lists"):
-        evaluated(spark, settings)
+def test_windows_of_different_models_are_not_tuned_on(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
+    """It is the older window that differs."""
+    storage = Storage(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
+    tables, older = Tables(storage.tables), as_of_partition(TUNED - HOURS)
+    for instant in (TUNED - HOURS, TUNED):
+        write_shop(tables, instant, 1)
+    settings = shop.model_copy(update={"storage": storage})
+    of_interactions = {"half_life": 1.0, "landmark": TUNED}
+    write_table(tables, plan_run("interactions", older, {}, of_interactions), schemas.INTERACTIONS, [])
+    with pytest.raises(SettingsError, match=r"'half_life': 1.0.*2017-11-29T22.*larder roll-up"):
+        tune(spark, settings, tmp_path / "weights.json")
+    of_interactions["half_life"] = HALF_LIFE
+    write_table(tables, plan_run("interactions", older, {}, of_interactions), schemas.INTERACTIONS, [])
+    for table, schema in (("user_factors", schemas.USER_FACTORS), ("item_factors", schemas.ITEM_FACTORS)):
+        write_table(tables, plan_run(table, older, {}, {"rank": 9}), schema, [])
+    with pytest.raises(SettingsError, match=r"'rank': 9.*2017-11-29T22.*larder train-als"):
+        tune(spark, settings, tmp_path / "weights.json")
