@@ -105,7 +105,9 @@ def _measure(
     settings: Settings = arguments.settings
     seen = collected(spark, tables, sources, arguments)
     ranker = ranker_of(settings, seen.figures, seen.goods, sources[INTERACTIONS], sources[ITEM_FACTORS])
-    methods = methods_of(seen, ranker, rules_of(settings, seen.goods.categories), settings.evaluation.diversities)
+    categories = seen.goods.categories
+    varied = [rules_of(settings, categories, diversity) for diversity in settings.evaluation.diversities]
+    methods = methods_of(seen, ranker, rules_of(settings, categories), varied)
     peers = peers_of(seen) if settings.evaluation.peers and has_peers() else []
     scored = [row for method in itertools.chain(methods, peers) for row in scored_lists(method, seen, settings)]
     half_life = float(sources[INTERACTIONS].parameters[HALF_LIFE])

@@ -127,17 +127,18 @@ def figures_for(
     return item_figures(interactions, numbers, products, as_of) if settings.lists.weights else None
 
 
-def rules_of(settings: Settings, categories: Categories) -> Rules:
-    """How long personal lists are, and what they may hold."""
+def rules_of(settings: Settings, categories: Categories, diversity: float | None = None) -> Rules:
+    """How long personal lists are, and what they may hold; with this diversity in place of lists.diversity."""
     lists = settings.lists
     masked = ALWAYS if lists.rebuy == "mask" else lists.rebuy_after_days
-    varied = lists.most_of_category > 0 or lists.diversity > 0
+    penalty = lists.diversity if diversity is None else diversity
+    varied = lists.most_of_category > 0 or penalty > 0
     return Rules(
         n=lists.personal + lists.over_fetch,
         masked_days=masked,
         categories=_kinds(settings, categories) if varied else None,
         most=lists.most_of_category,
-        penalty=lists.diversity,
+        penalty=penalty,
     )
 
 

@@ -109,7 +109,7 @@ def _measured(seen: Evidence, ranking: Ranking, settings: Settings) -> dict[str,
     rules, lists = Rules(settings.lists.personal), settings.lists
     learned = Learned(ranking, seen.figures, seen.goods.categories.whole, lists.candidates)
     blended = personal_method(WITHOUT, seen, Blend(lists.rebuy_weight), rules)
-    methods = [*methods_of(seen, learned, rules, []), blended]
+    methods = [*methods_of(seen, learned, rules), blended]
     return {
         method.name: {task: _ndcg(seen, settings, task, method.lists(task)) for task in method.tasks}
         for method in methods

@@ -13,11 +13,12 @@ import pytest
 from pyspark.sql import SparkSession
 from test_precompute import settings_in
 
-from jobs.list_inputs import Goods, goods_of, ranker_of
+from jobs.list_inputs import Goods, goods_of, ranker_of, rules_of
 from models.categories import categories_of
 from models.item_figures import ItemFigures
 from models.rankers import Learned, Ranker
 from settings import Settings, SettingsError, load_settings
+from settings.sections import Lists
 from storage.tables import plan_run
 
 pytestmark = pytest.mark.end_to_end
@@ -33,6 +34,16 @@ def test_ids_of_a_catalogue_may_be_numbers_and_stand_there_twice(spark: SparkSes
     found = goods_of(spark, settings_in(tmp_path), ["1", "2", "3", "4"])
     assert found.allowed.tolist() == [True, False, True, True]
     assert found.categories.whole.tolist() == [0, 0, 1, -1]
+
+
+def test_diversity_is_by_the_levels_that_the_settings_name() -> None:
+    """Also where lists have none, and an evaluation tries some."""
+    settings, paths = Settings(lists=Lists(category_levels=1)), categories_of(["Food/Milk", "Food/Tea", "Fuel"])
+    assert rules_of(settings, paths).categories is None
+    tried = rules_of(settings, paths, 0.5)
+    assert tried.penalty == 0.5
+    assert tried.categories is not None
+    assert tried.categories.tolist() == [0, 0, 1]
 
 
 def demo_ranker(settings: Settings, **als: Any) -> Ranker:
