@@ -88,6 +88,7 @@ def _plan(sources: dict[str, Any], arguments: argparse.Namespace) -> Manifest:
         "end": as_text(arguments.end),
         "evaluation": settings.evaluation.model_dump(),
         "lists": settings.lists.model_dump(),
+        "peers": _with_peers(settings),
         **state_of(settings),
     }
     return plan_run(EVALUATION, as_of_partition(arguments.as_of), inputs_of(sources), parameters)
@@ -108,7 +109,7 @@ def _measure(
     categories = seen.goods.categories
     varied = [rules_of(settings, categories, diversity) for diversity in settings.evaluation.diversities]
     methods = methods_of(seen, ranker, rules_of(settings, categories), varied)
-    peers = peers_of(seen) if settings.evaluation.peers and has_peers() else []
+    peers = peers_of(seen) if _with_peers(settings) else []
     scored = [row for method in itertools.chain(methods, peers) for row in scored_lists(method, seen, settings)]
     half_life = float(sources[INTERACTIONS].parameters[HALF_LIFE])
     return {
@@ -125,6 +126,10 @@ def _measure(
         "strengths": strengths(seen, half_life, arguments.end - arguments.as_of),
         "tuned": read_weights(settings).get(TUNED, {}),
     }
+
+
+def _with_peers(settings: Settings) -> bool:
+    return settings.evaluation.peers and has_peers()
 
 
 def _why_no_peers(settings: Settings) -> str:

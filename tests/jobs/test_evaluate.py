@@ -173,6 +173,18 @@ def test_the_report_has_every_method_and_group(spark: SparkSession, shop: Settin
         assert name in html
 
 
+def test_a_report_is_made_anew_once_the_peers_are_installed(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluation = shop.evaluation.model_copy(update={"peers": True})
+    settings = shop.model_copy(update={"evaluation": evaluation})
+    arguments = argparse.Namespace(settings=settings, as_of=TESTED, end=TESTED + HOURS)
+    sources = evaluate._sources(Tables(shop.storage.tables), arguments)
+    runs = []
+    for is_there in (False, True):
+        monkeypatch.setattr(evaluate, "has_peers", lambda found=is_there: found)
+        runs.append(evaluate._plan(sources, arguments).run)
+    assert runs[0] != runs[1]
+
+
 def test_strengths_are_compared_with_what_came(spark: SparkSession, shop: Settings) -> None:
     results, _ = evaluated(spark, shop)
     strengths = results["strengths"]
