@@ -33,6 +33,10 @@ from storage.tables import fingerprint
 Floats = npt.NDArray[np.float32]
 
 
+class NothingBoughtError(LookupError):
+    """There is nobody to measure, or nothing to measure by; the message names the hours and a remedy."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """By user: `factors` (users, d), `history` and `truth`; `amounts`, how often each pair of `truth` was bought.
@@ -87,7 +91,7 @@ def inputs_of(sources: dict[str, Any]) -> dict[str, str]:
 
 
 def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], arguments: argparse.Namespace) -> Evidence:
-    """Of at most settings.evaluation.users users."""
+    """Of at most settings.evaluation.users users. Raises NothingBoughtError where there is none."""
     settings: Settings = arguments.settings
     interactions = read_frame(spark, tables, [sources[INTERACTIONS]], schemas.INTERACTIONS)
     interactions = interactions.where(F.col(C.PURCHASES) > 0)
@@ -97,6 +101,11 @@ def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], argu
     users = read_frame(spark, tables, [sources[USER_FACTORS]], schemas.USER_FACTORS)
     histories = as_histories(interactions, numbers, strength, arguments.as_of)
     some = _sampled(users, histories, settings.evaluation.users)
+    if not len(some):
+        raise NothingBoughtError(
+            f"no cookie with factors had bought anything by {as_text(arguments.as_of)}, so there is nobody to measure: "
+            f"name a later --as-of, or see whether the events have purchases"
+        )
     bought = read_frame(spark, tables, sources[COUNTS], schemas.HOURLY_COUNTS).where(F.col(C.PURCHASES) > 0)
     sampled = F.broadcast(spark.createDataFrame(some.select([C.COOKIE_KEY])))
     known = bought.join(sampled, C.COOKIE_KEY, "left_semi").join(F.broadcast(numbers), C.PRODUCT_ID)

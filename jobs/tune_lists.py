@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pyspark.sql import SparkSession
 
 from jobs.arguments import add_as_of, as_text, hour, job_parser, parse
-from jobs.evaluation_data import Evidence, collected, sources_of
+from jobs.evaluation_data import Evidence, NothingBoughtError, collected, sources_of
 from jobs.evaluation_methods import ALL, NEW, PERSONAL, methods_of, personal_method
 from jobs.list_inputs import TUNED, conditions_of
 from jobs.report import StageReport, stage
@@ -27,7 +27,7 @@ from models.candidates import shelf_of
 from models.metrics import Means, means, measured
 from models.rankers import Blend, Learned, Rules
 from models.ranking import Ranking
-from models.ranking_fit import Window, fitted_ranking
+from models.ranking_fit import NothingToLearnError, Window, fitted_ranking
 from settings import Settings, SettingsError
 from storage import Place, Tables
 
@@ -59,7 +59,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     """Writes the file arguments.to.
 
-    Raises MissingPartitionError, SettingsError, and ValueError where nobody bought anything.
+    Raises MissingPartitionError, SettingsError and NothingBoughtError.
     """
     settings: Settings = arguments.settings
     with stage(spark, JOB, f"{as_text(arguments.as_of)}..{as_text(arguments.end)}") as report:
@@ -68,14 +68,14 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         windows = [argparse.Namespace(settings=settings, as_of=at, end=at + hours) for at in instants]
         sources = [sources_of(tables, window) for window in windows]
         conditions = _same_conditions(sources, settings)
-        newest, *older = (collected(spark, tables, *pair) for pair in zip(sources, windows, strict=True))
-        ndcg = _measured(newest, _fitted(older, settings), settings)
+        newest, *older = (_collected(spark, tables, *pair) for pair in zip(sources, windows, strict=True))
+        ndcg = _measured(newest, _fitted(older, windows[1:], settings), settings)
         tuned = {
             "windows": [as_text(at) for at in reversed(instants)],
             "end": as_text(arguments.end),
             "ndcg": ndcg,
         }
-        written = {**_fitted([*older, newest], settings).as_json(), **conditions, TUNED: tuned}
+        written = {**_fitted([*older, newest], windows, settings).as_json(), **conditions, TUNED: tuned}
         arguments.to.write((json.dumps(written, indent=1) + "\n").encode())
         report.rows_in, report.rows_out = len(newest.truth.users), len(ndcg)
         for task in (NEW, ALL):
@@ -96,12 +96,28 @@ def _same_conditions(sources: list[dict[str, Any]], settings: Settings) -> dict[
     return conditions[0]
 
 
-def _fitted(windows: list[Evidence], settings: Settings) -> Ranking:
+def _collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], window: argparse.Namespace) -> Evidence:
+    seen = collected(spark, tables, sources, window)
+    if not len(seen.truth.users):
+        raise NothingBoughtError(
+            f"from {as_text(window.as_of)} to {as_text(window.end)} none of the {len(seen.factors):,} cookies measured "
+            f"bought what anybody had bought before: name windows with purchases, or more cookies (evaluation.users)"
+        )
+    return seen
+
+
+def _fitted(seen: list[Evidence], windows: list[argparse.Namespace], settings: Settings) -> Ranking:
+    """Fitted to what was seen of these windows, the newest window first."""
     shown = [
-        Window(shelf_of(seen.best, seen.goods.categories.whole, seen.figures), seen.factors, seen.history, seen.truth)
-        for seen in windows
+        Window(shelf_of(some.best, some.goods.categories.whole, some.figures), some.factors, some.history, some.truth)
+        for some in seen
     ]
-    return fitted_ranking(shown, settings.lists.candidates)
+    try:
+        return fitted_ranking(shown, settings.lists.candidates)
+    except NothingToLearnError as error:
+        raise NothingBoughtError(
+            f"from {as_text(windows[-1].as_of)} to {as_text(windows[0].end)}: {error}; name longer windows, or more"
+        ) from None
 
 
 def _measured(seen: Evidence, ranking: Ranking, settings: Settings) -> dict[str, dict[str, Means]]:

@@ -188,6 +188,12 @@ class Lists(Section):
     min_support: float = Field(5.0, ge=0, description="decayed count below which a product is not popular anywhere")
     min_products: int = Field(10, ge=1, description="a location-device with fewer popular products uses its parent")
 
+    @model_validator(mode="after")
+    def candidates_fill_a_list(self) -> Lists:
+        if self.weights and self.candidates < self.personal + self.over_fetch:
+            raise ValueError("candidates must be at least personal + over_fetch, or lists come out short")
+        return self
+
 
 class Similar(Section):
     """Which products stand in a product's list, of those whose pictures are most alike."""

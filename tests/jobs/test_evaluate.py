@@ -22,6 +22,7 @@ from written_tables import write_table
 from jobs import evaluate, tune_lists
 from jobs.arguments import as_of_partition, hour_partition
 from jobs.evaluate import GateError
+from jobs.evaluation_data import NothingBoughtError
 from jobs.report import StageReport
 from models import schemas
 from models.decay import UNIT
@@ -45,8 +46,11 @@ def kind(item: int) -> int:
     return item // OF_KIND
 
 
-def write_shop(tables: Tables, instant: int, seed: int) -> None:
-    """Everything as of an instant, and the purchases of the hours after it."""
+def write_shop(tables: Tables, instant: int, seed: int, most: int | None = None) -> None:
+    """Everything as of an instant, and the first `most` purchases of the hours after it; all of them by default.
+
+    The first of all is of what its user had bought before.
+    """
     draw = np.random.default_rng(seed)
 
     def write(table: str, schema: Any, rows: list[Any], partition: str, parameters: dict[str, Any]) -> None:
@@ -79,7 +83,7 @@ def write_shop(tables: Tables, instant: int, seed: int) -> None:
         moment = datetime.fromtimestamp(hour * 3600, timezone.utc)
         counts = [
             (hour, user, f"p{item:02}", "north", "till", 0, 0, 0, 1, 1, moment)
-            for user, item in bought
+            for user, item in bought[:most]
             if (user + item) % HOURS == hour - instant
         ]
         write("hourly_counts", schemas.HOURLY_COUNTS, counts, hour_partition(hour), {})
@@ -246,6 +250,24 @@ def test_weights_that_can_not_be_used_are_named(
         file.write_text(text)
     with pytest.raises(SettingsError, match=said):
         evaluated(spark, shop.model_copy(update={"lists": Lists(weights=str(file))}))
+
+
+def test_windows_that_teach_nothing_are_named(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
+    storage = Storage(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
+    settings, tables = shop.model_copy(update={"storage": storage}), Tables(storage.tables)
+    write_shop(tables, TUNED - HOURS, 1, most=1)
+    write_shop(tables, TUNED, 2, most=0)
+    with pytest.raises(NothingBoughtError, match="from 2017-11-30T00 to 2017-11-30T02 none of the 60 cookies"):
+        tune(spark, settings, tmp_path / "weights.json")
+    write_shop(tables, TUNED, 2)
+    older = "from 2017-11-29T22 to 2017-11-30T00: nothing to learn: of the products new to their users"
+    with pytest.raises(NothingBoughtError, match=older):
+        tune(spark, settings, tmp_path / "weights.json")
+    of_interactions = {"half_life": HALF_LIFE, "landmark": TUNED}
+    nothing = plan_run("interactions", as_of_partition(TUNED), {}, of_interactions)
+    write_table(tables, nothing, schemas.INTERACTIONS, [])
+    with pytest.raises(NothingBoughtError, match="bought anything by 2017-11-30T00"):
+        tune(spark, settings, tmp_path / "weights.json")
 
 
 def test_windows_of_different_models_are_not_tuned_on(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
