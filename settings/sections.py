@@ -173,7 +173,10 @@ class Lists(Section):
     )
     weights: str = Field("", description="file that `larder tune-lists` wrote; empty: rebuy_weight alone decides")
     candidates: int = Field(
-        100, ge=1, description="with weights: products that a cookie never bought that are looked at, best by factors"
+        100,
+        ge=1,
+        description="with weights: products that a cookie never bought that are looked at, best by factors; "
+        "at least personal + over_fetch",
     )
     over_fetch: int = Field(0, ge=0, le=120, description="items more in a cookie's list, for the endpoint to mask")
     exclude: list[str] = Field(default_factory=list, description="products that stand in no list")
