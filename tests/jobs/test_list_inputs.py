@@ -71,7 +71,7 @@ def test_the_demos_weights_fit_its_settings() -> None:
             r"half_life = 1440.0, and for as_of=2017-12-04T00 it is 720.0",
         ),
         ("lists", "candidates", 50, "candidates = 100, .* it is 50"),
-        ("als", "rank", 64, r"factors = .*'rank': 128.* it is .*'rank': 64"),
+        ("als", "rank", 64, r"factors = .*'rank': 128.* it is .*'rank': 64.*"),
     ],
 )
 def test_weights_are_refused_where_they_do_not_hold(section: str, name: str, value: float, said: str) -> None:
