@@ -24,10 +24,10 @@ has failed two days running. Find the reason in the failed task's log, see to it
 needs cleaning up, in the tables or in Redis.
 
 - `wait_for_last_hour`: the day's last hour is not rolled up. Look at `larder_hourly`; clear this when it is done.
-- `gate.evaluate`, `GateError`: the model ranks worse than popularity does. Read `report.html`, whose place the log
+- `gate.evaluate`, `GateError`: personal lists rank worse than popularity does. Read `report.html`, whose place the log
   tells, and compare it with the day before. Look for a change in the events (weights, a missing source, a flood of one
-  product) or in the settings. Only if the lists are right all the same: mark `gate.evaluate` as successful, and
-  `load_redis` goes on.
+  product), in the settings, or in the file of `lists.weights`. Only if the lists are right all the same: mark
+  `gate.evaluate` as successful, and `load_redis` goes on.
 - `vision.*`: mark `vision.embed_products` as successful to publish with the embeddings of the day before.
 - `load_redis`: what was loaded is not live until all of it was counted. Clear it when Redis is well again.
 

@@ -119,13 +119,16 @@ def _not_current(tables: Tables, hours: Iterable[EventHour], settings: Settings)
 
 
 def _aggregate(spark: SparkSession, tables: Tables, hours: list[EventHour], settings: Settings) -> list[Manifest]:
-    """A file with a sound footer can still break while it is read: it is set aside, and its hour begun anew."""
+    """A file with a sound footer can still break while it is read: it is set aside, and its hour begun anew.
+
+    Raises OSError, and publishes nothing, where a file that is set aside can be read after all.
+    """
     plans = _plans(tables, hours, settings)
     found = _in_spark(spark, hours, plans, settings)
     broken = {item.uri: item.error for item in found if isinstance(item, Broken)}
     if broken:
-        _check_still_broken(hours, broken)
         return _aggregate(spark, tables, [hour.with_errors(broken) for hour in hours], settings)
+    _check_still_broken(hours, settings.events.format)
     written = [item for item in found if isinstance(item, Written)]
     written += [_unreadable(hour, plans[hour.hour]) for hour in hours if hour.broken]
     made = [_manifests(hour, [item for item in of_hour], settings) for hour, of_hour in _by_hour(hours, written)]
@@ -135,17 +138,16 @@ def _aggregate(spark: SparkSession, tables: Tables, hours: list[EventHour], sett
     return [counts for *_, counts in made]
 
 
-def _check_still_broken(hours: list[EventHour], broken: Mapping[str, str]) -> None:
+def _check_still_broken(hours: list[EventHour], event_format: str) -> None:
     """Raises OSError for a file that can be read after all: the store stumbled, and its rows must not be set aside."""
-    pieces = [piece for hour in hours for piece in pieces_of(hour) if piece.uri in broken]
-    for uri, error in broken.items():
+    for file in (file for hour in hours for file in hour.broken):
         try:
-            for piece in pieces:
-                if piece.uri == uri:
-                    read_through(piece)
+            read_through(file.uri, event_format)
         except UnreadableError:
             continue
-        raise OSError(f"{uri} could not be read ({error}) and now can; nothing was changed, run the job again")
+        raise OSError(
+            f"{file.uri} could not be read ({file.error}) and now can; nothing was changed, run the job again"
+        )
 
 
 def _plans(tables: Tables, hours: list[EventHour], settings: Settings) -> dict[int, HourPlan]:

@@ -24,7 +24,7 @@ from pyspark.core.broadcast import Broadcast
 from pyspark.sql import SparkSession
 from threadpoolctl import threadpool_limits
 
-from jobs.als_files import UserBlocks, read_arrays, remove, write_arrays
+from jobs.als_files import STATES, UserBlocks, read_arrays, remove, write_arrays
 from jobs.python_workers import leaves_worker_ready
 from models import columns as C
 from models.als_blocks import AlsBlock
@@ -69,7 +69,7 @@ class Training:
         return factors
 
     def _state(self, iteration: int) -> Place:
-        return self.blocks.place / f"items-{iteration:03d}.arrow"
+        return self.blocks.place / f"{STATES}-{iteration:03d}.arrow"
 
     def _read_state(self, iteration: int) -> Floats:
         return read_arrays(self._state(iteration))["factors"].reshape(-1, self.parameters.rank)  # type: ignore[return-value]

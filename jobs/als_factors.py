@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from jobs.als_engine import Training, write_user_factors
-from jobs.als_files import remove
 from jobs.als_interactions import Interactions, items_of, user_blocks
 from models import columns as C
 from models.factors import AlsParameters
@@ -32,15 +31,14 @@ def train(
 ) -> tuple[Files, Files]:
     """Writes factors of users and items; returns their files. Raises NothingToLearnError.
 
-    `scratch` is a place of this training alone: one that was killed goes on from what lies there. Removed at the end.
+    `scratch` is a place of this training alone: one that was killed goes on from what lies there. The caller removes it
+    (jobs.als_files.remove_training) once the files are published.
     """
     items = items_of(spark, interactions)
     blocks = user_blocks(spark, interactions, items.ids, scratch, parameters.interactions_per_block)
     factors = Training(spark, blocks, parameters, items.counts, on_iteration).item_factors()
     users = write_user_factors(spark, blocks, parameters, factors, user_place, parameters.iterations - 1)
-    files = users, (write_item_factors(item_place, items.ids, factors),)
-    remove(scratch)
-    return files
+    return users, (write_item_factors(item_place, items.ids, factors),)
 
 
 def write_item_factors(place: Place, ids: pa.Array, factors: npt.NDArray[np.float32]) -> DataFile:

@@ -14,6 +14,9 @@ from storage import Place
 
 Array = npt.NDArray[np.generic]
 
+BLOCKS = "blocks.arrow"  # the numbers of all blocks; written once they are there
+STATES = "items"  # item factors after an iteration, a file each
+
 
 def write_arrays(place: Place, arrays: Mapping[str, Array]) -> int:
     """Writes flat arrays into one file: a row in which each is a list. Returns its bytes."""
@@ -45,6 +48,15 @@ def remove(place: Place) -> None:
         system.delete_dir(path)
     elif kind == pa.fs.FileType.File:
         system.delete_file(path)
+
+
+def remove_training(place: Place) -> None:
+    """Removes a training's folder in such an order that a training can go on from what a kill leaves of it."""
+    for file in place.files():
+        if file.base_name.startswith(STATES):
+            remove(place / file.base_name)
+    remove(place / BLOCKS)
+    remove(place)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from jobs.als_files import UserBlocks, read_arrays, write_arrays
+from jobs.als_files import BLOCKS, UserBlocks, read_arrays, write_arrays
 from models import columns as C
 from models.als_blocks import als_block, cuts_between
 from storage import Place
@@ -85,7 +85,7 @@ def user_blocks(spark: SparkSession, interactions: Interactions, ids: pa.Array, 
 
     Products that are not among `ids` (items,) are left out.
     """
-    done = place / "blocks.arrow"
+    done = place / BLOCKS
     if not done.exists():
         files, written = list(enumerate(interactions.uris)), UserBlocks(place, ())
         sent = spark.sparkContext.broadcast(ids)

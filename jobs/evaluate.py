@@ -23,6 +23,7 @@ from jobs.list_inputs import HALF_LIFE, TUNED, ranker_of, read_weights, rules_of
 from jobs.report import StageReport, stage
 from jobs.roll_up import INTERACTIONS
 from jobs.session import spark_session
+from jobs.train_als import ITEM_FACTORS
 from settings import Settings
 from storage import Manifest, Tables
 from storage.tables import DataFile, plan_run
@@ -87,6 +88,7 @@ def _plan(sources: dict[str, Any], arguments: argparse.Namespace) -> Manifest:
         "end": as_text(arguments.end),
         "evaluation": settings.evaluation.model_dump(),
         "lists": settings.lists.model_dump(),
+        "peers": _with_peers(settings),
         **state_of(settings),
     }
     return plan_run(EVALUATION, as_of_partition(arguments.as_of), inputs_of(sources), parameters)
@@ -103,9 +105,11 @@ def _measure(
 ) -> dict[str, Any]:
     settings: Settings = arguments.settings
     seen = collected(spark, tables, sources, arguments)
-    ranker = ranker_of(settings, seen.figures, seen.goods, sources[INTERACTIONS])
-    methods = methods_of(seen, ranker, rules_of(settings, seen.goods.categories), settings.evaluation.diversities)
-    peers = peers_of(seen) if settings.evaluation.peers and has_peers() else []
+    ranker = ranker_of(settings, seen.figures, seen.goods, sources[INTERACTIONS], sources[ITEM_FACTORS])
+    categories = seen.goods.categories
+    varied = [rules_of(settings, categories, diversity) for diversity in settings.evaluation.diversities]
+    methods = methods_of(seen, ranker, rules_of(settings, categories), varied)
+    peers = peers_of(seen) if _with_peers(settings) else []
     scored = [row for method in itertools.chain(methods, peers) for row in scored_lists(method, seen, settings)]
     half_life = float(sources[INTERACTIONS].parameters[HALF_LIFE])
     return {
@@ -122,6 +126,10 @@ def _measure(
         "strengths": strengths(seen, half_life, arguments.end - arguments.as_of),
         "tuned": read_weights(settings).get(TUNED, {}),
     }
+
+
+def _with_peers(settings: Settings) -> bool:
+    return settings.evaluation.peers and has_peers()
 
 
 def _why_no_peers(settings: Settings) -> str:

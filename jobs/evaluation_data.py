@@ -13,10 +13,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.arguments import as_of_partition, as_text, hour_partition
+from jobs.arguments import as_text, hour_partition
 from jobs.list_inputs import Goods, goods_of
 from jobs.roll_up import COUNTS, INTERACTIONS, decay_of
-from jobs.train_als import ITEM_FACTORS, USER_FACTORS
+from jobs.train_als import ITEM_FACTORS, USER_FACTORS, model_of
 from models import columns as C
 from models import schemas
 from models.best_items import BestItems
@@ -31,6 +31,10 @@ from storage.frames import read_frame
 from storage.tables import fingerprint
 
 Floats = npt.NDArray[np.float32]
+
+
+class NothingBoughtError(LookupError):
+    """There is nobody to measure, or nothing to measure by; the message names the hours and a remedy."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +74,13 @@ def sources_of(tables: Tables, arguments: argparse.Namespace) -> dict[str, Any]:
 
     Raises MissingPartitionError.
     """
-    partition, instant = as_of_partition(arguments.as_of), as_text(arguments.as_of)
-    window = f"larder aggregate-hours --start {instant} --end {as_text(arguments.end)}"
+    window = f"larder aggregate-hours --start {as_text(arguments.as_of)} --end {as_text(arguments.end)}"
     hours = [hour_partition(number) for number in range(arguments.as_of, arguments.end)]
     found = tables.find_all(COUNTS, hours)
     for name, manifest in zip(hours, found, strict=True):
         if manifest is None:
             tables.get(COUNTS, name, window)
-    return {
-        INTERACTIONS: tables.get(INTERACTIONS, partition, f"larder roll-up --end {instant}"),
-        USER_FACTORS: tables.get(USER_FACTORS, partition, f"larder train-als --as-of {instant}"),
-        ITEM_FACTORS: tables.get(ITEM_FACTORS, partition, f"larder train-als --as-of {instant}"),
-        COUNTS: found,
-    }
+    return {**model_of(tables, arguments.as_of), COUNTS: found}
 
 
 def inputs_of(sources: dict[str, Any]) -> dict[str, str]:
@@ -93,7 +91,7 @@ def inputs_of(sources: dict[str, Any]) -> dict[str, str]:
 
 
 def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], arguments: argparse.Namespace) -> Evidence:
-    """Of at most settings.evaluation.users users."""
+    """Of at most settings.evaluation.users users. Raises NothingBoughtError where there is none."""
     settings: Settings = arguments.settings
     interactions = read_frame(spark, tables, [sources[INTERACTIONS]], schemas.INTERACTIONS)
     interactions = interactions.where(F.col(C.PURCHASES) > 0)
@@ -103,20 +101,28 @@ def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], argu
     users = read_frame(spark, tables, [sources[USER_FACTORS]], schemas.USER_FACTORS)
     histories = as_histories(interactions, numbers, strength, arguments.as_of)
     some = _sampled(users, histories, settings.evaluation.users)
+    if not len(some):
+        raise NothingBoughtError(
+            f"no cookie with factors had bought anything by {as_text(arguments.as_of)}, so there is nobody to measure: "
+            f"name a later --as-of, or see whether the events have purchases"
+        )
     bought = read_frame(spark, tables, sources[COUNTS], schemas.HOURLY_COUNTS).where(F.col(C.PURCHASES) > 0)
-    by_pair = bought.join(F.broadcast(numbers), C.PRODUCT_ID).groupBy(C.COOKIE_KEY, C.PRODUCT_NUMBER)
+    sampled = F.broadcast(spark.createDataFrame(some.select([C.COOKIE_KEY])))
+    known = bought.join(sampled, C.COOKIE_KEY, "left_semi").join(F.broadcast(numbers), C.PRODUCT_ID)
+    by_pair = known.groupBy(C.COOKIE_KEY, C.PRODUCT_NUMBER)
     amounts = by_pair.agg(F.sum(C.PURCHASES).alias(C.PURCHASES)).orderBy(C.COOKIE_KEY, C.PRODUCT_NUMBER).toArrow()
-    truth, known = _truth(some[C.COOKIE_KEY].to_numpy(), amounts, len(ids))
+    buyers = np.searchsorted(some[C.COOKIE_KEY].to_numpy(), amounts[C.COOKIE_KEY].to_numpy())
     items = read_frame(spark, tables, [sources[ITEM_FACTORS]], schemas.ITEM_FACTORS)
     factors, _ = item_matrix(items.join(F.broadcast(numbers), C.PRODUCT_ID), len(ids))
+    every = np.ones(len(ids), bool)  # what people bought was for sale then, whatever is now
     return Evidence(
         factors=vectors_of(some, C.FACTORS),
         history=history_of(some),
         item_factors=factors,
-        goods=replace(goods_of(spark, settings, ids), allowed=np.ones(len(ids), bool)),
+        goods=replace(goods_of(spark, settings, ids), in_stock=every, excluded=~every),
         figures=item_figures(interactions, numbers, len(ids), arguments.as_of),
-        truth=truth,
-        amounts=amounts[C.PURCHASES].to_numpy()[known].astype(np.float32),
+        truth=Truth(buyers, amounts[C.PRODUCT_NUMBER].to_numpy(), len(some), len(ids)),
+        amounts=amounts[C.PURCHASES].to_numpy().astype(np.float32),
         cookies=users.count(),
     )
 
@@ -126,11 +132,3 @@ def _sampled(users: DataFrame, histories: DataFrame, limit: int) -> pa.Table:
     some = users.join(histories.select(C.COOKIE_KEY), C.COOKIE_KEY, "left_semi")
     some = some.orderBy(F.xxhash64(C.COOKIE_KEY), C.COOKIE_KEY).limit(limit)
     return with_history(some, histories).orderBy(C.COOKIE_KEY).toArrow()
-
-
-def _truth(cookies: npt.NDArray[np.int64], bought: pa.Table, products: int) -> tuple[Truth, npt.NDArray[np.bool_]]:
-    """What the sampled users bought in the test hours, `cookies` being sorted; and which rows of `bought` that is."""
-    keys = bought[C.COOKIE_KEY].to_numpy()
-    at = np.minimum(np.searchsorted(cookies, keys), len(cookies) - 1)
-    known = cookies[at] == keys
-    return Truth(at[known], bought[C.PRODUCT_NUMBER].to_numpy()[known], len(cookies), products), known

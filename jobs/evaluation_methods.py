@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
@@ -38,16 +38,14 @@ class Method:
     lists: Callable[[str], Ints]
 
 
-def methods_of(seen: Evidence, ranker: Ranker, rules: Rules, diversities: list[float]) -> list[Method]:
-    """The baselines, and personal lists as they would be published; then with other settings of diversity."""
+def methods_of(seen: Evidence, ranker: Ranker, rules: Rules, varied: Sequence[Rules] = ()) -> list[Method]:
+    """The baselines, and personal lists as they would be published; then with rules of another diversity."""
     one = np.ones((len(seen.factors), 1), np.float32)
     buyers, month = seen.figures.buyers[:, None], seen.figures.month[:, None]
     recent = seen.history.owned
     nothing = np.zeros_like(buyers)
     personal = [personal_method(PERSONAL, seen, ranker, rules)]
-    for penalty in diversities:
-        varied = replace(rules, penalty=penalty, categories=_categories(seen, rules))
-        personal.append(personal_method(f"{PERSONAL}, diversity {penalty:g}", seen, ranker, varied))
+    personal += [personal_method(f"{PERSONAL}, diversity {some.penalty:g}", seen, ranker, some) for some in varied]
     return [
         Method(POPULARITY, (NEW, ALL), _by_product(one, buyers, recent, 0.0)),
         Method(RECENT, (NEW, ALL), _by_product(one, month, recent, 0.0)),
@@ -71,10 +69,6 @@ def personal_method(name: str, seen: Evidence, ranker: Ranker, rules: Rules) -> 
         return order.lists(seen.factors, seen.history, asked)[0]
 
     return Method(name, (NEW, ALL), lists)
-
-
-def _categories(seen: Evidence, rules: Rules) -> Ints:
-    return seen.goods.categories.whole if rules.categories is None else rules.categories
 
 
 def has_peers() -> bool:

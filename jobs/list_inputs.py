@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.catalogue import catalogue_of, column_of, one_row_a_product
 from models import columns as C
 from models.categories import LEVELS, Categories, categories_of
 from models.item_figures import ItemFigures, item_figures
@@ -19,37 +20,47 @@ from models.ranking import Ranking, WeightsError
 from settings import Settings, SettingsError
 from storage import Manifest, Place
 
-COLUMNS = (C.IN_STOCK, C.CATEGORY)
+COLUMNS = {C.CATEGORY: "string", C.IN_STOCK: "boolean"}
 HALF_LIFE = "half_life"  # of interactions, in hours, as their manifest has it
 TUNED = "tuned"  # of weights: when, and how good they were
+# What affinities depend on; how a training is cut into tasks and steps moves them little.
+OF_FACTORS = ("rank", "iterations", "regularisation", "scaling", "alpha")
 
 
 @dataclass(frozen=True)
 class Goods:
-    """By product number: `allowed` (products,), which may be listed, and `categories`."""
+    """By product number: `in_stock` (products,), all that the catalogue does not say are out of stock; `excluded`
+    (products,), which stand in no list whatever the stock; and `categories`."""
 
-    allowed: npt.NDArray[np.bool_]
+    in_stock: npt.NDArray[np.bool_]
+    excluded: npt.NDArray[np.bool_]
     categories: Categories
+
+    @property
+    def allowed(self) -> npt.NDArray[np.bool_]:
+        """What may be listed, shape (products,)."""
+        return self.in_stock & ~self.excluded
 
 
 def goods_of(spark: SparkSession, settings: Settings, ids: list[str]) -> Goods:
-    """May be listed: all that the catalogue does not say are out of stock, less what is excluded."""
-    rows: dict[str, tuple[Any, ...]] = {}
-    if Place(settings.storage.catalogue).exists():
-        catalogue = spark.read.parquet(settings.storage.catalogue)
-        named = [name for name in COLUMNS if name in catalogue.columns]
-        for row in catalogue.select(C.PRODUCT_ID, *named).collect():
-            rows[row[0]] = tuple(row[name] if name in named else None for name in COLUMNS)
-    nothing = (None,) * len(COLUMNS)
-    stock, paths = zip(*(rows.get(id_, nothing) for id_ in ids), strict=True) if ids else ((), ())
+    """Of products with these ids, by number. Raises SettingsError."""
+    catalogue, rows = catalogue_of(spark, settings), dict[str, tuple[str | None, bool | None]]()
+    if catalogue is not None:
+        columns = {name: column_of(catalogue, name, kind) for name, kind in COLUMNS.items()}
+        rows = {id_: (path, here) for id_, path, here in one_row_a_product(catalogue, columns).collect()}
+    known = [rows.get(id_, (None, None)) for id_ in ids]
     excluded = excluded_ids(settings)
-    allowed = np.array([here is not False and id_ not in excluded for id_, here in zip(ids, stock, strict=True)], bool)
-    return Goods(allowed, categories_of(paths))
+    return Goods(
+        in_stock=np.array([here is not False for _, here in known], bool),
+        excluded=np.array([id_ in excluded for id_ in ids], bool),
+        categories=categories_of([path for path, _ in known]),
+    )
 
 
 def excluded_ids(settings: Settings) -> set[str]:
     """`lists.exclude` and the lines of `lists.exclude_file`. Raises SettingsError where that is not there."""
-    return {*settings.lists.exclude, *_text(settings.lists.exclude_file, "lists.exclude_file").split("\n")} - {""}
+    lines = _text(settings.lists.exclude_file, "lists.exclude_file").splitlines()
+    return {*settings.lists.exclude, *(line.strip() for line in lines)} - {""}
 
 
 def state_of(settings: Settings) -> dict[str, Any]:
@@ -64,18 +75,33 @@ def state_of(settings: Settings) -> dict[str, Any]:
 
 def read_weights(settings: Settings) -> dict[str, Any]:
     """The file of `lists.weights`, as `larder tune-lists` wrote it; empty where none is set. Raises SettingsError."""
-    text = _text(settings.lists.weights, "lists.weights")
+    if not settings.lists.weights:
+        return {}
+    where, made_by = f"lists.weights: {settings.lists.weights}", "make it with `larder tune-lists`"
     try:
-        weights: dict[str, Any] = json.loads(text) if text else {}
+        weights = json.loads(_text(settings.lists.weights, "lists.weights"))
     except ValueError as error:
-        raise SettingsError(f"lists.weights: {settings.lists.weights} is not JSON: {error}") from None
+        raise SettingsError(f"{where} is not JSON: {error}; {made_by}") from None
+    if not weights or not isinstance(weights, dict):
+        raise SettingsError(f"{where} holds no weights; {made_by}")
     return weights
 
 
-def ranker_of(settings: Settings, figures: ItemFigures | None, goods: Goods, source: Manifest) -> Ranker:
+def conditions_of(settings: Settings, interactions: Manifest, factors: Manifest) -> dict[str, Any]:
+    """What weights hold for: they are written with it, and are no good with anything else."""
+    return {
+        HALF_LIFE: interactions.parameters.get(HALF_LIFE),
+        "candidates": settings.lists.candidates,
+        "factors": {name: value for name, value in factors.parameters.items() if name in OF_FACTORS},
+    }
+
+
+def ranker_of(
+    settings: Settings, figures: ItemFigures | None, goods: Goods, interactions: Manifest, factors: Manifest
+) -> Ranker:
     """How personal lists are ordered. Raises SettingsError for weights that do not fit.
 
-    `source`: the interactions; their `figures` are needed where `lists.weights` are set.
+    `interactions`: their `figures` are needed where `lists.weights` are set; `factors`: of items.
     """
     lists, weights = settings.lists, read_weights(settings)
     if not weights or figures is None:
@@ -85,11 +111,12 @@ def ranker_of(settings: Settings, figures: ItemFigures | None, goods: Goods, sou
         ranking = Ranking.of_json(weights)
     except WeightsError as error:
         raise SettingsError(f"{where}: {error}; make it with `larder tune-lists`") from None
-    if weights.get(HALF_LIFE) != source.parameters.get(HALF_LIFE):
-        raise SettingsError(
-            f"{where} was tuned on interactions with a half-life of {weights.get(HALF_LIFE)} h, and those of "
-            f"{source.partition} have {source.parameters.get(HALF_LIFE)} h; run `larder tune-lists` again"
-        )
+    for name, here in conditions_of(settings, interactions, factors).items():
+        if name in weights and weights[name] != here:  # older files do not say all
+            raise SettingsError(
+                f"{where} was tuned with {name} = {weights[name]}, and for {interactions.partition} it is {here}; "
+                f"run `larder tune-lists` again"
+            )
     return Learned(ranking, figures, goods.categories.whole, lists.candidates)
 
 
@@ -100,17 +127,18 @@ def figures_for(
     return item_figures(interactions, numbers, products, as_of) if settings.lists.weights else None
 
 
-def rules_of(settings: Settings, categories: Categories) -> Rules:
-    """How long personal lists are, and what they may hold."""
+def rules_of(settings: Settings, categories: Categories, diversity: float | None = None) -> Rules:
+    """How long personal lists are, and what they may hold; with this diversity in place of lists.diversity."""
     lists = settings.lists
     masked = ALWAYS if lists.rebuy == "mask" else lists.rebuy_after_days
-    varied = lists.most_of_category > 0 or lists.diversity > 0
+    penalty = lists.diversity if diversity is None else diversity
+    varied = lists.most_of_category > 0 or penalty > 0
     return Rules(
         n=lists.personal + lists.over_fetch,
         masked_days=masked,
         categories=_kinds(settings, categories) if varied else None,
         most=lists.most_of_category,
-        penalty=lists.diversity,
+        penalty=penalty,
     )
 
 

@@ -23,7 +23,7 @@ from jobs.precompute_products import lists_by_category, lists_by_picture
 from jobs.report import StageReport, stage
 from jobs.roll_up import CONTEXTS, INTERACTIONS, decay_of
 from jobs.session import spark_session
-from jobs.train_als import ITEM_FACTORS, USER_FACTORS
+from jobs.train_als import ITEM_FACTORS, USER_FACTORS, model_of
 from models import columns as C
 from models import schemas
 from models.decay import Decay
@@ -33,7 +33,7 @@ from models.lists import generic_lists, listed_counts, personal_lists, with_ordi
 from models.popularity import SCORE
 from settings import Settings
 from settings.sections import Lists
-from storage import Manifest, MissingPartitionError, Tables
+from storage import Manifest, Tables
 from storage.frames import read_frame, write_frame
 from storage.tables import plan_run
 
@@ -85,20 +85,8 @@ def find_sources(tables: Tables, as_of: int) -> dict[str, Manifest]:
 
     Raises MissingPartitionError, also where user and item factors do not belong together.
     """
-    partition, instant = as_of_partition(as_of), as_text(as_of)
-    made_by = {
-        INTERACTIONS: f"larder roll-up --end {instant}",
-        CONTEXTS: f"larder roll-up --end {instant}",
-        USER_FACTORS: f"larder train-als --as-of {instant}",
-        ITEM_FACTORS: f"larder train-als --as-of {instant}",
-    }
-    sources = {table: tables.get(table, partition, command) for table, command in made_by.items()}
-    users, items = sources[USER_FACTORS], sources[ITEM_FACTORS]
-    if (users.inputs, users.parameters) != (items.inputs, items.parameters):
-        raise MissingPartitionError(
-            f"{USER_FACTORS} and {ITEM_FACTORS} of {partition} are not of one training: a later one was cut short; "
-            f"run `{made_by[USER_FACTORS]}` again"
-        )
+    contexts = tables.get(CONTEXTS, as_of_partition(as_of), f"larder roll-up --end {as_text(as_of)}")
+    sources = {**model_of(tables, as_of), CONTEXTS: contexts}
     embeddings = tables.find(EMBEDDINGS, CATALOGUE_PARTITION)
     return sources if embeddings is None else {**sources, EMBEDDINGS: embeddings}
 
@@ -125,17 +113,16 @@ def _make(
     ids = known_products(frames)
     numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
     goods = goods_of(spark, settings, ids)
-    allowed = goods.allowed
-    by_picture, measured = lists_by_picture(spark, frames.get(EMBEDDINGS), numbers, allowed, settings)
+    by_picture, measured = lists_by_picture(spark, frames.get(EMBEDDINGS), numbers, goods, settings)
     lists = {
-        COOKIE_LISTS: _personal(frames, numbers, goods, sources[INTERACTIONS], arguments),
+        COOKIE_LISTS: _personal(frames, numbers, goods, sources, arguments),
         PRODUCT_LISTS: by_picture,
         CATEGORY_LISTS: lists_by_category(
             spark,
             frames.get(EMBEDDINGS),
             _popularity(frames[CONTEXTS], decay_of(sources[CONTEXTS]), arguments.as_of),
             numbers,
-            allowed,
+            goods,
             settings,
         ),
         CONTEXT_LISTS: _generic(frames, numbers, goods, decay_of(sources[CONTEXTS]), arguments),
@@ -156,14 +143,18 @@ def _make(
 
 
 def _personal(
-    frames: dict[str, DataFrame], numbers: DataFrame, goods: Goods, source: Manifest, arguments: argparse.Namespace
+    frames: dict[str, DataFrame],
+    numbers: DataFrame,
+    goods: Goods,
+    sources: dict[str, Manifest],
+    arguments: argparse.Namespace,
 ) -> DataFrame:
     settings, as_of, interactions = arguments.settings, arguments.as_of, frames[INTERACTIONS]
-    strength = decay_of(source).value(F.col(C.STRENGTH), as_of)
+    strength = decay_of(sources[INTERACTIONS]).value(F.col(C.STRENGTH), as_of)
     users = with_history(frames[USER_FACTORS], as_histories(interactions, numbers, strength, as_of))
     items = frames[ITEM_FACTORS].join(F.broadcast(numbers), C.PRODUCT_ID)
     figures = figures_for(settings, interactions, numbers, len(goods.allowed), as_of)
-    ranker = ranker_of(settings, figures, goods, source)
+    ranker = ranker_of(settings, figures, goods, sources[INTERACTIONS], sources[ITEM_FACTORS])
     return personal_lists(users, items, goods.allowed, ranker, rules_of(settings, goods.categories))
 
 

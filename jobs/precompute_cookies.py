@@ -32,7 +32,7 @@ from storage.frames import read_frame, write_frame
 from storage.tables import plan_run
 
 JOB = "precompute_cookies"
-DELTA, DELTA_COOKIES, DELTA_DICTIONARY = "delta", "delta_cookies", "delta_dictionary"
+DELTA, DELTA_COOKIES, DELTA_DICTIONARY = TABLES = ("delta", "delta_cookies", "delta_dictionary")
 START = "start"
 MODEL_DAYS = 7  # an older model is no longer the one that the live release was made with
 
@@ -58,7 +58,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
             return report
         interactions = tables.get(INTERACTIONS, partition, f"larder roll-up --end {as_text(arguments.end)}")
         planned = _plan(interactions, model, arguments)
-        if not all(tables.is_current(replace(planned, table=table)) for table in (DELTA, DELTA_COOKIES)):
+        if not all(tables.is_current(replace(planned, table=table)) for table in TABLES):
             _make(spark, tables, interactions, model, planned, arguments)
         else:
             report.details["up_to_date"] = True
@@ -116,7 +116,7 @@ def _make(
     users = with_history(users, as_histories(did, numbers, strength, arguments.end))
     goods = goods_of(spark, settings, ids)
     figures = figures_for(settings, state, numbers, len(ids), arguments.end)
-    ranker = ranker_of(settings, figures, goods, interactions)
+    ranker = ranker_of(settings, figures, goods, interactions, model)
     lists = personal_lists(users, items, goods.allowed, ranker, rules_of(settings, goods.categories)).cache()
     ordinals, dictionary = ordinals_by_frequency(listed_counts([lists], len(ids)), ids)
     entries = spark.createDataFrame(list(enumerate(dictionary)), schemas.RELEASE_DICTIONARY)

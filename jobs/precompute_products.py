@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
+from jobs.catalogue import catalogue_of, column_of, one_row_a_product
+from jobs.list_inputs import Goods
 from models import columns as C
 from models import schemas
 from models.category_lists import category_lists, ranked_by_path
 from models.neighbour_rules import Rules, without_sizes
 from models.similar import search_of, similar_lists
 from settings import Settings
-from storage import Place
 
 RECALL = "similar_recall_percent"
-Flags = npt.NDArray[np.bool_]
 
 
 class MissingColumnError(ValueError):
@@ -25,11 +24,11 @@ class MissingColumnError(ValueError):
 
 
 def lists_by_picture(
-    spark: SparkSession, embeddings: DataFrame | None, numbers: DataFrame, allowed: Flags, settings: Settings
+    spark: SparkSession, embeddings: DataFrame | None, numbers: DataFrame, goods: Goods, settings: Settings
 ) -> tuple[DataFrame, dict[str, int]]:
     """A list for each product with an embedding, whether or not anybody ever looked at it. None: no list at all.
 
-    Args: `embeddings` of EMBEDDINGS; `numbers` of PRODUCT_NUMBERS; `allowed`, shape (products,): what is in stock.
+    Args: `embeddings` of EMBEDDINGS; `numbers` of PRODUCT_NUMBERS; `goods` by those numbers.
     Returns lists and, where not every product was compared with every other, RECALL. Raises MissingColumnError.
     """
     if embeddings is None:
@@ -43,7 +42,7 @@ def lists_by_picture(
     else:
         embedded = embedded.join(traits, C.PRODUCT_ID, "left")
     spread = embedded.repartition(settings.spark.shuffle_partitions, C.PRODUCT_ID)
-    listable = allowed if wanted.in_stock else np.ones_like(allowed)
+    listable = goods.allowed if wanted.in_stock else ~goods.excluded
     search = search_of(spread, listable, wanted.exact_up_to, wanted.probes, settings.vision.seed)
     measured = {RECALL: round(100 * search.recall(n, rules, settings.vision.seed))} if search.cells else {}
     return similar_lists(spread, search, n, rules), measured
@@ -54,7 +53,7 @@ def lists_by_category(
     embeddings: DataFrame | None,
     popularity: DataFrame,
     numbers: DataFrame,
-    allowed: Flags,
+    goods: Goods,
     settings: Settings,
 ) -> DataFrame:
     """A list for each of the catalogue's products without an embedding, of what sells in its category.
@@ -67,7 +66,7 @@ def lists_by_category(
     known = traits.join(F.broadcast(numbers), C.PRODUCT_ID, "left")
     sold = known.join(popularity, C.PRODUCT_ID).where(F.col(C.PRODUCT_NUMBER).isNotNull())
     table = sold.select(C.PRODUCT_NUMBER, C.CATEGORY, C.STRENGTH).orderBy(C.PRODUCT_NUMBER).toArrow()
-    of_stock = np.where(allowed[table[C.PRODUCT_NUMBER].to_numpy()], table[C.STRENGTH].to_numpy(), 0.0)
+    of_stock = np.where(goods.allowed[table[C.PRODUCT_NUMBER].to_numpy()], table[C.STRENGTH].to_numpy(), 0.0)
     n = settings.lists.similar
     ranked = ranked_by_path(table[C.PRODUCT_NUMBER].to_numpy(), table[C.CATEGORY].to_pylist(), of_stock, n + 1)
     asked = known.where(F.col(C.CATEGORY).isNotNull())
@@ -81,18 +80,12 @@ def read_traits(spark: SparkSession, settings: Settings) -> DataFrame | None:
 
     Raises MissingColumnError.
     """
-    if not Place(settings.storage.catalogue).exists():
+    catalogue = catalogue_of(spark, settings)
+    if catalogue is None:
         return None
-    catalogue = spark.read.parquet(settings.storage.catalogue)
-    columns = {name: _column(catalogue, name, kind) for name, kind in schemas.TRAIT_TYPES.items()}
+    columns = {name: column_of(catalogue, name, kind) for name, kind in schemas.TRAIT_TYPES.items()}
     columns[C.SAME_PRODUCT] = _same_product(catalogue, settings)
-    last = F.max(F.struct(*(column.alias(name) for name, column in columns.items()))).alias("last")
-    rows = catalogue.where(F.col(C.PRODUCT_ID).isNotNull()).groupBy(F.col(C.PRODUCT_ID).cast("string")).agg(last)
-    return rows.select(C.PRODUCT_ID, "last.*")
-
-
-def _column(catalogue: DataFrame, name: str, kind: str) -> Column:
-    return (F.col(name) if name in catalogue.columns else F.lit(None)).cast(kind)
+    return one_row_a_product(catalogue, columns)
 
 
 def _same_product(catalogue: DataFrame, settings: Settings) -> Column:
@@ -107,5 +100,5 @@ def _same_product(catalogue: DataFrame, settings: Settings) -> Column:
         return F.lit(None).cast("string")
     if named:
         return F.col(named).cast("string")
-    brand, title = (_column(catalogue, name, "string") for name in (C.BRAND, C.TITLE))
+    brand, title = (column_of(catalogue, name, "string") for name in (C.BRAND, C.TITLE))
     return F.udf(without_sizes, StringType())(brand, title)

@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.als_factors import train
+from jobs.als_files import remove_training
 from jobs.als_interactions import Interactions
 from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
 from jobs.report import StageReport, stage
@@ -22,7 +23,7 @@ from models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA
 from models.schemas import ITEM_FACTORS as ITEM_FACTORS_SCHEMA
 from models.schemas import USER_FACTORS as USER_FACTORS_SCHEMA
 from settings import Settings
-from storage import Manifest, Tables
+from storage import Manifest, MissingPartitionError, Place, Tables
 from storage.frames import read_frame, write_frame
 from storage.tables import plan_run
 
@@ -54,6 +55,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
                 tables.publish(manifest)
         else:
             report.details["up_to_date"] = True
+        remove_training(_scratch(tables, planned[0]))
         written = [tables.get(plan.table, plan.partition, JOB) for plan in planned]
         report.rows_out = sum(manifest.rows for manifest in written)
         report.details |= {"users": written[0].rows, "items": written[1].rows, "rank": settings.als.rank}
@@ -66,6 +68,23 @@ def main(argv: list[str] | None = None) -> None:
         run(spark, arguments)
 
 
+def model_of(tables: Tables, as_of: int) -> dict[str, Manifest]:
+    """The manifests of the interactions and of the factors of users and items as of an hour.
+
+    Raises MissingPartitionError, also where user and item factors do not belong together.
+    """
+    partition, instant = as_of_partition(as_of), as_text(as_of)
+    made_by = f"larder train-als --as-of {instant}"
+    interactions = tables.get(INTERACTIONS, partition, f"larder roll-up --end {instant}")
+    users, items = (tables.get(table, partition, made_by) for table in (USER_FACTORS, ITEM_FACTORS))
+    if (users.inputs, users.parameters) != (items.inputs, items.parameters):
+        raise MissingPartitionError(
+            f"{USER_FACTORS} and {ITEM_FACTORS} of {partition} are not of one training: a later one was cut short; "
+            f"run `{made_by}` again"
+        )
+    return {INTERACTIONS: interactions, USER_FACTORS: users, ITEM_FACTORS: items}
+
+
 def parameters_of(als: Mapping[str, Any]) -> AlsParameters:
     """The parameters that [als] of the settings, or of a manifest, names."""
     return AlsParameters(**{name: value for name, value in als.items() if name != "engine"})
@@ -74,6 +93,10 @@ def parameters_of(als: Mapping[str, Any]) -> AlsParameters:
 def _plan(table: str, interactions: Manifest, settings: Settings) -> Manifest:
     inputs = {INTERACTIONS: interactions.reference}
     return plan_run(table, interactions.partition, inputs, settings.als.model_dump())
+
+
+def _scratch(tables: Tables, planned: Manifest) -> Place:
+    return tables.place(SCRATCH) / planned.run
 
 
 def _ratings(spark: SparkSession, tables: Tables, interactions: Manifest, as_of: int) -> DataFrame:
@@ -91,10 +114,9 @@ def _train(
     def on_iteration(number: int) -> None:
         report.doing = f"iteration {number} of {parameters.iterations}"
 
-    places = [tables.run_place(plan) for plan in planned]
-    scratch = tables.place(SCRATCH) / planned[0].run
+    places = tables.run_place(planned[0]), tables.run_place(planned[1])
     interactions = Interactions(tables.uris([source]), decay_of(source).factor(as_of) * parameters.alpha)
-    files = train(spark, interactions, parameters, scratch, places[0], places[1], on_iteration)
+    files = train(spark, interactions, parameters, _scratch(tables, planned[0]), *places, on_iteration)
     return [replace(plan, files=some) for plan, some in zip(planned, files, strict=True)]
 
 

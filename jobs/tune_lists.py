@@ -9,25 +9,27 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pyspark.sql import SparkSession
 
 from jobs.arguments import add_as_of, as_text, hour, job_parser, parse
-from jobs.evaluation_data import Evidence, collected, sources_of
+from jobs.evaluation_data import Evidence, NothingBoughtError, collected, sources_of
 from jobs.evaluation_methods import ALL, NEW, PERSONAL, methods_of, personal_method
-from jobs.list_inputs import HALF_LIFE, TUNED
+from jobs.list_inputs import TUNED, conditions_of
 from jobs.report import StageReport, stage
 from jobs.roll_up import INTERACTIONS
 from jobs.session import spark_session
+from jobs.train_als import ITEM_FACTORS
 from models.candidates import shelf_of
 from models.metrics import Means, means, measured
 from models.rankers import Blend, Learned, Rules
 from models.ranking import Ranking
-from models.ranking_fit import Window, fitted_ranking
-from settings import Settings
-from storage import Tables
+from models.ranking_fit import NothingToLearnError, Window, fitted_ranking
+from settings import Settings, SettingsError
+from storage import Place, Tables
 
 JOB = "tune_lists"
 Ints = npt.NDArray[np.int32]
@@ -43,45 +45,79 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--windows", type=int, default=3, metavar="N", help="as long each, one before the other (default: 3)"
     )
-    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="where to write them: lists.weights")
+    parser.add_argument("--to", type=Place, required=True, metavar="FILE", help="where to write them: lists.weights")
     arguments = parse(parser, argv)
     if arguments.as_of >= arguments.end:
         parser.error(f"--as-of {as_text(arguments.as_of)} is not before --end {as_text(arguments.end)}")
     if arguments.windows < 2:
         parser.error("--windows must be 2 or more: the newest is measured with weights of the others")
+    if arguments.to.is_local and not Path(arguments.to.path).parent.is_dir():
+        parser.error(f"--to {arguments.to.uri}: there is no folder {Path(arguments.to.path).parent}")
     return arguments
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
-    """Writes the file arguments.to. Raises MissingPartitionError, and ValueError where nobody bought anything."""
+    """Writes the file arguments.to.
+
+    Raises MissingPartitionError, SettingsError and NothingBoughtError.
+    """
     settings: Settings = arguments.settings
     with stage(spark, JOB, f"{as_text(arguments.as_of)}..{as_text(arguments.end)}") as report:
         tables, hours = Tables(settings.storage.tables), arguments.end - arguments.as_of
         instants = [arguments.as_of - number * hours for number in range(arguments.windows)]
         windows = [argparse.Namespace(settings=settings, as_of=at, end=at + hours) for at in instants]
         sources = [sources_of(tables, window) for window in windows]
-        newest, *older = (collected(spark, tables, *pair) for pair in zip(sources, windows, strict=True))
-        ndcg = _measured(newest, _fitted(older, settings), settings)
+        conditions = _same_conditions(sources, settings)
+        newest, *older = (_collected(spark, tables, *pair) for pair in zip(sources, windows, strict=True))
+        ndcg = _measured(newest, _fitted(older, windows[1:], settings), settings)
         tuned = {
             "windows": [as_text(at) for at in reversed(instants)],
             "end": as_text(arguments.end),
             "ndcg": ndcg,
         }
-        half_life = sources[0][INTERACTIONS].parameters[HALF_LIFE]
-        written = {**_fitted([*older, newest], settings).as_json(), HALF_LIFE: half_life, TUNED: tuned}
-        arguments.to.write_text(json.dumps(written, indent=1) + "\n")
+        written = {**_fitted([*older, newest], windows, settings).as_json(), **conditions, TUNED: tuned}
+        arguments.to.write((json.dumps(written, indent=1) + "\n").encode())
         report.rows_in, report.rows_out = len(newest.truth.users), len(ndcg)
         for task in (NEW, ALL):
             report.details[task] = f"{ndcg[PERSONAL][task]['ndcg@10']:.4f}"
     return report
 
 
-def _fitted(windows: list[Evidence], settings: Settings) -> Ranking:
+def _same_conditions(sources: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
+    """What the weights will hold for. Raises SettingsError where windows differ in it."""
+    conditions = [conditions_of(settings, window[INTERACTIONS], window[ITEM_FACTORS]) for window in sources]
+    for window, found in zip(sources, conditions, strict=True):
+        if found != conditions[0]:
+            raise SettingsError(
+                f"one file of weights can't serve {found} of {window[INTERACTIONS].partition} and {conditions[0]} of "
+                f"{sources[0][INTERACTIONS].partition}; run `larder roll-up` and `larder train-als` for the windows "
+                f"with the same [roll_up] and [als]"
+            )
+    return conditions[0]
+
+
+def _collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], window: argparse.Namespace) -> Evidence:
+    seen = collected(spark, tables, sources, window)
+    if not len(seen.truth.users):
+        raise NothingBoughtError(
+            f"from {as_text(window.as_of)} to {as_text(window.end)} none of the {len(seen.factors):,} cookies measured "
+            f"bought what anybody had bought before: name windows with purchases, or more cookies (evaluation.users)"
+        )
+    return seen
+
+
+def _fitted(seen: list[Evidence], windows: list[argparse.Namespace], settings: Settings) -> Ranking:
+    """Fitted to what was seen of these windows, the newest window first."""
     shown = [
-        Window(shelf_of(seen.best, seen.goods.categories.whole, seen.figures), seen.factors, seen.history, seen.truth)
-        for seen in windows
+        Window(shelf_of(some.best, some.goods.categories.whole, some.figures), some.factors, some.history, some.truth)
+        for some in seen
     ]
-    return fitted_ranking(shown, settings.lists.candidates)
+    try:
+        return fitted_ranking(shown, settings.lists.candidates)
+    except NothingToLearnError as error:
+        raise NothingBoughtError(
+            f"from {as_text(windows[-1].as_of)} to {as_text(windows[0].end)}: {error}; name longer windows, or more"
+        ) from None
 
 
 def _measured(seen: Evidence, ranking: Ranking, settings: Settings) -> dict[str, dict[str, Means]]:
@@ -89,7 +125,7 @@ def _measured(seen: Evidence, ranking: Ranking, settings: Settings) -> dict[str,
     rules, lists = Rules(settings.lists.personal), settings.lists
     learned = Learned(ranking, seen.figures, seen.goods.categories.whole, lists.candidates)
     blended = personal_method(WITHOUT, seen, Blend(lists.rebuy_weight), rules)
-    methods = [*methods_of(seen, learned, rules, []), blended]
+    methods = [*methods_of(seen, learned, rules), blended]
     return {
         method.name: {task: _ndcg(seen, settings, task, method.lists(task)) for task in method.tasks}
         for method in methods

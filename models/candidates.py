@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from models.best_items import BestItems
 from models.item_figures import ItemFigures
-from models.personal import History
+from models.personal import History, Owned
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -24,6 +24,7 @@ Flags = npt.NDArray[np.bool_]
 LEAST_SHARE, LEAST_STRENGTH = 1e-4, 0.01
 # Of the buyers of a product that nobody bought yet, so many would have bought it again: one of five.
 PRIOR_AGAIN, PRIOR_BUYERS = 1.0, 5.0
+USERS = 256  # whose strengths by category are in memory at a time
 OF_ITEMS = ("month", "week", "buyers", "repeat")
 OF_TASTE = ("affinity", "category")
 OF_HISTORY = ("strength", "purchases", "days")
@@ -111,8 +112,22 @@ def _of_entries(history: History, name: str) -> npt.NDArray[np.float64]:
 def _shares(
     history: History, codes: Ints, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """The share of each pair's user's strengths that its item's category has, shape (c,); 0 where it has none."""
-    owned, kinds = history.owned, int(codes.max(initial=-1)) + 1
+    """The share of each pair's user's strengths that its item's category has, shape (c,); 0 where it has none.
+
+    `users` rise, as in Candidates.
+    """
+    owned, found = history.owned, np.zeros(len(users))
+    for start in range(0, len(owned.offsets) - 1, USERS):
+        end = min(start + USERS, len(owned.offsets) - 1)
+        low, high = np.searchsorted(users, (start, end))
+        found[low:high] = _shares_of(owned.rows(start, end), codes, users[low:high] - start, items[low:high])
+    return found
+
+
+def _shares_of(
+    owned: Owned, codes: Ints, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    kinds = int(codes.max(initial=-1)) + 1
     sums = np.zeros((len(owned.offsets) - 1, kinds + 1))
     np.add.at(sums, (owned.users, codes[owned.items]), owned.strengths)  # NONE, -1, is the last column
     total = np.maximum(sums.sum(axis=1), 1e-12)

@@ -1,4 +1,4 @@
-"""Category paths as numbers."""
+"""Category paths: what lies above what, and the paths as numbers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int32]
 
+SEPARATOR = "/"
 LEVELS = 3
 NONE = -1
 
@@ -30,12 +31,21 @@ class Categories:
         return self.levels[:, -1]
 
 
+def beginnings_of(path: str | None) -> list[str]:
+    """`Grocery/Dairy/Milk` as ["Grocery", "Grocery/Dairy", "Grocery/Dairy/Milk"]; [] for none.
+
+    An empty name is none: `/Grocery//Milk` is `Grocery/Milk`.
+    """
+    names = [name for name in (path or "").split(SEPARATOR) if name]
+    return [SEPARATOR.join(names[: depth + 1]) for depth in range(len(names))]
+
+
 def categories_of(paths: Sequence[str | None]) -> Categories:
     """Of paths such as `Grocery/Dairy/Milk`."""
-    parts = [path.split("/") if path else [] for path in paths]
-    beginnings = [["/".join(some[: level + 1]) for some in parts] for level in range(LEVELS - 1)]
-    levels = [_numbered(names) for names in [*beginnings, [path or "" for path in paths]]]
-    return Categories(np.stack(levels, axis=1))
+    parts = [beginnings_of(path) or [""] for path in paths]
+    levels = [[some[min(level, len(some) - 1)] for some in parts] for level in range(LEVELS - 1)]
+    wholes = [some[-1] for some in parts]
+    return Categories(np.stack([_numbered(names) for names in [*levels, wholes]], axis=1))
 
 
 def _numbered(names: Sequence[str]) -> Ints:

@@ -13,9 +13,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from models import columns as C
+from models.categories import beginnings_of
 from models.similar import LISTS_DDL
 
-SEPARATOR = "/"
 Batches = Iterable[pa.RecordBatch]
 # Product numbers and scores, best first.
 Listed = tuple[list[int], list[float]]
@@ -34,18 +34,12 @@ def ranked_by_path(
     for place in np.lexsort((numbers, -popularity)).tolist():
         if popularity[place] <= 0:
             break
-        for path in paths_of(categories[place]):
+        for path in beginnings_of(categories[place]):
             items, values = ranked.setdefault(path, ([], []))
             if len(items) < keep:
                 items.append(int(numbers[place]))
                 values.append(float(popularity[place]))
     return ranked
-
-
-def paths_of(category: str | None) -> list[str]:
-    """`Grocery/Dairy/Milk` as ["Grocery/Dairy/Milk", "Grocery/Dairy", "Grocery"]; [] for none."""
-    names = [name for name in (category or "").split(SEPARATOR) if name]
-    return [SEPARATOR.join(names[:depth]) for depth in range(len(names), 0, -1)]
 
 
 def listed_of(category: str | None, ranked: Ranked, keep: int) -> Listed:
@@ -55,7 +49,7 @@ def listed_of(category: str | None, ranked: Ranked, keep: int) -> Listed:
     """
     items: list[int] = []
     scores: list[float] = []
-    for steps, path in enumerate(paths_of(category)):
+    for steps, path in enumerate(reversed(beginnings_of(category))):
         found, values = ranked.get(path, ([], []))
         there = set(items)
         for item, value in zip(found, values, strict=True):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.categories import beginnings_of
 from models.neighbours import NOBODY, Floats, Ints, nearest
 
 UNKNOWN = -1
@@ -72,7 +73,7 @@ def traits_of(
 ) -> Traits:
     """Traits of n products. A department is the first name of a category path; `products` are the same for one product
     in several sizes, None or "" where it is not known."""
-    departments = [(category or "").strip("/").partition("/")[0] for category in categories]
+    departments = ["".join(beginnings_of(category)[:1]) for category in categories]
     known = np.array([np.nan if price is None or price <= 0 else price for price in prices], np.float32)
     return Traits(_codes(departments), known, _codes([product or "" for product in products]))
 

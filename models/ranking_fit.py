@@ -22,6 +22,10 @@ MOST_PAIRS = 3_000_000  # some thousand users tell as much as all
 ROWS = 65_536  # of terms in memory at a time
 
 
+class NothingToLearnError(ValueError):
+    """All candidates were bought afterwards, or none: nothing tells them apart."""
+
+
 @dataclass(frozen=True)
 class Window:
     """Users as they were known at an instant, with factors (m, d) and history, and what they bought afterwards."""
@@ -34,7 +38,7 @@ class Window:
 
 def fitted_ranking(windows: Sequence[Window], candidates: int) -> Ranking:
     """The ranking that these windows call for: of what users owned, and of so many other candidates, by what they went
-    on to buy. Raises ValueError where they bought all of it, or nothing."""
+    on to buy. Raises NothingToLearnError where they bought all of it, or nothing."""
     parts = [_pairs(window, candidates, MOST_PAIRS // len(windows)) for window in windows]
 
     def regression(names: tuple[str, ...], is_owned: bool) -> Regression:
@@ -43,7 +47,8 @@ def fitted_ranking(windows: Sequence[Window], candidates: int) -> Ranking:
             some = pairs.is_owned == is_owned
             features.append(features_of(window.shelf, window.factors, window.history, pairs.where(some), names))
             bought.append(came[some])
-        return fitted(names, np.concatenate(features), np.concatenate(bought))
+        which = "bought before" if is_owned else "new to their users"
+        return fitted(names, np.concatenate(features), np.concatenate(bought), f"products {which}")
 
     return Ranking(regression(FEATURES, True), regression(OF_NEW, False))
 
@@ -58,13 +63,13 @@ def _pairs(window: Window, candidates: int, most: int) -> tuple[Candidates, Flag
     return pairs, np.isin(pairs.users * truth.n_items + pairs.items, wanted)
 
 
-def fitted(names: tuple[str, ...], features: Doubles, bought: Flags) -> Regression:
-    """The regression on features (c, k) of `bought` (c,).
+def fitted(names: tuple[str, ...], features: Doubles, bought: Flags, what: str = "candidates") -> Regression:
+    """The regression on features (c, k) of `bought` (c,); `what` they are.
 
-    Features that never vary weigh nothing. Raises ValueError where all pairs were bought, or none.
+    Features that never vary weigh nothing. Raises NothingToLearnError where all pairs were bought, or none.
     """
     if bought.all() or not bought.any():
-        raise ValueError("nothing to learn: of these candidates all were bought afterwards, or none")
+        raise NothingToLearnError(f"nothing to learn: of the {what} all were bought afterwards, or none")
     means, scales = features.mean(axis=0), features.std(axis=0)
     scales = np.where(scales > 1e-9, scales, 1.0)
     solved = _newton((features - means) / scales, bought.astype(np.float64))

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.backbones import Backbone
+from models.categories import beginnings_of
 
 if TYPE_CHECKING:
     import keras
 
 EMBEDDING_LAYER = "embedding"
-SEPARATOR = "/"
 FILTERS = (24, 48, 96, 128)
 SHIFT = 0.08  # of the picture's side
 CONTRAST = 0.3
@@ -32,12 +32,6 @@ NO_PAIRS = (0.0, 1.0)
 FOREVER = 1 << 40  # steps: a rate that falls so slowly is constant
 
 
-def ancestors(category: str | None) -> list[str]:
-    """`Grocery/Dairy/Milk` as ["Grocery", "Grocery/Dairy", "Grocery/Dairy/Milk"]; [] for none."""
-    names = [name for name in (category or "").split(SEPARATOR) if name]
-    return [SEPARATOR.join(names[: depth + 1]) for depth in range(len(names))]
-
-
 def label_list(products_of: Mapping[str | None, int], min_count: int) -> list[str]:
     """Every path prefix that at least `min_count` products have, sorted. `products_of` counts products by category.
 
@@ -45,7 +39,7 @@ def label_list(products_of: Mapping[str | None, int], min_count: int) -> list[st
     """
     counts: Counter[str] = Counter()
     for category, products in products_of.items():
-        for prefix in ancestors(category):
+        for prefix in beginnings_of(category):
             counts[prefix] += products
     return sorted(prefix for prefix, count in counts.items() if count >= min_count)
 
@@ -53,7 +47,7 @@ def label_list(products_of: Mapping[str | None, int], min_count: int) -> list[st
 def label_matrix(categories: Iterable[str | None], labels: Sequence[str]) -> npt.NDArray[np.uint8]:
     """(products, labels) of 0 and 1: a product has the label of its category and of every ancestor of it."""
     column = {label: index for index, label in enumerate(labels)}
-    known = [[column[prefix] for prefix in ancestors(c) if prefix in column] for c in categories]
+    known = [[column[prefix] for prefix in beginnings_of(c) if prefix in column] for c in categories]
     matrix = np.zeros((len(known), len(labels)), np.uint8)
     for row, columns in enumerate(known):
         matrix[row, columns] = 1

@@ -177,7 +177,10 @@ class Lists(Section):
     )
     weights: str = Field("", description="file that `larder tune-lists` wrote; empty: rebuy_weight alone decides")
     candidates: int = Field(
-        100, ge=1, description="with weights: products that a cookie never bought that are looked at, best by factors"
+        100,
+        ge=1,
+        description="with weights: products that a cookie never bought that are looked at, best by factors; "
+        "at least personal + over_fetch",
     )
     over_fetch: int = Field(0, ge=0, le=120, description="items more in a cookie's list, for the endpoint to mask")
     exclude: list[str] = Field(default_factory=list, description="products that stand in no list")
@@ -191,6 +194,12 @@ class Lists(Section):
     )
     min_support: float = Field(5.0, ge=0, description="decayed count below which a product is not popular anywhere")
     min_products: int = Field(10, ge=1, description="a location-device with fewer popular products uses its parent")
+
+    @model_validator(mode="after")
+    def candidates_fill_a_list(self) -> Lists:
+        if self.weights and self.candidates < self.personal + self.over_fetch:
+            raise ValueError("candidates must be at least personal + over_fetch, or lists come out short")
+        return self
 
 
 class Similar(Section):

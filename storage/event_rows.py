@@ -79,17 +79,17 @@ def read_piece(piece: Piece, columns: Sequence[str], of_few_values: Sequence[str
         yield batch
 
 
-def read_through(piece: Piece) -> None:
-    """Reads every column of the piece. Raises UnreadableError where the file breaks."""
+def read_through(uri: str, event_format: str) -> None:
+    """Reads the whole file, footer and all. Raises UnreadableError where it breaks."""
     with _told_as_unreadable():
-        system, path = Place(piece.uri).open()
-        if piece.row_groups is None:
+        system, path = Place(uri).open()
+        if event_format == "json":
             with system.open_input_stream(path) as stream:
                 for _ in read_lines(stream):
                     pass
             return
         with system.open_input_file(path) as source:
-            for _ in pq.ParquetFile(source, pre_buffer=False).iter_batches(row_groups=list(piece.row_groups)):
+            for _ in pq.ParquetFile(source, pre_buffer=False).iter_batches():
                 pass
 
 

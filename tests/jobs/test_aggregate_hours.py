@@ -29,13 +29,14 @@ from pyspark.sql import SparkSession
 
 from jobs import aggregate_hours
 from jobs.aggregate_hours import CountsDoNotReconcileError
+from jobs.arguments import hour_partition
 from jobs.hour_tasks import HourPlan, Rules, Written, read_pieces
 from jobs.report import StageReport
 from models.schemas import HOURLY_COUNTS, QUARANTINE
 from settings import Settings
-from storage import Place
+from storage import Place, Tables
 from storage.event_rows import Piece
-from storage.events import EventFile, EventHour
+from storage.events import EventHour, find_hours
 from storage.frames import FileWrittenTwiceError
 from storage.tables import DataFile
 
@@ -291,11 +292,22 @@ def test_a_quarantine_that_cannot_be_written_is_no_fault_of_the_file(tmp_path: P
         list(read_pieces([piece], {START: HourPlan(place, place, place, 0, 1)}, Rules({}, 168, 100)))
 
 
-def test_a_store_that_stumbled_sets_nothing_aside(tmp_path: Path) -> None:
-    file = str(write_parquet(tmp_path, START, [{}]))
-    hours = [EventHour(START, (EventFile(file, "", row_groups=(1,)),))]
-    with pytest.raises(OSError, match=r"could not be read \(timeout\) and now can"):
-        aggregate_hours._check_still_broken(hours, {file: "timeout"})
+@pytest.mark.parametrize("name", ["footer.parquet", "rows.parquet", "lines.json"])
+def test_a_store_that_stumbled_sets_nothing_aside(spark: SparkSession, tmp_path: Path, name: str) -> None:
+    """Whether over a footer, as hours are looked for, or later, over rows."""
+    kind = Path(name).suffix[1:]
+    settings = settings_in(tmp_path, format=kind)
+    file = (write_lines if kind == "json" else write_parquet)(tmp_path, START, [{}], name)
+    sound = file.read_bytes()
+    if name.startswith("footer"):
+        file.write_bytes(b"")
+    hours = find_hours(Place(settings.storage.events), [START], hour_partition, kind)
+    assert len(hours[0].broken) == name.startswith("footer")
+    file.write_bytes(sound)
+    hours = [hour.with_errors({str(file): "timeout"}) for hour in hours]
+    with pytest.raises(OSError, match=f"{name} could not be read .* and now can"):
+        aggregate_hours._aggregate(spark, Tables(settings.storage.tables), hours, settings)
+    assert visible(settings.storage.tables) == {}
 
 
 def test_a_file_of_two_tasks_is_refused() -> None:

@@ -22,12 +22,13 @@ from written_tables import write_table
 from jobs import evaluate, tune_lists
 from jobs.arguments import as_of_partition, hour_partition
 from jobs.evaluate import GateError
+from jobs.evaluation_data import NothingBoughtError
 from jobs.report import StageReport
 from models import schemas
 from models.decay import UNIT
 from settings import Settings, SettingsError
 from settings.sections import Evaluation, Lists, Spark, Storage
-from storage import Tables
+from storage import MissingPartitionError, Place, Tables
 from storage.tables import plan_run
 
 pytestmark = pytest.mark.end_to_end
@@ -45,8 +46,11 @@ def kind(item: int) -> int:
     return item // OF_KIND
 
 
-def write_shop(tables: Tables, instant: int, seed: int) -> None:
-    """Everything as of an instant, and the purchases of the hours after it."""
+def write_shop(tables: Tables, instant: int, seed: int, most: int | None = None) -> None:
+    """Everything as of an instant, and the first `most` purchases of the hours after it; all of them by default.
+
+    The first of all is of what its user had bought before.
+    """
     draw = np.random.default_rng(seed)
 
     def write(table: str, schema: Any, rows: list[Any], partition: str, parameters: dict[str, Any]) -> None:
@@ -79,7 +83,7 @@ def write_shop(tables: Tables, instant: int, seed: int) -> None:
         moment = datetime.fromtimestamp(hour * 3600, timezone.utc)
         counts = [
             (hour, user, f"p{item:02}", "north", "till", 0, 0, 0, 1, 1, moment)
-            for user, item in bought
+            for user, item in bought[:most]
             if (user + item) % HOURS == hour - instant
         ]
         write("hourly_counts", schemas.HOURLY_COUNTS, counts, hour_partition(hour), {})
@@ -102,7 +106,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def tune(spark: SparkSession, settings: Settings, to: Path) -> StageReport:
     window = {"as_of": TUNED, "end": TUNED + HOURS, "windows": WINDOWS}
-    return tune_lists.run(spark, argparse.Namespace(settings=settings, to=to, **window))
+    return tune_lists.run(spark, argparse.Namespace(settings=settings, to=Place(str(to)), **window))
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +144,7 @@ def test_weights_of_older_windows_are_measured_on_the_newest(tuned: tuple[Settin
     written = json.loads(Path(tuned[0].lists.weights).read_text())
     ndcg_of = written["tuned"]["ndcg"]
     assert ndcg_of["personal, without weights"]["all"]["ndcg@10"] < ndcg_of["personal"]["all"]["ndcg@10"]
+    assert (written["half_life"], written["candidates"], written["factors"]) == (HALF_LIFE, 100, {"rank": KINDS})
     assert set(ndcg_of["personal"]["new"]) == {"ndcg@10", "ndcg@10 interval", "users"}
 
 
@@ -172,6 +177,18 @@ def test_the_report_has_every_method_and_group(spark: SparkSession, shop: Settin
         assert name in html
 
 
+def test_a_report_is_made_anew_once_the_peers_are_installed(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluation = shop.evaluation.model_copy(update={"peers": True})
+    settings = shop.model_copy(update={"evaluation": evaluation})
+    arguments = argparse.Namespace(settings=settings, as_of=TESTED, end=TESTED + HOURS)
+    sources = evaluate._sources(Tables(shop.storage.tables), arguments)
+    runs = []
+    for is_there in (False, True):
+        monkeypatch.setattr(evaluate, "has_peers", lambda found=is_there: found)
+        runs.append(evaluate._plan(sources, arguments).run)
+    assert runs[0] != runs[1]
+
+
 def test_strengths_are_compared_with_what_came(spark: SparkSession, shop: Settings) -> None:
     results, _ = evaluated(spark, shop)
     strengths = results["strengths"]
@@ -187,6 +204,17 @@ def test_the_gate_is_for_personal_lists(spark: SparkSession, shop: Settings) -> 
         evaluated(spark, shop.model_copy(update={"evaluation": evaluation}))
 
 
+def test_factors_of_two_trainings_are_not_measured(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
+    """What is there when the training job is killed between its two manifests."""
+    storage = Storage(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
+    tables = Tables(storage.tables)
+    write_shop(tables, TESTED, 3)
+    later = plan_run("user_factors", as_of_partition(TESTED), {}, {"rank": 1})
+    write_table(tables, later, schemas.USER_FACTORS, [(1, [1.0])])
+    with pytest.raises(MissingPartitionError, match=r"not of one training.*larder train-als --as-of 2017-12-04T00"):
+        evaluated(spark, shop.model_copy(update={"storage": storage}))
+
+
 def test_one_window_is_too_few(capsys: pytest.CaptureFixture[str]) -> None:
     instants = ["--as-of", "2017-12-04T00", "--end", "2017-12-04T02", "--to", "weights.json"]
     with pytest.raises(SystemExit):
@@ -194,25 +222,68 @@ def test_one_window_is_too_few(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--windows must be 2 or more" in capsys.readouterr().err
 
 
+def test_weights_go_into_a_folder_that_is_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    instants = ["--as-of", "2017-12-04T00", "--end", "2017-12-04T02"]
+    with pytest.raises(SystemExit):
+        tune_lists.parse_arguments([*instants, "--to", str(tmp_path / "absent" / "weights.json")])
+    assert f"there is no folder {tmp_path / 'absent'}" in capsys.readouterr().err
+    found = tune_lists.parse_arguments([*instants, "--to", str(tmp_path / "weights.json")])
+    assert found.to == Place(str(tmp_path / "weights.json"))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "there is no file"), ("nonsense", "not JSON"), ("{}x", "not JSON"), ('{"owned": {}}', "`new` is missing")],
+    [
+        (None, "there is no file"),
+        ("", "weights.json is not JSON.*larder tune-lists"),
+        ("{}x", "not JSON"),
+        ("{}", "holds no weights"),
+        ("[1]", "holds no weights"),
+        ('{"owned": {}}', "`new` is missing"),
+    ],
 )
 def test_weights_that_can_not_be_used_are_named(
-    spark: SparkSession, shop: Settings, tmp_path: Path, text: str, said: str
+    spark: SparkSession, shop: Settings, tmp_path: Path, text: str | None, said: str
 ) -> None:
     file = tmp_path / "weights.json"
-    if text:
+    if text is not None:
         file.write_text(text)
     with pytest.raises(SettingsError, match=said):
         evaluated(spark, shop.model_copy(update={"lists": Lists(weights=str(file))}))
 
 
-def test_weights_of_another_half_life_are_refused(
-    spark: SparkSession, tuned: tuple[Settings, Any], tmp_path: Path
-) -> None:
-    weights = json.loads(Path(tuned[0].lists.weights).read_text())
-    (tmp_path / "weights.json").write_text(json.dumps({**weights, "half_life": 1.0}))
-    settings = tuned[0].model_copy(update={"lists": Lists(weights=str(tmp_path / "weights.json"))})
-    with pytest.raises(SettingsError, match="larder tune-lists"):
-        evaluated(spark, settings)
+def test_windows_that_teach_nothing_are_named(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
+    storage = Storage(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
+    settings, tables = shop.model_copy(update={"storage": storage}), Tables(storage.tables)
+    write_shop(tables, TUNED - HOURS, 1, most=1)
+    write_shop(tables, TUNED, 2, most=0)
+    with pytest.raises(NothingBoughtError, match="from 2017-11-30T00 to 2017-11-30T02 none of the 60 cookies"):
+        tune(spark, settings, tmp_path / "weights.json")
+    write_shop(tables, TUNED, 2)
+    older = "from 2017-11-29T22 to 2017-11-30T00: nothing to learn: of the products new to their users"
+    with pytest.raises(NothingBoughtError, match=older):
+        tune(spark, settings, tmp_path / "weights.json")
+    of_interactions = {"half_life": HALF_LIFE, "landmark": TUNED}
+    nothing = plan_run("interactions", as_of_partition(TUNED), {}, of_interactions)
+    write_table(tables, nothing, schemas.INTERACTIONS, [])
+    with pytest.raises(NothingBoughtError, match="bought anything by 2017-11-30T00"):
+        tune(spark, settings, tmp_path / "weights.json")
+
+
+def test_windows_of_different_models_are_not_tuned_on(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
+    """It is the older window that differs."""
+    storage = Storage(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
+    tables, older = Tables(storage.tables), as_of_partition(TUNED - HOURS)
+    for instant in (TUNED - HOURS, TUNED):
+        write_shop(tables, instant, 1)
+    settings = shop.model_copy(update={"storage": storage})
+    of_interactions = {"half_life": 1.0, "landmark": TUNED}
+    write_table(tables, plan_run("interactions", older, {}, of_interactions), schemas.INTERACTIONS, [])
+    with pytest.raises(SettingsError, match=r"'half_life': 1.0.*2017-11-29T22.*larder roll-up"):
+        tune(spark, settings, tmp_path / "weights.json")
+    of_interactions["half_life"] = HALF_LIFE
+    write_table(tables, plan_run("interactions", older, {}, of_interactions), schemas.INTERACTIONS, [])
+    for table, schema in (("user_factors", schemas.USER_FACTORS), ("item_factors", schemas.ITEM_FACTORS)):
+        write_table(tables, plan_run(table, older, {}, {"rank": 9}), schema, [])
+    with pytest.raises(SettingsError, match=r"'rank': 9.*2017-11-29T22.*larder train-als"):
+        tune(spark, settings, tmp_path / "weights.json")

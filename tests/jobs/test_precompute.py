@@ -23,7 +23,7 @@ from models import schemas
 from models.decay import UNIT
 from models.embeddings import packed
 from settings import Settings, SettingsError
-from settings.sections import Lists, Spark, Storage
+from settings.sections import Lists, Similar, Spark, Storage
 from storage import MissingPartitionError, Tables
 from storage.tables import plan_run
 
@@ -207,8 +207,9 @@ def test_a_shop_may_mask_what_was_bought_and_have_no_pictures_and_no_catalogue(
 
 
 def test_settings_say_what_a_list_may_hold(spark: SparkSession, tmp_path: Path) -> None:
-    """p1 and p2 are excluded; of Food there is one product at most; a list has one product more, to be masked."""
-    (tmp_path / "excluded.txt").write_text("p2\n")
+    """p1 and p2 are excluded, also where stock does not count; of Food there is one product at most; a list has one
+    product more, to be masked."""
+    (tmp_path / "excluded.txt").write_bytes(b" p2\r\n\r\n")
     paths = {"p0": "Food/Milk", "p3": "Fuel", "gone": "Food/Milk"}
     table = pa.table({"product_id": list(paths), "category": list(paths.values())})
     pq.write_table(table, tmp_path / "catalogue.parquet")
@@ -220,8 +221,9 @@ def test_settings_say_what_a_list_may_hold(spark: SparkSession, tmp_path: Path) 
         exclude_file=str(tmp_path / "excluded.txt"),
         most_of_category=1,
     )
+    settings = settings.model_copy(update={"similar": Similar(in_stock=False)})
     tables = Tables(settings.storage.tables)
-    write_sources(tables, embeddings=False)
+    write_sources(tables)
     write_table(
         tables, plan_run("user_factors", PARTITION, {}, {"rank": 1}), schemas.USER_FACTORS, [(1, [1.0]), (2, [-1.0])]
     )
@@ -233,6 +235,8 @@ def test_settings_say_what_a_list_may_hold(spark: SparkSession, tmp_path: Path) 
     generic = [items for items, _ in lists_of(settings, "release_contexts").values()]
     assert generic
     assert not {"p1", "p2"} & {item for items in generic for item in items}
+    similar = {key: items for key, (items, _) in lists_of(settings, "release_products").items()}
+    assert similar == {"p0": ["gone"], "p1": ["gone"], "p2": ["gone"], "gone": ["p0"]}
 
 
 def test_what_was_bought_lately_is_left_out_for_a_while(spark: SparkSession, tmp_path: Path) -> None:

@@ -92,10 +92,11 @@ def test_a_model_too_old_is_none(made: tuple[Settings, StageReport]) -> None:
     assert precompute_cookies.newest_model(tables, AS_OF + hours) is None
 
 
-def test_stale_pieces_are_made_again(spark: SparkSession, made: tuple[Settings, StageReport]) -> None:
+@pytest.mark.parametrize("table", ["delta_cookies", "delta_dictionary"])
+def test_stale_pieces_are_made_again(spark: SparkSession, made: tuple[Settings, StageReport], table: str) -> None:
     """What is there when the job is killed among its manifests."""
     tables = Tables(made[0].storage.tables)
-    cookies = tables.get("delta_cookies", as_of_partition(END), "")
-    tables.publish(replace(cookies, run="other"))
+    piece = tables.get(table, as_of_partition(END), "")
+    tables.publish(replace(piece, run="other"))
     assert "up_to_date" not in run(spark, made[0]).details
-    assert tables.get("delta_cookies", as_of_partition(END), "").run == cookies.run
+    assert tables.get(table, as_of_partition(END), "").run == piece.run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
+from written_tables import write_table
 
+from jobs import als_files, train_als
 from jobs.als_factors import train
+from jobs.als_files import remove, remove_training
 from jobs.als_interactions import Interactions, NothingToLearnError, counted
+from jobs.arguments import as_of_partition
+from models.decay import UNIT
 from models.factors import AlsParameters
-from storage import Place
+from models.schemas import INTERACTIONS
+from settings import Settings
+from settings.sections import Als, Storage
+from storage import Manifest, Place, Tables
+from storage.tables import plan_run
 
 pytestmark = pytest.mark.end_to_end
 
+AS_OF = 420_096
 RANK, REGULARISATION = 8, 10.0
 PARAMETERS = AlsParameters(
     rank=RANK,
@@ -60,8 +71,9 @@ def trained(
     """Factors of users and items by key, and the files' bytes."""
     interactions = written(folder / "interactions", pairs, group=group)
     places = Place(str(folder / "users")), Place(str(folder / "items"))
-    train(spark, interactions, parameters, Place(str(folder / "scratch")), *places)
-    assert not (folder / "scratch").exists()
+    scratch = Place(str(folder / "scratch"))
+    train(spark, interactions, parameters, scratch, *places)
+    remove_training(scratch)
     found = []
     for place in places:
         rows = [row for file in place.files() for row in pq.read_table(file.path).to_pylist()]
@@ -168,6 +180,64 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(spark: SparkSessio
     assert [Path(file.path).read_bytes() for place in places[1:] for file in place.files()] == once
     _, _, other = trained(spark, tmp_path / "once", pairs, replace(parameters, seed=2))
     assert other != once
+
+
+def test_a_training_can_go_on_from_what_a_killed_removal_leaves(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at each of its three deletions; the last, of the folder, is half done then."""
+    pairs, parameters = random_pairs(40, 20, 300), replace(PARAMETERS, iterations=2)
+    *_, once = trained(spark, tmp_path / "once", pairs, parameters)
+    folder = tmp_path / "again"
+    interactions = written(folder / "interactions", pairs)
+    places = Place(str(folder / "scratch")), Place(str(folder / "users")), Place(str(folder / "items"))
+    train(spark, interactions, parameters, *places)
+    for done in range(3):
+        deleted: list[Place] = []
+
+        def killed_after(place: Place, some: list[Place] = deleted, most: int = done) -> None:
+            if len(some) == most:
+                for file in place.files()[:3]:
+                    Path(file.path).unlink()
+                raise KeyboardInterrupt
+            some.append(place)
+            remove(place)
+
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(als_files, "remove", killed_after)
+            remove_training(places[0])
+        train(spark, interactions, parameters, *places)
+        assert [Path(file.path).read_bytes() for place in places[1:] for file in place.files()] == once
+    remove_training(places[0])
+    assert not places[0].exists()
+
+
+def test_what_a_training_kept_is_there_until_it_is_published(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = Tables(str(tmp_path))
+    settings = Settings(storage=Storage(tables=tables.root), als=Als(rank=2, iterations=1, blocks=1))
+    rows = [(cookie, f"p{item}", UNIT, 1, AS_OF, AS_OF) for cookie in range(4) for item in range(3)]
+    planned = plan_run("interactions", as_of_partition(AS_OF), {}, {"half_life": 240.0, "landmark": float(AS_OF)})
+    write_table(tables, planned, INTERACTIONS, rows)
+    arguments = argparse.Namespace(settings=settings, as_of=AS_OF)
+    publish = Tables.publish
+
+    def killed_between(self: Tables, manifest: Manifest) -> None:
+        if manifest.table == "item_factors":
+            raise KeyboardInterrupt
+        publish(self, manifest)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Tables, "publish", killed_between)
+        train_als.run(spark, arguments)
+    [state] = tmp_path.glob("als_scratch/*/items-001.arrow")
+    assert "up_to_date" not in train_als.run(spark, arguments).details
+    assert not state.parent.exists()
+    state.parent.mkdir()  # as when it was killed while it removed them
+    state.touch()
+    assert train_als.run(spark, arguments).details["up_to_date"]
+    assert not state.parent.exists()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from models.categories import categories_of
+import numpy as np
+import pytest
+
+from models.categories import beginnings_of, categories_of
+from models.category_lists import ranked_by_path
+from models.neighbour_rules import UNKNOWN, traits_of
+from models.vision import label_list
 
 
 def test_each_beginning_of_a_path_has_a_number() -> None:
@@ -14,6 +20,32 @@ def test_each_beginning_of_a_path_has_a_number() -> None:
     assert len(set(whole)) == len(paths)
     assert whole[4] == -1
     assert found.whole.tolist() == whole
+
+
+@pytest.mark.parametrize(
+    ("path", "beginnings"),
+    [
+        ("A/B/C", ["A", "A/B", "A/B/C"]),
+        ("A", ["A"]),
+        ("A//B/", ["A", "A/B"]),
+        ("/A/B", ["A", "A/B"]),
+        ("/", []),
+        ("", []),
+        (None, []),
+    ],
+)
+def test_the_beginnings_of_a_path(path: str | None, beginnings: list[str]) -> None:
+    assert beginnings_of(path) == beginnings
+
+
+def test_an_empty_name_is_none_wherever_paths_are_read() -> None:
+    paths = ["Food/Milk", "/Food/Milk", "Food//Milk/", "/", "Fuel"]
+    assert categories_of(paths).levels.tolist() == [[0, 0, 0]] * 3 + [[-1] * 3, [1, 1, 1]]
+    departments = traits_of(paths, [None] * 5, [None] * 5).departments.tolist()
+    assert departments[0] == departments[1] == departments[2] != departments[4]
+    assert departments[3] == UNKNOWN
+    assert set(ranked_by_path(np.arange(5), paths, np.ones(5), 5)) == {"Food", "Food/Milk", "Fuel"}
+    assert label_list(dict.fromkeys(paths, 1), 1) == ["Food", "Food/Milk", "Fuel"]
 
 
 def test_no_products() -> None:

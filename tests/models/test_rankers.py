@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from math import exp, log
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import rankers
+from models import candidates, rankers
 from models.best_items import BestItems
-from models.candidates import FEATURES, OF_NEW
+from models.candidates import FEATURES, OF_NEW, Candidates, Shelf, features_of
 from models.item_figures import ItemFigures
 from models.personal import History, Owned
 from models.rankers import ALWAYS, Blend, Learned, Rules
@@ -120,6 +121,20 @@ def test_many_users_are_ranked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     parts = order.lists(factors, history, Rules(4))
     assert np.array_equal(whole[0], parts[0])
     assert np.array_equal(whole[1], parts[1])
+
+
+def test_shares_of_many_categories_take_no_more_memory_for_more_users() -> None:
+    users, kinds = 16 * candidates.USERS, 5000
+    history = as_history([{user % kinds: (2.0, 1, 1.0), (user + 1) % kinds: (6.0, 1, 1.0)} for user in range(users)])
+    of_each = np.repeat(np.arange(users), 2)
+    pairs = Candidates(of_each, (of_each + np.tile([0, 2], users)) % kinds, np.full(2 * users, -1))
+    shelf = Shelf(BestItems(np.ones((kinds, 1), np.float32)), np.arange(kinds, dtype=np.int32), {})
+    tracemalloc.start()
+    found = features_of(shelf, np.ones((users, 1), np.float32), history, pairs, ["category"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * candidates.USERS * kinds * 8
+    assert np.exp(found[:, 0]).tolist() == pytest.approx(np.tile([0.25 + 1e-4, 1e-4], users).tolist())
 
 
 ONE_USER = np.array([[1.0, 0.0]], np.float32)

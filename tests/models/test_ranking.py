@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.candidates import FEATURES, OF_NEW
 from models.ranking import Ranking, Regression, WeightsError, probability
-from models.ranking_fit import fitted
+from models.ranking_fit import NothingToLearnError, fitted
 
 NAMES = ("affinity", "month")
 
@@ -98,5 +98,5 @@ def test_a_feature_that_never_varies_weighs_nothing() -> None:
 
 def test_nothing_to_learn_is_said() -> None:
     for bought in (np.zeros(3, bool), np.ones(3, bool)):
-        with pytest.raises(ValueError, match="nothing to learn"):
+        with pytest.raises(NothingToLearnError, match="nothing to learn: of the candidates"):
             fitted(NAMES, np.ones((3, 2)), bought)

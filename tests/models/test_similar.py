@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from models.category_lists import category_lists, listed_of, paths_of, ranked_by_path
+from models.category_lists import category_lists, listed_of, ranked_by_path
 from models.embeddings import packed, unpacked
 from models.neighbour_rules import Rules
 from models.similar import search_of, similar_lists
@@ -73,11 +73,6 @@ def test_embeddings_are_stored_in_half_the_bytes() -> None:
     np.testing.assert_allclose(unpacked(stored.slice(2, 3)), vectors[2:5], atol=1e-3)
     np.testing.assert_allclose(np.linalg.norm(unpacked(stored), axis=1), 1, atol=1e-6)
     assert unpacked(stored.slice(0, 0)).shape == (0, 0)
-
-
-def test_the_paths_of_a_category_go_up() -> None:
-    assert paths_of("Food/Milk/Goat") == ["Food/Milk/Goat", "Food/Milk", "Food"]
-    assert paths_of(None) == paths_of("") == []
 
 
 def test_the_nearest_category_comes_first_and_the_one_above_fills_it() -> None:

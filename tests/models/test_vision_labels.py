@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from models.vision import ancestors, label_list, label_matrix, label_shares
+from models.categories import beginnings_of
+from models.vision import label_list, label_matrix, label_shares
 
 PRODUCTS = {"Grocery/Dairy/Milk": 3, "Grocery/Dairy/Butter": 1, "Grocery/Bread": 2, "Pets": 1, None: 5, "": 2}
-
-
-@pytest.mark.parametrize(
-    ("category", "prefixes"),
-    [("A/B/C", ["A", "A/B", "A/B/C"]), ("A", ["A"]), ("A//B/", ["A", "A/B"]), ("", []), (None, [])],
-)
-def test_ancestors(category: str | None, prefixes: list[str]) -> None:
-    assert ancestors(category) == prefixes
 
 
 def test_a_label_needs_enough_products_and_counts_its_descendants() -> None:
@@ -35,7 +27,7 @@ def test_a_leaf_implies_its_ancestors_even_where_it_is_no_label_itself() -> None
 def test_no_label_without_all_its_ancestors() -> None:
     for least in range(1, 8):
         labels = label_list(PRODUCTS, least)
-        assert all(set(ancestors(label)) <= set(labels) for label in labels)
+        assert all(set(beginnings_of(label)) <= set(labels) for label in labels)
 
 
 def test_shares_are_of_all_products() -> None:

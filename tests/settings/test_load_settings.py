@@ -156,3 +156,11 @@ def test_settings_do_not_change_once_read() -> None:
     settings = load_settings()
     with pytest.raises(ValidationError):
         settings.als.rank = 1  # type: ignore[misc]
+
+
+def test_with_weights_the_candidates_fill_a_list(folder: Path) -> None:
+    text = "[lists]\npersonal = 30\nover_fetch = 20\ncandidates = 49\n"
+    assert load_settings(settings_file(folder, text)).lists.candidates == 49
+    assert "candidates must be at least personal + over_fetch" in complaint(
+        settings_file(folder, text + 'weights = "weights.json"\n')
+    )

@@ -1,0 +1,93 @@
+"""What lists are made with beside the tables, as the catalogue and the settings say it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+from test_precompute import settings_in
+
+from jobs.list_inputs import Goods, goods_of, ranker_of, rules_of
+from models.categories import categories_of
+from models.item_figures import ItemFigures
+from models.rankers import Learned, Ranker
+from settings import Settings, SettingsError, load_settings
+from settings.sections import Lists
+from storage.tables import plan_run
+
+pytestmark = pytest.mark.end_to_end
+
+DEMO = Path(__file__).parents[2] / "demo"
+
+
+def test_ids_of_a_catalogue_may_be_numbers_and_stand_there_twice(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [(1, "Food", 1), (2, "Food", 0), (3, "Fuel", 1), (3, None, 0), (None, "Food", 0)]
+    ids, paths, stock = zip(*rows, strict=True)
+    table = pa.table({"product_id": pa.array(ids, pa.int64()), "category": paths, "in_stock": stock})
+    pq.write_table(table, tmp_path / "catalogue.parquet")
+    found = goods_of(spark, settings_in(tmp_path), ["1", "2", "3", "4"])
+    assert found.allowed.tolist() == [True, False, True, True]
+    assert found.categories.whole.tolist() == [0, 0, 1, -1]
+
+
+def test_diversity_is_by_the_levels_that_the_settings_name() -> None:
+    """Also where lists have none, and an evaluation tries some."""
+    settings, paths = Settings(lists=Lists(category_levels=1)), categories_of(["Food/Milk", "Food/Tea", "Fuel"])
+    assert rules_of(settings, paths).categories is None
+    tried = rules_of(settings, paths, 0.5)
+    assert tried.penalty == 0.5
+    assert tried.categories is not None
+    assert tried.categories.tolist() == [0, 0, 1]
+
+
+def demo_ranker(settings: Settings, **als: Any) -> Ranker:
+    """As if the demo's jobs had run with `settings`, and its training with these parameters."""
+    nothing, one = np.zeros(1, np.float32), np.ones(1, bool)
+    figures, goods = ItemFigures(nothing, nothing, nothing, nothing), Goods(one, ~one, categories_of([None]))
+    half_life = settings.roll_up.interactions_half_life_days * 24
+    interactions = plan_run("interactions", "as_of=2017-12-04T00", {}, {"half_life": half_life})
+    factors = plan_run("item_factors", "as_of=2017-12-04T00", {}, {**settings.als.model_dump(), **als})
+    return ranker_of(settings, figures, goods, interactions, factors)
+
+
+def test_the_demos_weights_fit_its_settings() -> None:
+    settings = load_settings(DEMO / "larder.toml")
+    assert isinstance(demo_ranker(settings, blocks=3, seed=1), Learned)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "said"),
+    [
+        (
+            "roll_up",
+            "interactions_half_life_days",
+            30.0,
+            r"half_life = 1440.0, and for as_of=2017-12-04T00 it is 720.0",
+        ),
+        ("lists", "candidates", 50, "candidates = 100, .* it is 50"),
+        ("als", "rank", 64, r"factors = .*'rank': 128.* it is .*'rank': 64.*"),
+    ],
+)
+def test_weights_are_refused_where_they_do_not_hold(section: str, name: str, value: float, said: str) -> None:
+    settings = load_settings(DEMO / "larder.toml")
+    changed = getattr(settings, section).model_copy(update={name: value})
+    settings = settings.model_copy(update={section: changed})
+    with pytest.raises(SettingsError, match=f"weights.json was tuned with {said}; run `larder tune-lists` again"):
+        demo_ranker(settings)
+
+
+def test_weights_that_do_not_say_all_are_taken(tmp_path: Path) -> None:
+    """As those before conditions were written."""
+    settings = load_settings(DEMO / "larder.toml")
+    weights = json.loads((DEMO / "weights.json").read_text())
+    for condition in ("candidates", "factors"):
+        del weights[condition]
+    (tmp_path / "weights.json").write_text(json.dumps(weights))
+    lists = settings.lists.model_copy(update={"weights": str(tmp_path / "weights.json"), "candidates": 50})
+    assert isinstance(demo_ranker(settings.model_copy(update={"lists": lists})), Learned)
