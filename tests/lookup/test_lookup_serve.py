@@ -64,10 +64,11 @@ def test_counters_of_all_workers_are_told_by_each(
     for _ in range(asked):
         # A connection of its own each, so that the kernel spreads them over the workers.
         with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])), 5) as connection:
-            connection.sendall(b"GET /v1/recommendations HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            connection.sendall(b"GET /v1/recommendations?cookie=c1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
     total = f'larder_lookup_requests_total{{endpoint="recommendations",status="200"}} {asked}\n'
-    wait_until(lambda: total in served.client.get("/metrics").text)
+    timed = f'larder_lookup_route_seconds_count{{route="personal"}} {asked}\n'
+    wait_until(lambda: total in (said := served.client.get("/metrics").text) and timed in said)
 
 
 @pytest.mark.end_to_end
