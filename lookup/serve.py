@@ -17,20 +17,9 @@ from granian.server import Server
 
 from lookup.address import AddressError, parse_address
 from lookup.app import create_app
+from lookup.logs import logging_config
 from settings import Settings
 from settings.sections import Lookup
-
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {
-        "_granian": {"handlers": ["stderr"], "propagate": False},
-        "granian.access": {"handlers": ["stderr"], "propagate": False},
-        "larder": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-    },
-}
 
 
 class ServeError(RuntimeError):
@@ -63,7 +52,7 @@ def serve(settings: Settings) -> None:
             websockets=False,
             respawn_failed_workers=True,
             log_level=LogLevels.warning,
-            log_dictconfig=LOGGING,
+            log_dictconfig=logging_config(settings.lookup.log_format),
             ssl_cert=Path(certificate) if (certificate := settings.lookup.tls_certificate) else None,
             ssl_key=Path(key) if (key := settings.lookup.tls_key) else None,
         )

@@ -304,6 +304,7 @@ class Lookup(Section):
     snapshot: str = Field("", description="folder in which generic lists outlive a restart; empty: they don't")
     shed_ms: int = Field(150, ge=1, description="requests get a 503 while others wait longer to be looked at")
     max_waiting: int = Field(4000, ge=1, description="requests of a worker that wait for Redis; more get a 503")
+    log_format: Literal["text", "json"] = Field("text", description="json: one object a line, for machines")
 
 
 class Spark(Section):

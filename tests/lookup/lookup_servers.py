@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class RedisServer:
 class Endpoint:
     """The endpoint as its own process, and a client of it."""
 
-    def __init__(self, redis_url: str, verify: str | bool = True, **settings: Any) -> None:
+    def __init__(self, redis_url: str, verify: str | bool = True, log: Path | None = None, **settings: Any) -> None:
         environment = {
             **os.environ,
             "LARDER_REDIS__URL": redis_url,
@@ -94,9 +95,10 @@ class Endpoint:
             "LARDER_LOOKUP__POINTER_SECONDS": "0.2",
             **{f"LARDER_LOOKUP__{name.upper()}": str(value) for name, value in settings.items()},
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVE], env=environment, stdout=subprocess.PIPE, text=True
-        )
+        with log.open("wb") if log else nullcontext() as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", SERVE], env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+            )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().rpartition(" ")[2].strip()
         trusted = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
