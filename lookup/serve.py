@@ -37,8 +37,7 @@ def serve(settings: Settings) -> None:
     except AddressError as error:
         raise ServeError(str(error)) from None
     _check_certificate(settings.lookup)
-    if settings.lookup.journey and find_spec("pyarrow") is None:
-        raise ServeError("lookup.journey needs pyarrow: pip install 'larder[journey]', or leave it empty")
+    _check_parts(settings.lookup)
     host, port = free_address(settings.lookup.host, settings.lookup.port)
     with ExitStack() as stack:
         workers = settings.lookup.workers
@@ -65,6 +64,26 @@ def serve(settings: Settings) -> None:
 def _application(settings: Settings, folder: str) -> Any:
     """Runs in each worker, so that what talks to Redis is made after the fork."""
     return create_app(settings, folder)
+
+
+def _check_parts(settings: Lookup) -> None:
+    """What larder[lookup] does not bring has extras, called as the settings that need them."""
+    parts = (
+        ("journey", settings.journey, "pyarrow"),
+        ("traces", settings.traces, "opentelemetry.exporter.otlp.proto.http"),
+    )
+    for name, value, module in parts:
+        if value and not _is_installed(module):
+            package = module.partition(".")[0]
+            raise ServeError(f"lookup.{name} needs {package}: pip install 'larder[{name}]', or leave it empty")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        # What it would lie in is missing too.
+        return False
 
 
 def _check_certificate(settings: Lookup) -> None:

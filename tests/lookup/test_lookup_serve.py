@@ -15,7 +15,16 @@ from lookup_servers import SERVE, Endpoint, RedisServer, ids_of, publish_usual, 
 
 from lookup.serve import ServeError, free_address
 
-FOREIGN = ("pyspark", "tensorflow", "pyarrow", "pandas", "storage", "models", "jobs")
+FOREIGN = ("pyspark", "tensorflow", "pyarrow", "pandas", "opentelemetry", "storage", "models", "jobs")
+# Stands for an environment without OpenTelemetry.
+BLOCKED = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "opentelemetry":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+"""
 
 
 def test_needs_neither_spark_nor_tensorflow() -> None:
@@ -52,6 +61,15 @@ def test_an_address_that_is_none_stops_at_start(url: str) -> None:
     done = subprocess.run([sys.executable, "-c", SERVE], env=environment, capture_output=True, text=True)
     assert done.returncode != 0
     assert "redis.url" in done.stderr.splitlines()[-1]
+
+
+def test_a_package_that_is_missing_stops_at_start() -> None:
+    settings = {"LARDER_REDIS__URL": "redis://127.0.0.1", "LARDER_LOOKUP__TRACES": "http://127.0.0.1:4318"}
+    environment = {**os.environ, **settings, "LARDER_LOOKUP__PORT": "0"}
+    done = subprocess.run([sys.executable, "-c", BLOCKED + SERVE], env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith("lookup.traces needs opentelemetry: pip install 'larder[traces]', or leave it empty")
 
 
 @pytest.mark.end_to_end
