@@ -1,8 +1,9 @@
-"""One engine of the ALS bench in a process of its own: python -m bench.als_engines ENGINE FOLDER SHAPE TARGET.
+"""One engine of the ALS bench in a process of its own: python -m bench.als_engines ENGINE FOLDER SHAPE TARGET PATIENCE.
 
-Trains from scratch with 1, 2, 3, ... iterations until NDCG@10 reaches the target; target 0: the best NDCG@10
-of some iterations. Each training is from the table's Parquet files to factors in Parquet; `fit` is the part of it
-from interactions in the engine's own form in memory (Larder: in its block files). The last line is JSON.
+Trains from scratch with 1, 2, 3, ... iterations until NDCG@10 reaches the target, or PATIENCE seconds are over: then
+`reached` is false. Target 0: the best NDCG@10 of some iterations. Each training is from the table's Parquet files to
+factors in Parquet; `fit` is the part of it from interactions in the engine's own form in memory (Larder: in its block
+files). The last line is JSON.
 """
 
 from __future__ import annotations
@@ -155,7 +156,8 @@ def _matrix(rows: npt.NDArray[np.integer], factors: pa.ChunkedArray, size: int) 
 
 
 def main() -> None:
-    name, folder, shape, target = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]), float(sys.argv[4])
+    name, folder, shape = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
+    target, patience = map(float, sys.argv[4:6])
     made, engine = tastes(*shape), ENGINES[name](folder)
     if not target:
         assert isinstance(engine, Implicit)
@@ -163,7 +165,8 @@ def main() -> None:
         engine.train(SEARCHED, lambda number, *_: found.append(_ndcg_now(engine, made)))
         print(json.dumps({"ndcg": found}))
         return
-    runs: list[dict[str, float]] = []
+    runs: list[dict[str, Any]] = []
+    started = time.monotonic()
     for iterations in range(1, MOST_ITERATIONS + 1):
         for place in (engine.users, engine.items):
             shutil.rmtree(place, ignore_errors=True)
@@ -172,10 +175,16 @@ def main() -> None:
         whole = time.perf_counter() - begun
         ndcg = made.ndcg(*factors_of(folder, made))
         runs.append(
-            {"iterations": iterations, "seconds": round(whole, 2), "fit": round(fit, 2), "ndcg": round(ndcg, 4)}
+            {
+                "iterations": iterations,
+                "seconds": round(whole, 2),
+                "fit": round(fit, 2),
+                "ndcg": round(ndcg, 4),
+                "reached": ndcg >= target,
+            }
         )
         print(name, runs[-1], flush=True)
-        if ndcg >= target:
+        if ndcg >= target or time.monotonic() - started > patience:
             break
     print(json.dumps(runs[-1]))
 

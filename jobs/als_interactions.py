@@ -70,11 +70,11 @@ def _sums(table: pa.Table) -> pa.Table:
 
 
 def _rows(uri: str, columns: list[str]) -> pa.Table:
-    """The rows with any strength; products as a dictionary."""
+    """The rows with any strength; products as one dictionary, however many row groups the file has."""
     system, path = Place(uri).open()
     with system.open_input_file(path) as source:
         rows = pq.ParquetFile(source, read_dictionary=[C.PRODUCT_ID], pre_buffer=False).read(columns, use_threads=False)
-    return rows.filter(pc.field(C.STRENGTH) > 0)
+    return rows.filter(pc.field(C.STRENGTH) > 0).unify_dictionaries()
 
 
 def user_blocks(spark: SparkSession, interactions: Interactions, ids: pa.Array, place: Place, most: int) -> UserBlocks:
@@ -98,7 +98,7 @@ def user_blocks(spark: SparkSession, interactions: Interactions, ids: pa.Array, 
 
 def _write_file(blocks: UserBlocks, file: int, uri: str, ids: pa.Array, factor: float, most: int) -> list[int]:
     rows = _rows(uri, [C.COOKIE_KEY, C.PRODUCT_ID, C.STRENGTH])
-    products = rows[C.PRODUCT_ID].unify_dictionaries().combine_chunks()
+    products = rows[C.PRODUCT_ID].combine_chunks()
     if not len(products):
         return []
     numbers = pc.index_in(products.dictionary, ids).fill_null(-1).to_numpy()[products.indices.to_numpy()]

@@ -32,8 +32,8 @@ PARAMETERS = AlsParameters(
 Pairs = dict[tuple[int, int], int]
 
 
-def written(folder: Path, pairs: Pairs, files: int = 2) -> Interactions:
-    """Interactions of cookies and items with these strengths, in files of ranges of cookies."""
+def written(folder: Path, pairs: Pairs, files: int = 2, group: int = 1 << 20) -> Interactions:
+    """Interactions of cookies and items with these strengths, in files of ranges of cookies, `group` rows a group."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = sorted(pairs)
     cookies = sorted({cookie for cookie, _ in rows})
@@ -49,13 +49,15 @@ def written(folder: Path, pairs: Pairs, files: int = 2) -> Interactions:
             }
         )
         uris.append(str(folder / f"part-{number:05d}.parquet"))
-        pq.write_table(table, uris[-1])
+        pq.write_table(table, uris[-1], row_group_size=group)
     return Interactions(uris, 1.0)
 
 
-def trained(spark: SparkSession, folder: Path, pairs: Pairs, parameters: AlsParameters = PARAMETERS) -> tuple:
+def trained(
+    spark: SparkSession, folder: Path, pairs: Pairs, parameters: AlsParameters = PARAMETERS, group: int = 1 << 20
+) -> tuple:
     """Factors of users and items by key, and the files' bytes."""
-    interactions = written(folder / "interactions", pairs)
+    interactions = written(folder / "interactions", pairs, group=group)
     places = Place(str(folder / "users")), Place(str(folder / "items"))
     train(spark, interactions, parameters, Place(str(folder / "scratch")), *places)
     assert not (folder / "scratch").exists()
@@ -118,6 +120,14 @@ def test_what_was_planted_is_found(spark: SparkSession, tmp_path: Path) -> None:
         scores = {name: float(factors @ of_item) for name, of_item in items.items()}
         others = [score for name, score in scores.items() if int(name[1:]) // 8 != user // 8]
         assert scores[f"p{user:03d}"] > max(others), user
+
+
+def test_row_groups_of_a_file_make_no_difference(spark: SparkSession, tmp_path: Path) -> None:
+    """Each has a dictionary of products of its own."""
+    pairs = random_pairs()
+    _, _, whole = trained(spark, tmp_path / "whole", pairs)
+    _, _, groups = trained(spark, tmp_path / "groups", pairs, group=100)
+    assert groups == whole
 
 
 def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(spark: SparkSession, tmp_path: Path) -> None:
