@@ -1,7 +1,8 @@
 """Lookups over HTTP: ours with every feature on, beside a bare loop (the floor) and FastAPI with redis-py.
 
-Redis, wrk and the server share the machine. Each round drives the servers one after the other over the same lists; the
-median round counts. The peers read one key a cookie and answer ten numbers; ours answers ten products, routed.
+Redis, wrk and the server share the machine. Ours is built and installed for the run, as a web tier has it. Each round
+drives the servers one after the other over the same lists; the median round counts. The peers read one key a cookie and
+answer ten numbers; ours answers ten products, routed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import redis
 
 from bench.lookup_release import DEVICES, LOCATIONS, cookie_id, product_id, write_lookup_release
-from bench.lookup_servers import KEY, fastapi, floor, ours, processor_seconds, resident_megabytes
+from bench.lookup_servers import KEY, ROOT, fastapi, floor, installed, ours, processor_seconds, resident_megabytes
 from bench.outcome import outcome
 from bench.wrk import Load, drive, find_wrk, write_requests
 from loaders.embedded import embedded_server
@@ -57,11 +58,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds over all servers; the median counts")
     parser.add_argument("--workers", type=int, default=1, help="workers of each server (default: 1)")
     parser.add_argument("--soak", type=float, default=0, help=f"also hold {SOAK_RATE:,} requests/s for so many seconds")
+    parser.add_argument("--as-it-is", action="store_true", help="this source, not compiled as an install is")
     arguments = parser.parse_args()
     find_wrk()
     workers = arguments.workers
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         work = Path(folder)
+        larder = ROOT if arguments.as_it_is else installed(work)
         url = stack.enter_context(embedded_server(work / "redis"))
         client = stack.enter_context(redis.Redis.from_url(url))
         client.config_set("save", "")
@@ -69,7 +72,7 @@ def main() -> None:
         questions = _write_questions(work, int(arguments.cookies), int(arguments.products))
         write_lookup_release(client, int(arguments.cookies), int(arguments.products))
         served = {
-            "ours": stack.enter_context(ours(work, url, ALL_ON.format(key=KEY, workers=workers))),
+            "ours": stack.enter_context(ours(work, url, ALL_ON.format(key=KEY, workers=workers), larder)),
             "floor": stack.enter_context(floor(port, workers)),
             "fastapi_redis_py": stack.enter_context(fastapi(port, workers)),
         }
@@ -93,6 +96,7 @@ def main() -> None:
             failed=sum(load.refused + load.broken for load in loads.values()),
             cookies=int(arguments.cookies),
             workers=workers,
+            compiled=not arguments.as_it_is,
             **soak,
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,17 +14,28 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+ROOT = Path(__file__).parents[1]
+NOT_SOURCE = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "tests", "docs")
 START_SECONDS = 60.0
 KEY = "a-key-of-the-bench-0123456789abcdef"
 
 
+def installed(work: Path) -> Path:
+    """Larder as an install has it, with what answers a request compiled: the folder to import it from."""
+    source, folder = work / "source", work / "installed"
+    shutil.copytree(ROOT, source, ignore=NOT_SOURCE)
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(folder)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(source)], check=True)
+    return folder
+
+
 @contextmanager
-def ours(work: Path, redis_url: str, settings: str = "") -> Iterator[tuple[str, int]]:
-    """URL and process id of `larder serve`; `settings` are more lines of `[lookup]` and what follows it."""
+def ours(work: Path, redis_url: str, settings: str, folder: Path) -> Iterator[tuple[str, int]]:
+    """URL and process id of `larder serve` of `folder`; `settings` are more lines of `[lookup]` and what follows it."""
     file = work / "larder.toml"
     file.write_text(f'[redis]\nurl = "{redis_url}"\n[lookup]\nport = {(port := _free_port())}\n{settings}\n')
     command = [sys.executable, "-m", "larder", "serve", "--settings", str(file)]
-    with _running(command, {}, f"http://127.0.0.1:{port}", "/health/ready") as served:
+    with _running(command, {}, f"http://127.0.0.1:{port}", "/health/ready", folder) as served:
         yield served
 
 
@@ -59,8 +71,11 @@ def fastapi(redis_port: int, workers: int) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def _running(command: list[str], environment: Mapping[str, str], url: str, path: str) -> Iterator[tuple[str, int]]:
-    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+def _running(
+    command: list[str], environment: Mapping[str, str], url: str, path: str, folder: Path = ROOT
+) -> Iterator[tuple[str, int]]:
+    """`folder` is where Python looks for modules first."""
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, cwd=folder)
     try:
         end = time.monotonic() + START_SECONDS
         while not _answers(url + path):

@@ -21,7 +21,7 @@ from models.decay import UNIT
 from models.metrics import RECALL_AT, Truth, measured
 
 KINDS, LIKED = 50, 3
-FILES = 8
+ROWS_A_FILE = 1_300_000  # roll_up.ranges is to be set so that a file has some million rows
 TEST_USERS, LEAST_SEEN, WITHHELD = 5_000, 10, 5  # a fifth of what some users with at least ten saw
 Floats = npt.NDArray[np.float32]
 
@@ -78,7 +78,8 @@ def write_interactions(folder: Path, made: Tastes) -> list[str]:
     """Writes the training part as files of the table of interactions; returns their paths."""
     folder.mkdir(parents=True)
     paths = []
-    edges = np.searchsorted(made.users, np.linspace(0, made.n_users, FILES + 1))
+    files = max(1, round(len(made.users) / ROWS_A_FILE))
+    edges = np.searchsorted(made.users, np.linspace(0, made.n_users, files + 1))
     names = product_ids(np.arange(made.n_items))
     for number, (start, end) in enumerate(pairwise(edges)):
         products = pa.DictionaryArray.from_arrays(pa.array(made.items[start:end]), names)

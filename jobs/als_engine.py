@@ -9,14 +9,18 @@ whichever executor did what. See docs/decisions/0008-als-by-user-blocks.md.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark import RDD
+from pyspark.core.broadcast import Broadcast
 from pyspark.sql import SparkSession
 from threadpoolctl import threadpool_limits
 
@@ -32,6 +36,9 @@ from storage import DataFile, Place
 Floats = npt.NDArray[np.float32]
 Made = TypeVar("Made")
 Share = Callable[[Sequence[int], Floats], Sequence[Floats]]
+
+# Above this, what the tasks of a pass have summed is added up in tasks and not by the driver.
+DRIVER_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,10 @@ class Training:
 
     def _summed(self, share: Share, vectors: Floats) -> list[Floats]:
         """The sums over all blocks, added up in the order of shares, of what each share comes to."""
-        parts = over_blocks(self.spark, self.blocks.numbers, self.parameters.blocks, share, vectors)
-        return [sum(some[1:], start=some[0]) for some in zip(*parts, strict=True)]
+        tasks = self.parameters.blocks
+        if tasks * vectors.nbytes <= DRIVER_BYTES:
+            return added_up(over_blocks(self.spark, self.blocks.numbers, tasks, share, vectors))
+        return summed_in_tasks(self.spark, self.blocks.numbers, tasks, share, vectors)
 
 
 def write_user_factors(
@@ -154,18 +163,56 @@ def over_blocks(
     vectors: Floats,
 ) -> list[Made]:
     """What `share` makes of each task's share of the blocks and of `vectors`, in the order of tasks."""
-    context = spark.sparkContext
-    sent = context.broadcast(vectors)
-
-    @leaves_worker_ready
-    def of_partition(numbers: Iterable[int]) -> Iterator[Made]:
-        with threadpool_limits(1, "blas"):  # Spark gives a task one core
-            for task in numbers:
-                yield share(blocks[task::tasks], sent.value)
-
-    parts = context.parallelize(range(tasks), tasks).mapPartitions(of_partition).collect()
+    sent = spark.sparkContext.broadcast(vectors)
+    parts = _shares(spark, blocks, tasks, share, sent).values().collect()
     sent.destroy()
     return parts
+
+
+def summed_in_tasks(
+    spark: SparkSession, blocks: Sequence[int], tasks: int, share: Share, vectors: Floats
+) -> list[Floats]:
+    """As added_up(over_blocks(...)), to the byte; each task adds up a range of rows, so the driver gets one array."""
+    sent = spark.sparkContext.broadcast(vectors)
+
+    def ranges(part: tuple[int, Sequence[Floats]]) -> Iterator[tuple[int, tuple[int, list[Floats]]]]:
+        task, arrays = part
+        for number, rows in enumerate(zip(*(np.array_split(array, tasks) for array in arrays), strict=True)):
+            yield number, (task, list(rows))
+
+    @leaves_worker_ready
+    def added(some: Iterable[tuple[int, tuple[int, list[Floats]]]]) -> Iterator[tuple[int, list[Floats]]]:
+        of_range: dict[int, list[tuple[int, list[Floats]]]] = defaultdict(list)
+        for number, part in some:
+            of_range[number].append(part)
+        for number, parts in of_range.items():
+            yield number, added_up([rows for _, rows in sorted(parts, key=itemgetter(0))])
+
+    dealt = _shares(spark, blocks, tasks, share, sent).flatMap(ranges).partitionBy(tasks)
+    found = sorted(dealt.mapPartitions(added).collect(), key=itemgetter(0))
+    sent.destroy()
+    return [np.concatenate(rows) for rows in zip(*(rows for _, rows in found), strict=True)]
+
+
+def added_up(parts: Sequence[Sequence[Floats]]) -> list[Floats]:
+    """The sum of the first arrays of all parts, of the second, and so on; in the order of parts."""
+    return [sum(some[1:], start=some[0]) for some in zip(*parts, strict=True)]
+
+
+def _shares(
+    spark: SparkSession,
+    blocks: Sequence[int],
+    tasks: int,
+    share: Callable[[Sequence[int], Floats], Made],
+    vectors: Broadcast[Floats],
+) -> RDD[tuple[int, Made]]:
+    @leaves_worker_ready
+    def of_partition(numbers: Iterable[int]) -> Iterator[tuple[int, Made]]:
+        with threadpool_limits(1, "blas"):  # Spark gives a task one core
+            for task in numbers:
+                yield task, share(blocks[task::tasks], vectors.value)
+
+    return spark.sparkContext.parallelize(range(tasks), tasks).mapPartitions(of_partition)
 
 
 def solved_users(

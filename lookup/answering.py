@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from loaders.codec import MAX_ITEMS, CorruptRecordError
 from loaders.keys import CONTEXTS, Keys, key64
 from lookup.breakers import Breaker
-from lookup.hot import UNREAD, Unread
+from lookup.hot import UNREAD, ByCategory, Unread
 from lookup.link import Link
 from lookup.masks import Masks, seen_command
 from lookup.metrics import Metrics
@@ -27,7 +27,7 @@ from lookup.reasons import (
     UNKNOWN_COOKIE,
     UNKNOWN_PRODUCT,
 )
-from lookup.records import ByCategory, Packed, Ranked
+from lookup.records import Packed, Ranked
 from lookup.release import Release
 from lookup.rendering import encode_text
 from lookup.routing import CATEGORY, GENERIC, PERSONAL, ROUTES, SIMILAR, Offer, Outcomes, Picks, compose, round_robin

@@ -12,6 +12,10 @@ class Unread:
 UNREAD: Final = Unread()
 
 
+class ByCategory(bytes):
+    """The record of a product that has no picture: what sells in its category."""
+
+
 class HotRecords:
     """At most `bound` records by id, None for an id that has none. A release never changes, so none gets old."""
 

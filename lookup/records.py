@@ -17,10 +17,6 @@ VARINT_BYTES = 5
 Scores = Sequence[float | None] | None
 
 
-class ByCategory(bytes):
-    """The record of a product that has no picture: what sells in its category."""
-
-
 class Ranked(NamedTuple):
     """Ordinals of products, best first, and their scores; None where the release has none."""
 

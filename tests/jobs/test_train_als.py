@@ -130,6 +130,16 @@ def test_row_groups_of_a_file_make_no_difference(spark: SparkSession, tmp_path: 
     assert groups == whole
 
 
+def test_sums_are_the_same_in_tasks_as_in_the_driver(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, parameters = random_pairs(), replace(PARAMETERS, blocks=3)
+    _, _, in_driver = trained(spark, tmp_path / "driver", pairs, parameters)
+    monkeypatch.setattr("jobs.als_engine.DRIVER_BYTES", 0)
+    _, _, in_tasks = trained(spark, tmp_path / "tasks", pairs, parameters)
+    assert in_tasks == in_driver
+
+
 def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(spark: SparkSession, tmp_path: Path) -> None:
     pairs = random_pairs()
     parameters = replace(PARAMETERS, iterations=3)

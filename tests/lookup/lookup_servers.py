@@ -85,9 +85,16 @@ class RedisServer:
 
 
 class Endpoint:
-    """The endpoint as its own process, and a client of it."""
+    """The endpoint as its own process, of this source or as `python` has it installed, and a client of it."""
 
-    def __init__(self, redis_url: str, verify: str | bool = True, log: Path | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        verify: str | bool = True,
+        python: str | None = None,
+        log: Path | None = None,
+        **settings: Any,
+    ) -> None:
         environment = {
             **os.environ,
             "LARDER_REDIS__URL": redis_url,
@@ -95,10 +102,10 @@ class Endpoint:
             "LARDER_LOOKUP__POINTER_SECONDS": "0.2",
             **{f"LARDER_LOOKUP__{name.upper()}": str(value) for name, value in settings.items()},
         }
+        # -I keeps this source from being found before what is installed.
+        command = [python, "-I", "-c", SERVE] if python else [sys.executable, "-c", SERVE]
         with log.open("wb") if log else nullcontext() as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", SERVE], env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
-            )
+            self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().rpartition(" ")[2].strip()
         trusted = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
