@@ -48,7 +48,7 @@ def items_of(spark: SparkSession, interactions: Interactions) -> Items:
     """The products with any strength. Raises NothingToLearnError."""
     uris = list(interactions.uris)
     if uris:
-        counts = spark.sparkContext.parallelize(uris, len(uris)).map(_counted).treeReduce(_joined)
+        counts = spark.sparkContext.parallelize(uris, len(uris)).map(counted).treeReduce(_joined)
     if not uris or not len(counts):
         raise NothingToLearnError(
             "no interaction has any strength: check [weights], and that the roll-up read purchases or views"
@@ -57,7 +57,8 @@ def items_of(spark: SparkSession, interactions: Interactions) -> Items:
     return Items(counts[C.PRODUCT_ID].combine_chunks(), counts[COUNT].to_numpy())
 
 
-def _counted(uri: str) -> pa.Table:
+def counted(uri: str) -> pa.Table:
+    """Users by product of one file."""
     return _sums(_rows(uri, [C.PRODUCT_ID, C.STRENGTH]).group_by(C.PRODUCT_ID).aggregate([([], "count_all")]))
 
 
@@ -66,7 +67,9 @@ def _joined(left: pa.Table, right: pa.Table) -> pa.Table:
 
 
 def _sums(table: pa.Table) -> pa.Table:
-    return pa.table({C.PRODUCT_ID: table[C.PRODUCT_ID].cast(pa.string()), COUNT: table.column(table.num_columns - 1)})
+    names, counts = table[C.PRODUCT_ID].cast(pa.string()), table.column(table.num_columns - 1)
+    # Chunks of a result share their buffers, and each would be pickled with all of them.
+    return pa.table({C.PRODUCT_ID: names, COUNT: counts}).combine_chunks()
 
 
 def _rows(uri: str, columns: list[str]) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.als_factors import train
-from jobs.als_interactions import Interactions, NothingToLearnError
+from jobs.als_interactions import Interactions, NothingToLearnError, counted
 from models.factors import AlsParameters
 from storage import Place
 
@@ -128,6 +129,12 @@ def test_row_groups_of_a_file_make_no_difference(spark: SparkSession, tmp_path: 
     _, _, whole = trained(spark, tmp_path / "whole", pairs)
     _, _, groups = trained(spark, tmp_path / "groups", pairs, group=100)
     assert groups == whole
+
+
+def test_counts_travel_in_no_more_bytes_than_they_have(tmp_path: Path) -> None:
+    interactions = written(tmp_path, {(1, item): 1 for item in range(100_000)}, files=1)
+    counts = counted(interactions.uris[0])
+    assert len(pickle.dumps(counts)) < 1.1 * counts.nbytes
 
 
 def test_sums_are_the_same_in_tasks_as_in_the_driver(
