@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
 DEFAULT_PORT = 6379
@@ -23,7 +23,7 @@ class RedisAddress:
     port: int = DEFAULT_PORT
     socket: str = ""
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     tls: ssl.SSLContext | None = None
 
     def __str__(self) -> str:

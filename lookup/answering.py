@@ -76,6 +76,7 @@ class Answering:
         self._link = link
         self._masks = masks
         self._metrics = metrics
+        self._times = metrics.route_times
         self._seen = seen_command(keys) if settings.seen else b""
         self.breakers = {route: Breaker(settings.breaker_failures, settings.breaker_seconds) for route in ROUTES}
 
@@ -112,7 +113,7 @@ class Answering:
             return NOTHING
         if not self.breakers[route].allows(monotonic()):
             return BREAKER_OPEN
-        return self._link.send(commands, count, steps[route].seconds if route in steps else None)
+        return self._link.send(commands, count, steps[route].seconds if route in steps else None, self._times[route])
 
     async def answer(self, asked: Asked) -> Answer:
         """The answer, at the latest when the deadline is over. Raises nothing."""

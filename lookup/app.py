@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from granian.rsgi import HTTPProtocol, Scope
 
@@ -27,9 +27,13 @@ from lookup.rendering import answer_json, error_json, to_json
 from lookup.worker import Worker
 from settings import Settings, load_settings
 
+if TYPE_CHECKING:
+    from lookup.tracing import Trace
+
 Headers = list[tuple[str, str]]
 Response = tuple[int, Headers, bytes]
-Handler = Callable[[Scope, HTTPProtocol], Awaitable[Response]]
+# The trace is None but for a request that is traced.
+Handler = Callable[[Scope, HTTPProtocol, "Trace | None"], Awaitable[Response]]
 
 JSON: Headers = [("content-type", "application/json"), ("cache-control", "no-store")]
 TEXT: Headers = [("content-type", "text/plain; version=0.0.4; charset=utf-8"), ("cache-control", "no-store")]
@@ -52,6 +56,7 @@ class LookupApp:
         self._admission = self._worker.admission
         self._answering = self._worker.answering
         self._journal = self._worker.journal
+        self._tracing = self._worker.tracing
         # A seed of its own, because forked workers would otherwise draw the same request ids.
         self._random_bits = random.Random(os.urandom(32)).getrandbits
         self._openapi = to_json(document(self._limits))
@@ -75,11 +80,14 @@ class LookupApp:
         began = perf_counter()
         endpoint, method, handler = self._paths.get(scope.path, ("other", "", self._not_found))
         self._admission.waiting += 1
+        trace = None
         try:
+            if self._tracing is not None:
+                trace = self._tracing.begin(endpoint, scope)
             if method and scope.method != method and not (method == "GET" and scope.method == "HEAD"):
                 status, headers, body = _wrong_method(method)
             else:
-                status, headers, body = await handler(scope, proto)
+                status, headers, body = await handler(scope, proto, trace)
         except BadRequestError as error:
             status, headers, body = _refusal(error)
         except Exception:
@@ -90,36 +98,46 @@ class LookupApp:
             self._admission.waiting -= 1
         proto.response_bytes(status, headers, body)
         self._worker.metrics.requested(endpoint, status, perf_counter() - began)
+        if trace is not None:
+            trace.end(status)
 
-    async def _recommend(self, scope: Scope, proto: HTTPProtocol) -> Response:
+    async def _recommend(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
         caller = self._admitted(scope)
         question = question_from_query(scope.query_string, self._rules)
         self._admission.spend(caller, 1)
         began = perf_counter()
         asked = self._answering.ask(question, self._release())
-        return 200, JSON, await self._answered(asked, self._request_id(scope), began)
+        request_id = self._request_id(scope)
+        if trace is not None:
+            trace.name(request_id)
+            trace.asked(asked)
+        return 200, JSON, await self._answered(asked, request_id, began, trace)
 
-    async def _recommend_batch(self, scope: Scope, proto: HTTPProtocol) -> Response:
+    async def _recommend_batch(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
         caller = self._admitted(scope)
         if scope.query_string:
             raise BadRequestError(400, "unknown_parameter", "a batch takes no parameters; put them in the body")
         requests = requests_from_body(await read_body(scope, proto, self._limits.max_body_bytes), self._limits)
         self._admission.spend(caller, len(requests))
         began = perf_counter()
-        asked = await self._ask_all(requests)
         request_id, answers = self._request_id(scope), []
+        if trace is not None:
+            trace.name(request_id)
+        asked = await self._ask_all(requests, trace)
         for number, each in enumerate(asked):
             if isinstance(each, bytes):
                 answers.append(each)
             else:
-                found = await self._answered(each, b"%b-%d" % (request_id, number), began)
+                found = await self._answered(each, b"%b-%d" % (request_id, number), began, trace)
                 answers.append(b'{"answer":%b}' % found)
             if number % TURN == TURN - 1:
                 await asyncio.sleep(0)
         return 200, JSON, b'{"responses":[%b]}' % b",".join(answers)
 
-    async def _answered(self, asked: Asked, request_id: bytes, began: float) -> bytes:
+    async def _answered(self, asked: Asked, request_id: bytes, began: float, trace: Trace | None) -> bytes:
         answer = await self._answering.answer(asked)
+        if trace is not None:
+            trace.answered(asked, answer.outcomes)
         if self._journal is not None:
             self._journal.note(asked.question, asked.release.name, request_id, answer.taken)
         more = b""
@@ -128,15 +146,19 @@ class LookupApp:
             more = b',"explain":%b' % to_json(found)
         return answer_json(asked.release, answer.taken, answer.outcomes, request_id, more)
 
-    async def _ask_all(self, requests: list[Any]) -> list[Asked | bytes]:
+    async def _ask_all(self, requests: list[Any], trace: Trace | None) -> list[Asked | bytes]:
         """Each question on its way from the same release, or its error."""
         release = self._release()
         asked: list[Asked | bytes] = []
         for number, request in enumerate(requests):
             try:
-                asked.append(self._answering.ask(question_from_json(request, self._rules), release))
+                each = self._answering.ask(question_from_json(request, self._rules), release)
             except BadRequestError as error:
                 asked.append(error_json(error.code, error.message))
+            else:
+                asked.append(each)
+                if trace is not None:
+                    trace.asked(each)
             if number % TURN == TURN - 1:
                 await asyncio.sleep(0)
         return asked
@@ -159,22 +181,22 @@ class LookupApp:
             return given.encode()
         return b"%032x" % self._random_bits(128)
 
-    async def _health_live(self, scope: Scope, proto: HTTPProtocol) -> Response:
+    async def _health_live(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
         return 200, JSON, b'{"live":true}'
 
-    async def _health_ready(self, scope: Scope, proto: HTTPProtocol) -> Response:
+    async def _health_ready(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
         body = to_json(self._worker.readiness())
         if self._live.current is None:
             return 503, [*JSON, _retry_after(math.ceil(self._limits.pointer_seconds))], body
         return 200, JSON, body
 
-    async def _show_metrics(self, scope: Scope, proto: HTTPProtocol) -> Response:
+    async def _show_metrics(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
         return 200, TEXT, render(self._worker.series())
 
-    async def _show_openapi(self, scope: Scope, proto: HTTPProtocol) -> Response:
+    async def _show_openapi(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
         return 200, JSON, self._openapi
 
-    async def _not_found(self, scope: Scope, proto: HTTPProtocol) -> Response:
+    async def _not_found(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
         return (
             404,
             JSON,

@@ -7,10 +7,12 @@ import binascii
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 from lookup.address import RedisAddress
 from lookup.link import RedisLink
+from lookup.metrics import Histogram
 from lookup.reasons import REDIS_DOWN
 from lookup.wire import Replies, command
 
@@ -62,20 +64,24 @@ class ClusterLink:
         """Waits until the slots are known, or could not be learned."""
         await self._tried.wait()
 
-    def send(self, commands: bytes, count: int, seconds: float | None = None) -> asyncio.Future[Replies] | str:
+    def send(
+        self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
+    ) -> asyncio.Future[Replies] | str:
         """As RedisLink.send; a server that is not there costs only the commands for its keys, if there are others."""
         parts: dict[RedisLink | None, tuple[list[bytes], list[int]]] = {}
         for place, (words, key) in enumerate(split_commands(commands)):
             of_server = parts.setdefault(self._owners[slot_of(key)], ([], []))
             of_server[0].append(words)
             of_server[1].append(place)
+        # A question to several servers is timed as one, until the last of them replied.
+        of_one = times if len(parts) == 1 else None
         sent = [
-            (REDIS_DOWN if link is None else link.send(b"".join(words), len(words), seconds), places)
+            (REDIS_DOWN if link is None else link.send(b"".join(words), len(words), seconds, of_one), places)
             for link, (words, places) in parts.items()
         ]
         if len(sent) == 1:
             return sent[0][0]
-        return asyncio.ensure_future(_gathered(sent, count))
+        return asyncio.ensure_future(_gathered(sent, count, times))
 
     async def run(self) -> None:
         """Keeps links to all primaries up until cancelled."""
@@ -120,8 +126,11 @@ class ClusterLink:
             self._tasks.pop(place).cancel()
 
 
-async def _gathered(sent: list[tuple[asyncio.Future[Replies] | str, list[int]]], count: int) -> Replies:
+async def _gathered(
+    sent: list[tuple[asyncio.Future[Replies] | str, list[int]]], count: int, times: Histogram | None
+) -> Replies:
     """The replies in the order of the commands. Trouble of one server is an error in its place."""
+    began = perf_counter()
     replies: list[Any] = [None] * count
     problems = []
     for each, places in sent:
@@ -131,6 +140,8 @@ async def _gathered(sent: list[tuple[asyncio.Future[Replies] | str, list[int]]],
             found = [ConnectionError(found)] * len(places)
         for place, reply in zip(places, found, strict=True):
             replies[place] = reply
+    if times is not None and any(not isinstance(each, str) for each, _ in sent):
+        times.add(perf_counter() - began)
     return problems[0] if len(problems) == len(sent) else replies
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import hiredis
 
 from lookup.address import RedisAddress
+from lookup.metrics import Histogram
 from lookup.reasons import REDIS_DOWN
 from lookup.wire import Replies, Wire, command
 
@@ -30,7 +31,9 @@ class Link(Protocol):
     def problem(self) -> str: ...
     @property
     def reconnects(self) -> int: ...
-    def send(self, commands: bytes, count: int, seconds: float | None = None) -> asyncio.Future[Replies] | str: ...
+    def send(
+        self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
+    ) -> asyncio.Future[Replies] | str: ...
     async def tried(self) -> None: ...
     async def run(self) -> None: ...
 
@@ -70,9 +73,11 @@ class RedisLink:
         """Connections that were lost."""
         return self._reconnects
 
-    def send(self, commands: bytes, count: int, seconds: float | None = None) -> asyncio.Future[Replies] | str:
+    def send(
+        self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
+    ) -> asyncio.Future[Replies] | str:
         """See Wire.send; the reason `redis_down` where there is no connection."""
-        return self._wire.send(commands, count, seconds) if self._wire is not None else REDIS_DOWN
+        return self._wire.send(commands, count, seconds, times) if self._wire is not None else REDIS_DOWN
 
     async def tried(self) -> None:
         """Waits for the first attempt to connect, whatever comes of it."""

@@ -6,22 +6,30 @@ import json
 import os
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lookup.routing import Outcomes
+from lookup.routing import ROUTES, Outcomes
 
 BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+# A near Redis replies sooner than a whole request takes.
+ROUTE_BOUNDS = (0.0001, 0.0002, *BOUNDS)
 # Name of a series with its labels, such as `larder_lookup_requests_total{endpoint="batch",status="200"}`.
 Series = dict[str, float]
 
 FAMILIES = {
     "larder_lookup_requests_total": ("counter", "Requests by endpoint and HTTP status."),
     "larder_lookup_request_seconds": ("histogram", "Seconds from a request's arrival to its answer."),
+    "larder_lookup_route_seconds": (
+        "histogram",
+        "Seconds from sending a route's question to Redis until its replies came or were given up; "
+        "what is answered from process is not counted.",
+    ),
     "larder_lookup_routes_total": ("counter", "What became of each route of each answer."),
     "larder_lookup_seen_unknown_total": ("counter", "Answers without what the visitor is not to be shown."),
     "larder_lookup_journey_written_total": ("counter", "Answers in finished files of the journey log."),
     "larder_lookup_journey_dropped_total": ("counter", "Answers that the journey log does not hold."),
+    "larder_lookup_spans_total": ("counter", "Spans of traces that the collector took, and lost ones."),
     "larder_lookup_release_loads_total": ("counter", "Releases that went live, and refused ones."),
     "larder_lookup_redis_reconnects_total": ("counter", "Connections to Redis that were lost."),
     "larder_lookup_redis_up": ("gauge", "1 while Redis replies within the deadline."),
@@ -32,21 +40,47 @@ FAMILIES = {
 }
 
 
+class Histogram:
+    """How often something took how long."""
+
+    __slots__ = ("_bounds", "_counts", "_seconds")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """`bounds` in seconds, rising; what takes longer than the last is counted too."""
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Counts one."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._seconds += seconds
+
+    def series(self, name: str, labels: str) -> Series:
+        """As Prometheus has it: each bucket holds those before it. `labels` such as `route="similar"`."""
+        total, found = 0, {}
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
+            total += count
+            found[f'{name}_bucket{{{labels},le="{bound}"}}'] = float(total)
+        found[f"{name}_sum{{{labels}}}"] = self._seconds
+        found[f"{name}_count{{{labels}}}"] = total
+        return found
+
+
 class Metrics:
-    """Counters of one worker."""
+    """Counters of one worker. `route_times`: by route, how long Redis took to reply."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, int], int] = defaultdict(int)
         self._outcomes: dict[Outcomes, int] = defaultdict(int)
-        self._times: dict[str, list[int]] = defaultdict(lambda: [0] * (len(BOUNDS) + 1))
-        self._seconds: dict[str, float] = defaultdict(float)
+        self._times: dict[str, Histogram] = defaultdict(lambda: Histogram(BOUNDS))
+        self.route_times = {route: Histogram(ROUTE_BOUNDS) for route in ROUTES}
         self._unseen = 0
 
     def requested(self, endpoint: str, status: int, seconds: float) -> None:
         """Counts one request."""
         self._requests[endpoint, status] += 1
-        self._times[endpoint][bisect_left(BOUNDS, seconds)] += 1
-        self._seconds[endpoint] += seconds
+        self._times[endpoint].add(seconds)
 
     def answered(self, outcomes: Outcomes) -> None:
         """Counts what became of the routes of one answer."""
@@ -66,17 +100,10 @@ class Metrics:
                 labels = ",".join(f'{name}="{value or "none"}"' for name, value in outcome._asdict().items())
                 series = f"larder_lookup_routes_total{{{labels}}}"
                 found[series] = found.get(series, 0) + count
-        for endpoint in self._times:
-            found.update(self._histogram(endpoint))
-        return found
-
-    def _histogram(self, endpoint: str) -> Series:
-        name, total, found = "larder_lookup_request_seconds", 0, {}
-        for bound, count in zip((*map(str, BOUNDS), "+Inf"), self._times[endpoint], strict=True):
-            total += count
-            found[f'{name}_bucket{{endpoint="{endpoint}",le="{bound}"}}'] = float(total)
-        found[f'{name}_sum{{endpoint="{endpoint}"}}'] = self._seconds[endpoint]
-        found[f'{name}_count{{endpoint="{endpoint}"}}'] = total
+        for endpoint, times in self._times.items():
+            found.update(times.series("larder_lookup_request_seconds", f'endpoint="{endpoint}"'))
+        for route, times in self.route_times.items():
+            found.update(times.series("larder_lookup_route_seconds", f'route="{route}"'))
         return found
 
 

@@ -17,20 +17,9 @@ from granian.server import Server
 
 from lookup.address import AddressError, parse_address
 from lookup.app import create_app
+from lookup.logs import logging_config
 from settings import Settings
 from settings.sections import Lookup
-
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {
-        "_granian": {"handlers": ["stderr"], "propagate": False},
-        "granian.access": {"handlers": ["stderr"], "propagate": False},
-        "larder": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-    },
-}
 
 
 class ServeError(RuntimeError):
@@ -48,8 +37,7 @@ def serve(settings: Settings) -> None:
     except AddressError as error:
         raise ServeError(str(error)) from None
     _check_certificate(settings.lookup)
-    if settings.lookup.journey and find_spec("pyarrow") is None:
-        raise ServeError("lookup.journey needs pyarrow: pip install 'larder[journey]', or leave it empty")
+    _check_parts(settings.lookup)
     host, port = free_address(settings.lookup.host, settings.lookup.port)
     with ExitStack() as stack:
         workers = settings.lookup.workers
@@ -63,7 +51,7 @@ def serve(settings: Settings) -> None:
             websockets=False,
             respawn_failed_workers=True,
             log_level=LogLevels.warning,
-            log_dictconfig=LOGGING,
+            log_dictconfig=logging_config(settings.lookup.log_format),
             ssl_cert=Path(certificate) if (certificate := settings.lookup.tls_certificate) else None,
             ssl_key=Path(key) if (key := settings.lookup.tls_key) else None,
         )
@@ -76,6 +64,26 @@ def serve(settings: Settings) -> None:
 def _application(settings: Settings, folder: str) -> Any:
     """Runs in each worker, so that what talks to Redis is made after the fork."""
     return create_app(settings, folder)
+
+
+def _check_parts(settings: Lookup) -> None:
+    """What larder[lookup] does not bring has extras, called as the settings that need them."""
+    parts = (
+        ("journey", settings.journey, "pyarrow"),
+        ("traces", settings.traces, "opentelemetry.exporter.otlp.proto.http"),
+    )
+    for name, value, module in parts:
+        if value and not _is_installed(module):
+            package = module.partition(".")[0]
+            raise ServeError(f"lookup.{name} needs {package}: pip install 'larder[{name}]', or leave it empty")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        # What it would lie in is missing too.
+        return False
 
 
 def _check_certificate(settings: Lookup) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loaders.keys import Keys
 from lookup.address import RedisAddress, parse_address
@@ -20,6 +20,10 @@ from lookup.masks import Masks
 from lookup.metrics import Metrics, Series, SharedCounters, label
 from lookup.rendering import age_seconds
 from settings import Settings
+from settings.sections import Lookup
+
+if TYPE_CHECKING:
+    from lookup.tracing import Tracing
 
 # Slow enough for the largest chunk over a slow line, and still an end.
 BACKGROUND_SECONDS = 5.0
@@ -51,6 +55,7 @@ class Worker:
         self.journal = (
             Journal(Path(limits.journey), limits.journey_answers, limits.journey_seconds) if limits.journey else None
         )
+        self.tracing = _tracing(limits)
         self._shared = SharedCounters(folder) if folder else None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -76,6 +81,8 @@ class Worker:
             _, left = loop.run_until_complete(asyncio.wait(left, timeout=CANCEL_SECONDS))
         if self.journal is not None:
             self.journal.stop()
+        if self.tracing is not None:
+            self.tracing.stop()
         if self._shared is not None:
             self._shared.publish(self._counters())
 
@@ -103,6 +110,9 @@ class Worker:
             series["larder_lookup_journey_written_total"] = self.journal.written
             for reason, count in self.journal.dropped.items():
                 series[f'larder_lookup_journey_dropped_total{{reason="{reason}"}}'] = count
+        if self.tracing is not None:
+            series['larder_lookup_spans_total{result="sent"}'] = self.tracing.sent
+            series['larder_lookup_spans_total{result="lost"}'] = self.tracing.lost
         return {
             **series,
             'larder_lookup_release_loads_total{result="loaded"}': self.live.loads,
@@ -127,6 +137,15 @@ class Worker:
         while True:
             shared.publish(self._counters())
             await asyncio.sleep(SHARE_SECONDS)
+
+
+def _tracing(limits: Lookup) -> Tracing | None:
+    """None where no traces are asked for: then nothing of OpenTelemetry is even imported."""
+    if not limits.traces:
+        return None
+    from lookup.tracing import Tracing
+
+    return Tracing(limits.traces, limits.trace_share)
 
 
 def _tell_unexpected_end(task: asyncio.Task[None]) -> None:

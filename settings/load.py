@@ -19,7 +19,7 @@ else:
     import tomli as tomllib
 
 FILE_VARIABLE = "LARDER_SETTINGS"
-SECRETS = {"api_keys", "url"}
+SECRETS = {"api_keys", "url", "traces"}
 PREFIX = "LARDER_"
 DEFAULT_FILE = "larder.toml"
 # Settings that name a place; a relative one is relative to the file that names it.

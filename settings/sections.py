@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -319,6 +320,20 @@ class Lookup(Section):
     snapshot: str = Field("", description="folder in which generic lists outlive a restart; empty: they don't")
     shed_ms: int = Field(150, ge=1, description="requests get a 503 while others wait longer to be looked at")
     max_waiting: int = Field(4000, ge=1, description="requests of a worker that wait for Redis; more get a 503")
+    log_format: Literal["text", "json"] = Field("text", description="json: one object a line, for machines")
+    traces: str = Field("", description="URL of an OpenTelemetry collector (OTLP over HTTP); empty: no traces")
+    trace_share: float = Field(0.01, ge=0, le=1, description="of requests whose caller decides nothing, traced ones")
+
+    @field_validator("traces")
+    @classmethod
+    def is_a_collector(cls, traces: str) -> str:
+        if traces:
+            parts = urlsplit(traces)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+                raise ValueError("must be the URL of a collector, such as http://127.0.0.1:4318")
+            if "@" in parts.netloc or parts.query:
+                raise ValueError("must hold no user, password or key; OTEL_EXPORTER_OTLP_HEADERS can send one")
+        return traces
 
 
 class Spark(Section):

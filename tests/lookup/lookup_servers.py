@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,14 @@ class RedisServer:
 class Endpoint:
     """The endpoint as its own process, of this source or as `python` has it installed, and a client of it."""
 
-    def __init__(self, redis_url: str, verify: str | bool = True, python: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        verify: str | bool = True,
+        python: str | None = None,
+        log: Path | None = None,
+        **settings: Any,
+    ) -> None:
         environment = {
             **os.environ,
             "LARDER_REDIS__URL": redis_url,
@@ -96,7 +104,8 @@ class Endpoint:
         }
         # -I keeps this source from being found before what is installed.
         command = [python, "-I", "-c", SERVE] if python else [sys.executable, "-c", SERVE]
-        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        with log.open("wb") if log else nullcontext() as stderr:
+            self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().rpartition(" ")[2].strip()
         trusted = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify

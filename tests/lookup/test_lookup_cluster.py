@@ -83,6 +83,8 @@ def test_lookups_reach_every_server_and_outlast_one(
     batch = {"requests": [{"cookie": cookie, "n": 1} for cookie in COOKIES]}
     answers = served.client.post("/v1/recommendations:batch", json=batch).json()["responses"]
     assert [ids_of(each["answer"]) for each in answers] == [[f"own-{cookie}"] for cookie in COOKIES]
+    asked = 2 * len(COOKIES) + 1
+    assert f'larder_lookup_route_seconds_count{{route="personal"}} {asked}\n' in served.client.get("/metrics").text
     Masks(client, "larder").add(["g1"], "withdrawn")
     wait_until(lambda: ids_of(served.ask("n=1")) == ["g2"], 1)
 

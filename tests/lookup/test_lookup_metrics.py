@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from lookup_servers import Endpoint
 
 from lookup.metrics import BOUNDS, Metrics, SharedCounters, label, render
-from lookup.routing import Outcome
+from lookup.routing import ROUTES, Outcome
 
 
 def test_a_histogram_counts_up_to_each_bound() -> None:
@@ -30,7 +31,7 @@ def test_each_family_has_its_type_once_and_before_its_series() -> None:
     metrics.answered((Outcome("generic", "used", "", "all"),))
     lines = render(metrics.series()).decode().splitlines()
     types = [line.split()[2] for line in lines if line.startswith("# TYPE")]
-    assert len(types) == len(set(types)) == 4
+    assert len(types) == len(set(types)) == 5
     family = ""
     for line in lines:
         if line.startswith("# TYPE"):
@@ -52,3 +53,21 @@ def test_workers_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_labels_are_escaped() -> None:
     assert label('a"b\\c\nd') == r"a\"b\\c\nd"
+
+
+def asked_of_redis(endpoint: Endpoint) -> dict[str, int]:
+    """Questions to Redis by route, so far."""
+    lines = [line.rpartition(" ") for line in endpoint.client.get("/metrics").text.splitlines()]
+    counts = {name: int(value) for name, _, value in lines if name.startswith("larder_lookup_route_seconds_count")}
+    return {route: counts[f'larder_lookup_route_seconds_count{{route="{route}"}}'] for route in ROUTES}
+
+
+@pytest.mark.end_to_end
+def test_a_route_is_timed_where_redis_was_asked(endpoint: Endpoint) -> None:
+    before = asked_of_redis(endpoint)
+    endpoint.ask("cookie=c1&product=timed-1&location=zone1")
+    # What became of the product is known in process now, and all generic lists are there.
+    endpoint.ask("cookie=c1&product=timed-1&location=zone1")
+    endpoint.ask("location=zone1")
+    after = asked_of_redis(endpoint)
+    assert {route: after[route] - before[route] for route in ROUTES} == {"personal": 2, "similar": 1, "generic": 0}

@@ -15,7 +15,16 @@ from lookup_servers import SERVE, Endpoint, RedisServer, ids_of, publish_usual, 
 
 from lookup.serve import ServeError, free_address
 
-FOREIGN = ("pyspark", "tensorflow", "pyarrow", "pandas", "storage", "models", "jobs")
+FOREIGN = ("pyspark", "tensorflow", "pyarrow", "pandas", "opentelemetry", "storage", "models", "jobs")
+# Stands for an environment without OpenTelemetry.
+BLOCKED = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "opentelemetry":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+"""
 
 
 def test_needs_neither_spark_nor_tensorflow() -> None:
@@ -54,6 +63,15 @@ def test_an_address_that_is_none_stops_at_start(url: str) -> None:
     assert "redis.url" in done.stderr.splitlines()[-1]
 
 
+def test_a_package_that_is_missing_stops_at_start() -> None:
+    settings = {"LARDER_REDIS__URL": "redis://127.0.0.1", "LARDER_LOOKUP__TRACES": "http://127.0.0.1:4318"}
+    environment = {**os.environ, **settings, "LARDER_LOOKUP__PORT": "0"}
+    done = subprocess.run([sys.executable, "-c", BLOCKED + SERVE], env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith("lookup.traces needs opentelemetry: pip install 'larder[traces]', or leave it empty")
+
+
 @pytest.mark.end_to_end
 def test_counters_of_all_workers_are_told_by_each(
     redis_server: RedisServer, own_endpoint: Callable[..., Endpoint]
@@ -64,10 +82,11 @@ def test_counters_of_all_workers_are_told_by_each(
     for _ in range(asked):
         # A connection of its own each, so that the kernel spreads them over the workers.
         with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])), 5) as connection:
-            connection.sendall(b"GET /v1/recommendations HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            connection.sendall(b"GET /v1/recommendations?cookie=c1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
     total = f'larder_lookup_requests_total{{endpoint="recommendations",status="200"}} {asked}\n'
-    wait_until(lambda: total in served.client.get("/metrics").text)
+    timed = f'larder_lookup_route_seconds_count{{route="personal"}} {asked}\n'
+    wait_until(lambda: total in (said := served.client.get("/metrics").text) and timed in said)
 
 
 @pytest.mark.end_to_end

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import ssl
 import subprocess
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from lookup.address import RedisAddress, parse_address
 from lookup.link import RedisLink
+from lookup.metrics import Histogram
 from lookup.wire import SILENCE_SECONDS, command
 
 DEADLINE = 0.05
@@ -65,8 +67,8 @@ def talk(
     asyncio.run(main())
 
 
-async def outcome(link: RedisLink, commands: bytes = PING, count: int = 1) -> Any:
-    sent = link.send(commands, count)
+async def outcome(link: RedisLink, commands: bytes = PING, count: int = 1, times: Histogram | None = None) -> Any:
+    sent = link.send(commands, count, None, times)
     return sent if isinstance(sent, str) else await sent
 
 
@@ -128,6 +130,55 @@ def test_silence_ends_at_the_deadline_and_then_at_once() -> None:
         assert SILENCE_SECONDS < loop.time() - began < 3 * SILENCE_SECONDS
 
     talk(mute, test)
+
+
+def waits(times: Histogram) -> tuple[float, float]:
+    """How many, and their seconds."""
+    told = times.series("t", 'route="x"')
+    return told['t_count{route="x"}'], told['t_sum{route="x"}']
+
+
+def test_a_wait_is_timed_from_its_write_to_its_last_reply() -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await receive(reader)
+        writer.write(b"+PONG\r\n" * 2)
+        await asyncio.sleep(0.01)
+        writer.write(b"+PONG\r\n")
+        await echo(reader, writer)
+
+    async def test(link: RedisLink) -> None:
+        times = Histogram((1.0,))
+        both = [link.send(PING, 1, None, times), link.send(PING * 2, 2, None, times)]
+        # The write comes with the end of this turn: what the turn does before is no wait for Redis.
+        time.sleep(0.02)
+        for each in both:
+            assert not isinstance(each, str)
+            await each
+        count, seconds = waits(times)
+        assert count == 2
+        assert 0.01 <= seconds < 0.05
+
+    talk(slow, test)
+
+
+def test_a_wait_in_vain_is_timed_once_and_one_that_never_began_is_not() -> None:
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await receive(reader)
+        await asyncio.sleep(3 * DEADLINE)
+        writer.write(b"+LATE\r\n")
+        await echo(reader, writer)
+
+    async def test(link: RedisLink) -> None:
+        times = Histogram((1.0,))
+        assert await outcome(link, times=times) == "redis_timeout"
+        assert link.send(PING, 1, None, times) == "redis_timeout"
+        while not link.up:
+            await asyncio.sleep(0.01)
+        count, seconds = waits(times)
+        assert count == 1
+        assert DEADLINE / 2 < seconds < 3 * DEADLINE
+
+    talk(late, test)
 
 
 def test_late_replies_do_not_answer_later_questions() -> None:
