@@ -147,7 +147,7 @@ def test_a_wait_is_timed_from_its_write_to_its_last_reply() -> None:
         await echo(reader, writer)
 
     async def test(link: RedisLink) -> None:
-        times = Histogram((1.0,))
+        times, began = Histogram((1.0,)), time.perf_counter()
         both = [link.send(PING, 1, None, times), link.send(PING * 2, 2, None, times)]
         # The write comes with the end of this turn: what the turn does before is no wait for Redis.
         time.sleep(0.02)
@@ -156,18 +156,19 @@ def test_a_wait_is_timed_from_its_write_to_its_last_reply() -> None:
             await each
         count, seconds = waits(times)
         assert count == 2
-        assert 0.01 <= seconds < 0.05
+        assert 0.01 <= seconds < 2 * (time.perf_counter() - began - 0.02)
 
     talk(slow, test)
 
 
-def test_a_wait_in_vain_is_timed_once_and_one_that_never_began_is_not() -> None:
-    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await receive(reader)
-        await asyncio.sleep(3 * DEADLINE)
-        writer.write(b"+LATE\r\n")
-        await echo(reader, writer)
+async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await receive(reader)
+    await asyncio.sleep(3 * DEADLINE)
+    writer.write(b"+LATE\r\n")
+    await echo(reader, writer)
 
+
+def test_a_wait_in_vain_is_timed_once_and_one_that_never_began_is_not() -> None:
     async def test(link: RedisLink) -> None:
         times = Histogram((1.0,))
         assert await outcome(link, times=times) == "redis_timeout"
@@ -176,18 +177,12 @@ def test_a_wait_in_vain_is_timed_once_and_one_that_never_began_is_not() -> None:
             await asyncio.sleep(0.01)
         count, seconds = waits(times)
         assert count == 1
-        assert DEADLINE / 2 < seconds < 3 * DEADLINE
+        assert seconds > DEADLINE / 2
 
     talk(late, test)
 
 
 def test_late_replies_do_not_answer_later_questions() -> None:
-    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await receive(reader)
-        await asyncio.sleep(3 * DEADLINE)
-        writer.write(b"+LATE\r\n")
-        await echo(reader, writer)
-
     async def test(link: RedisLink) -> None:
         assert await outcome(link) == "redis_timeout"
         while not link.up:
