@@ -41,6 +41,7 @@ bench = "{key}"
 spare = "another-key-0123456789"
 """
 HEADERS = {"X-API-Key": KEY}
+OURS = ("ours", "ours, not compiled")
 
 
 class Measured(NamedTuple):
@@ -58,25 +59,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds over all servers; the median counts")
     parser.add_argument("--workers", type=int, default=1, help="workers of each server (default: 1)")
     parser.add_argument("--soak", type=float, default=0, help=f"also hold {SOAK_RATE:,} requests/s for so many seconds")
-    parser.add_argument("--as-it-is", action="store_true", help="this source, not compiled as an install is")
     arguments = parser.parse_args()
     find_wrk()
     workers = arguments.workers
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         work = Path(folder)
-        larder = ROOT if arguments.as_it_is else installed(work)
         url = stack.enter_context(embedded_server(work / "redis"))
         client = stack.enter_context(redis.Redis.from_url(url))
         client.config_set("save", "")
         port = int(client.connection_pool.connection_kwargs["port"])
+        settings = ALL_ON.format(key=KEY, workers=workers)
         questions = _write_questions(work, int(arguments.cookies), int(arguments.products))
         write_lookup_release(client, int(arguments.cookies), int(arguments.products))
         served = {
-            "ours": stack.enter_context(ours(work, url, ALL_ON.format(key=KEY, workers=workers), larder)),
+            "ours": stack.enter_context(ours(work / "ours", url, settings, installed(work))),
+            "ours, not compiled": stack.enter_context(ours(work / "source", url, settings, ROOT)),
             "floor": stack.enter_context(floor(port, workers)),
             "fastapi_redis_py": stack.enter_context(fastapi(port, workers)),
         }
-        cases = {name: (*each, questions["peers" if name != "ours" else "known"]) for name, each in served.items()}
+        cases = {name: (*each, questions["known" if name in OURS else "peers"]) for name, each in served.items()}
         cases |= {name: (*served["ours"], questions[name]) for name in ("mix", "batch")}
         found = _measured(cases, arguments.rounds, arguments.seconds)
         soak = _soak(*served["ours"], questions["mix"], arguments.soak) if arguments.soak else {}
@@ -88,7 +89,7 @@ def main() -> None:
             "lookup",
             "requests/s",
             rates["ours"],
-            {name: rates[name] for name in ("floor", "fastapi_redis_py")},
+            {name: rates[name] for name in served if name != "ours"},
             milliseconds=latencies,
             mix=round(rates["mix"]),
             batch_answers=round(rates["batch"] * BATCH),
@@ -96,7 +97,6 @@ def main() -> None:
             failed=sum(load.refused + load.broken for load in loads.values()),
             cookies=int(arguments.cookies),
             workers=workers,
-            compiled=not arguments.as_it_is,
             **soak,
         )
     )

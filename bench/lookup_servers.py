@@ -22,7 +22,7 @@ KEY = "a-key-of-the-bench-0123456789abcdef"
 
 def installed(work: Path) -> Path:
     """Larder as an install has it, with what answers a request compiled: the folder to import it from."""
-    source, folder = work / "source", work / "installed"
+    source, folder = work / "built", work / "installed"
     shutil.copytree(ROOT, source, ignore=NOT_SOURCE)
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(folder)]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, str(source)], check=True)
@@ -32,6 +32,7 @@ def installed(work: Path) -> Path:
 @contextmanager
 def ours(work: Path, redis_url: str, settings: str, folder: Path) -> Iterator[tuple[str, int]]:
     """URL and process id of `larder serve` of `folder`; `settings` are more lines of `[lookup]` and what follows it."""
+    work.mkdir()
     file = work / "larder.toml"
     file.write_text(f'[redis]\nurl = "{redis_url}"\n[lookup]\nport = {(port := _free_port())}\n{settings}\n')
     command = [sys.executable, "-m", "larder", "serve", "--settings", str(file)]

@@ -9,7 +9,6 @@ whichever executor did what. See docs/decisions/0008-als-by-user-blocks.md.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -37,8 +36,9 @@ Floats = npt.NDArray[np.float32]
 Made = TypeVar("Made")
 Share = Callable[[Sequence[int], Floats], Sequence[Floats]]
 
-# Above this, what the tasks of a pass have summed is added up in tasks and not by the driver.
-DRIVER_BYTES = 1 << 30
+# Above this, what the tasks of a pass have summed is added up in tasks: Spark refuses a job that brings the driver more
+# than spark.driver.maxResultSize, a gigabyte by default.
+DRIVER_BYTES = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -180,16 +180,11 @@ def summed_in_tasks(
         for number, rows in enumerate(zip(*(np.array_split(array, tasks) for array in arrays), strict=True)):
             yield number, (task, list(rows))
 
-    @leaves_worker_ready
-    def added(some: Iterable[tuple[int, tuple[int, list[Floats]]]]) -> Iterator[tuple[int, list[Floats]]]:
-        of_range: dict[int, list[tuple[int, list[Floats]]]] = defaultdict(list)
-        for number, part in some:
-            of_range[number].append(part)
-        for number, parts in of_range.items():
-            yield number, added_up([rows for _, rows in sorted(parts, key=itemgetter(0))])
+    def added(parts: Iterable[tuple[int, list[Floats]]]) -> list[Floats]:
+        return added_up([rows for _, rows in sorted(parts, key=itemgetter(0))])
 
-    dealt = _shares(spark, blocks, tasks, share, sent).flatMap(ranges).partitionBy(tasks)
-    found = sorted(dealt.mapPartitions(added).collect(), key=itemgetter(0))
+    dealt = _shares(spark, blocks, tasks, share, sent).flatMap(ranges).groupByKey(tasks)
+    found = sorted(dealt.mapValues(added).collect(), key=itemgetter(0))
     sent.destroy()
     return [np.concatenate(rows) for rows in zip(*(rows for _, rows in found), strict=True)]
 
