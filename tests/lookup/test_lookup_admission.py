@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from certificates import Certificates
 from hypothesis import given
 from hypothesis import strategies as st
 from lookup_servers import Endpoint, RedisServer, ids_of, publish_usual, wait_until
@@ -128,11 +128,9 @@ def test_only_callers_with_a_key_are_answered(
 
 @pytest.mark.end_to_end
 def test_https(redis_server: RedisServer, own_endpoint: MakeEndpoint, tmp_path: Path) -> None:
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names, "-keyout", str(key)]
-    subprocess.run([*command, "-out", str(certificate)], check=True, capture_output=True)
-    served = own_endpoint(redis_server.url, verify=str(certificate), tls_certificate=certificate, tls_key=key)
+    made = Certificates(tmp_path)
+    files = {"tls_certificate": made.certificate, "tls_key": made.key}
+    served = own_endpoint(redis_server.url, verify=str(made.authority), **files)
     served.wait_ready("r1")
     assert served.url.startswith("https://")
     assert ids_of(served.ask("cookie=c1&n=1")) == ["p3"]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import ssl
-import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import Certificates
 
 from lookup.address import RedisAddress, parse_address
 from lookup.link import RedisLink
@@ -247,20 +246,9 @@ def test_a_proxy_without_hello_will_do() -> None:
 
 
 def test_tls_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("makes its certificate with openssl")
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    made = Certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(made.certificate, made.key)
 
     async def trusted(link: RedisLink) -> None:
         assert await outcome(link) == [b"PONG"]
@@ -269,6 +257,6 @@ def test_tls_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
         assert link.send(PING, 1) == "redis_down"
         assert "certificate" in link.problem.lower()
 
-    talk(echo, trusted, context, f"rediss://127.0.0.1:{{port}}?ssl_ca_certs={certificate}")
+    talk(echo, trusted, context, f"rediss://127.0.0.1:{{port}}?ssl_ca_certs={made.authority}")
     talk(echo, trusted, context, "rediss://127.0.0.1:{port}?ssl_cert_reqs=none")
     talk(echo, distrusted, context, "rediss://127.0.0.1:{port}")

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from certificates import Certificates
 from conftest import FIRST, Shop
 from publishing_readers import read_list
 from publishing_servers import Server, free_port
-from publishing_tls import Certificates, TlsRelay
+from publishing_tls import TlsRelay
 
 from loaders.embedded import server_binary
 
