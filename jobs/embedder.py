@@ -59,6 +59,8 @@ def loaded(model: bytes) -> keras.Model:
     if key not in _LOADED:
         import keras
 
+        import models.palette  # noqa: F401  Keras must know the layer
+
         _LOADED.clear()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import importlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +35,7 @@ from models.averaging import Arrays, refuse_divergence
 from models.precision import in_precision
 
 SEED_STATE = "seed_generator_state"
-PAIRED = "PairedBatch"
+LAYERS = {"PairedBatch": "models.paired_batch", "Palette": "models.palette"}  # of ours, which Keras must know
 CALL_BYTES = 16 << 20  # of the samples that one call of TensorFlow trains on, batch after batch
 Steps = Callable[[Bytes, Bytes], None]
 
@@ -95,8 +96,9 @@ class RoundsWorker(SparkWorker):
         size = self.train_config["batch_size"]
         key = hashlib.sha256(repr((self.json, self.master_optimizer, precision, size)).encode()).hexdigest()
         if key not in _COMPILED:
-            if PAIRED in self.json:
-                import models.paired_batch  # noqa: F401  Keras must know the layer
+            for layer, module in LAYERS.items():
+                if layer in self.json:
+                    importlib.import_module(module)
             gc.unfreeze()  # else another model's objects would stay for ever
             _COMPILED.clear()
             model = model_from_json(in_precision(self.json, precision), self.custom_objects)

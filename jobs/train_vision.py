@@ -30,11 +30,11 @@ from jobs.training_pictures import held_back, is_held_back, shards_of, validatio
 from jobs.training_shards import Block, Shard
 from models import columns as C
 from models.averaging import OuterStep
-from models.backbones import Backbone
+from models.backbones import Backbone, is_file
 from models.co_purchases import bought_together
 from models.schemas import IMAGES as IMAGES_SCHEMA
 from models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA
-from models.vision import build_model, compile_model, label_list, label_shares
+from models.vision import NO_PAIRS, Head, build_model, compile_model, label_list, label_shares
 from settings import Settings
 from settings.sections import Vision
 from storage import DataFile, Manifest, Place, Tables
@@ -131,11 +131,12 @@ class _Trained:
 
 
 def backbone_of(vision: Vision) -> Backbone | None:
-    """The network that the settings name; None for the small one. Raises FileNotFoundError for its weights."""
+    """The network that the settings name; None for the small one. Raises FileNotFoundError for its file or weights."""
     if vision.backbone == SMALL:
         return None
-    weights = Place(vision.backbone_weights).read() if vision.backbone_weights else None
-    return Backbone(vision.backbone, weights, vision.backbone_weights, vision.backbone_download, vision.backbone_frozen)
+    file = vision.backbone if is_file(vision.backbone) else vision.backbone_weights
+    weights = Place(file).read() if file else None
+    return Backbone(vision.backbone, weights, file, vision.backbone_download, vision.backbone_frozen)
 
 
 def _interactions(tables: Tables, arguments: argparse.Namespace) -> Manifest:
@@ -146,7 +147,9 @@ def _interactions(tables: Tables, arguments: argparse.Namespace) -> Manifest:
 def _plan(images: Manifest, vision: Vision, backbone: Backbone | None, bought: Manifest | None) -> Manifest:
     parameters = vision.model_dump(exclude={"max_pixels", "max_bytes", "min_side", "read_ahead", "held_out"})
     if backbone and backbone.weights is not None:
-        parameters["backbone_weights"] = hashlib.sha256(backbone.weights).hexdigest()
+        # The same bytes elsewhere are the same network.
+        place = "backbone" if is_file(backbone.name) else "backbone_weights"
+        parameters[place] = hashlib.sha256(backbone.weights).hexdigest()
     inputs = {manifest.table: manifest.reference for manifest in (images, bought) if manifest}
     return plan_run(VISION_MODEL, PARTITION, inputs, parameters)
 
@@ -172,15 +175,23 @@ def _train(
     validation = held_back(pictures.where(back), labels, shape)
     shards = shards_of(pictures.where(~back), labels, shape, vision.workers, scratch / "shards")
     shares = label_shares(products_of, labels)
-    shape_of = (vision.image_size, vision.embedding, shares, vision.seed, backbone)
-    model = trained = build_model(*shape_of)
+    model = trained = model_of(vision, vision.image_size, shares, backbone)
     if vision.pair_weight:
-        trained = build_model(*shape_of, (vision.pair_weight, vision.pair_temperature))
+        pairs = (vision.pair_weight, vision.pair_temperature)
+        trained = model_of(vision, vision.image_size, shares, backbone, pairs)
     compile_for(trained, vision, max((shard.samples for shard in shards), default=0))
     state = _fit(spark, trained, shards, validation, vision, scratch / "rounds", report)
     model.set_weights(trained.get_weights())
     trained_on = sum(shard.samples for shard in shards)
     return _Trained(model, state, labels, trained_on, len(validation[0]) if validation else 0)
+
+
+def model_of(
+    vision: Vision, image_size: int, shares: Any, backbone: Backbone | None, pairs: tuple[float, float] = NO_PAIRS
+) -> keras.Model:
+    """The model that the settings describe, for pictures of so many pixels a side; see build_model."""
+    head = Head(vision.palette, vision.hidden, vision.dropout)
+    return build_model(image_size, vision.embedding, shares, vision.seed, backbone, pairs, head)
 
 
 def compile_for(model: keras.Model, vision: Vision, samples: int) -> None:

@@ -54,14 +54,13 @@ class Trials:
         from jobs.quiet_tensorflow import limit_threads
         from jobs.rounds_worker import trained_alone
         from jobs.saved_models import model_bytes
-        from jobs.train_vision import backbone_of, compile_for
-        from models.vision import build_model, embed, embedding_part
+        from jobs.train_vision import backbone_of, compile_for, model_of
+        from models.vision import embed, embedding_part
 
         context = TaskContext.get()
         limit_threads(context.cpus() if context else 1)
         vision = Vision(**choice.settings)
-        size = self.train.shape[0]
-        model = build_model(size, vision.embedding, self.shares, vision.seed, backbone_of(vision))
+        model = model_of(vision, self.train.shape[0], self.shares, backbone_of(vision))
         compile_for(model, vision, self.train.samples)
         begun = time.perf_counter()
         trained_alone(model, self.train, vision.epochs, vision.batch_size, vision.seed)

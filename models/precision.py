@@ -9,7 +9,7 @@ from typing import Any
 FULL = "float32"
 POLICY = "DTypePolicy"
 # Pictures are prepared, and embeddings and losses reckoned, in full precision.
-PREPARED = {"pixels", "scaled", "moved", "relit", "bytes", "shares", "standard"}
+PREPARED = {"pixels", "scaled", "moved", "relit", "bytes", "shares", "standard", "palette"}
 KEPT = PREPARED | {"directions", "embedding", "paired", "sharpened", "labels"}
 
 

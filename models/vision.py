@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,22 @@ RAREST = 1e-4
 INFERENCE_BATCH = 256
 NO_PAIRS = (0.0, 1.0)
 FOREVER = 1 << 40  # steps: a rate that falls so slowly is constant
+
+
+@dataclass(frozen=True)
+class Head:
+    """What lies between the body and the embedding.
+
+    palette: the picture's colours beside the body's features. hidden: units of a layer between these and the
+    embedding, 0 for none. dropout: the share of features, and of that layer's, that a training step leaves out.
+    """
+
+    palette: bool = False
+    hidden: int = 0
+    dropout: float = 0.0
+
+
+PLAIN = Head()
 
 
 def label_list(products_of: Mapping[str | None, int], min_count: int) -> list[str]:
@@ -68,6 +85,7 @@ def build_model(
     seed: int,
     backbone: Backbone | None = None,
     pairs: tuple[float, float] = NO_PAIRS,
+    head: Head = PLAIN,
 ) -> keras.Model:
     """A network from uint8 pictures (batch, image_size, image_size, 3) to the probability of each label.
 
@@ -85,20 +103,18 @@ def build_model(
     keras.utils.set_random_seed(seed)
     # Every layer has a name: Keras's own count up with each model of a process, and so would the saved bytes.
     pictures = keras.Input((image_size, image_size, 3), dtype="uint8", name="pixels")
-    body = _augmented(layers.Rescaling(1 / 127.5, offset=-1.0, name="scaled")(pictures), seed)
-    body = backbone.applied(body) if backbone else _small(body)
-    mean = layers.GlobalAveragePooling2D(name="mean")(body)
-    peak = layers.GlobalMaxPooling2D(name="peak")(body)
-    body = layers.Dense(embedding, name="directions")(layers.Concatenate(name="pooled")([mean, peak]))
+    shown = _augmented(layers.Rescaling(1 / 127.5, offset=-1.0, name="scaled")(pictures), seed)
+    features = _features(backbone.applied(shown) if backbone else _small(shown), shown, head, seed)
+    body = layers.Dense(embedding, name="directions")(features)
     unit = layers.UnitNormalization(name=EMBEDDING_LAYER)(body)
     if pairs[0]:
         from models.paired_batch import PairedBatch
 
         unit = PairedBatch(*pairs, name="paired")(unit)
     likely = np.clip(shares, RAREST, 1 - RAREST)
-    head = layers.Dense(len(shares), activation="sigmoid", name="labels")
-    probabilities = head(layers.Rescaling(SHARPNESS, name="sharpened")(unit))
-    head.set_weights([head.get_weights()[0], np.log(likely / (1 - likely))])
+    named = layers.Dense(len(shares), activation="sigmoid", name="labels")
+    probabilities = named(layers.Rescaling(SHARPNESS, name="sharpened")(unit))
+    named.set_weights([named.get_weights()[0], np.log(likely / (1 - likely))])
     return keras.Model(pictures, probabilities, name="vision")
 
 
@@ -144,6 +160,28 @@ def _augmented(pictures: keras.KerasTensor, seed: int) -> keras.KerasTensor:
 
     moved = layers.RandomTranslation(SHIFT, SHIFT, fill_mode="nearest", seed=seed, name="moved")(pictures)
     return layers.RandomContrast(CONTRAST, value_range=(-1, 1), seed=seed, name="relit")(moved)
+
+
+def _features(body: keras.KerasTensor, pictures: keras.KerasTensor, head: Head, seed: int) -> keras.KerasTensor:
+    """Features (batch, any) of feature maps; a network from a file may have pooled its own."""
+    from keras import layers
+
+    parts = [body]
+    if len(body.shape) > 2:
+        pools = layers.GlobalAveragePooling2D(name="mean"), layers.GlobalMaxPooling2D(name="peak")
+        parts = [pool(body) for pool in pools]
+    if head.palette:
+        from models.palette import Palette
+
+        parts.append(Palette(name="palette")(pictures))
+    features = layers.Concatenate(name="pooled")(parts) if len(parts) > 1 else body
+    if head.dropout:
+        features = layers.Dropout(head.dropout, seed=seed, name="thinned")(features)
+    if head.hidden:
+        features = layers.Dense(head.hidden, activation="relu", name="hidden")(features)
+        if head.dropout:
+            features = layers.Dropout(head.dropout, seed=seed, name="hidden_thinned")(features)
+    return features
 
 
 def _small(body: keras.KerasTensor) -> keras.KerasTensor:

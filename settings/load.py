@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from settings.sections import Settings
+from settings.sections import NETWORK_FILE, Settings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,7 +26,7 @@ DEFAULT_FILE = "larder.toml"
 PLACES = {
     "storage": ("events", "tables", "catalogue", "images"),
     "lists": ("weights", "exclude_file"),
-    "vision": ("backbone_weights",),
+    "vision": ("backbone", "backbone_weights"),
     "redis": ("directory",),
     "lookup": ("journey", "snapshot", "tls_certificate", "tls_key"),
 }
@@ -99,7 +99,13 @@ def _with_absolute_places(settings: Settings, folder: Path) -> Settings:
         places = {
             name: os.path.normpath(folder / value)
             for name in names
-            if (value := getattr(section, name)) and "://" not in value and not Path(value).is_absolute()
+            if (value := getattr(section, name)) and _is_relative_place(name, value)
         }
         updates[section_name] = section.model_copy(update=places)
     return settings.model_copy(update=updates)
+
+
+def _is_relative_place(name: str, value: str) -> bool:
+    if name == "backbone" and not value.endswith(NETWORK_FILE):
+        return False  # a network's name
+    return "://" not in value and not Path(value).is_absolute()

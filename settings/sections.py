@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 MOST_PIXELS = 178_956_970  # Pillow opens no larger picture
+NETWORK_FILE = ".keras"  # how a file ends that holds a network and its weights
 
 
 class Section(BaseModel):
@@ -145,10 +146,19 @@ class Vision(Section):
     )
     pair_temperature: float = Field(0.1, gt=0, description="of that objective's softmax")
     pairs_of_product: int = Field(8, ge=1, description="partners that a product has at most")
-    backbone: str = Field("small", description="small, trained from scratch, or a network of keras.applications")
+    backbone: str = Field(
+        "small",
+        description="small, trained from scratch; a network of keras.applications; or a .keras file, local or s3a://, "
+        "of a network that takes values from 0 to 255",
+    )
     backbone_weights: str = Field("", description="file with that network's weights, without its top; local or s3a://")
     backbone_download: bool = Field(False, description="let Keras fetch the network's weights")
     backbone_frozen: bool = Field(False, description="train only what is above the network")
+    palette: bool = Field(
+        False, description="the embedding sees the picture's colours too, beside the network's features"
+    )
+    hidden: int = Field(0, ge=0, description="units of a layer between those and the embedding; 0: none")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of features, and of that layer's, left out at each step")
     workers: int = Field(2, ge=1, description="Spark partitions trained in parallel")
     held_out: float = Field(0.2, ge=0, lt=1, description="share of products kept from training, to measure on")
     min_label_count: int = Field(5, ge=1, description="a category with fewer products is no label")
@@ -160,6 +170,8 @@ class Vision(Section):
             raise ValueError("patience needs pictures to measure by: set vision.validation, such as 0.1")
         if self.pair_weight and self.batch_size % 2:
             raise ValueError("half of a batch are partners of the other half: vision.batch_size must be even")
+        if self.backbone.endswith(NETWORK_FILE) and (self.backbone_weights or self.backbone_download):
+            raise ValueError("a .keras file has its weights: leave out vision.backbone_weights and backbone_download")
         return self
 
 

@@ -1,4 +1,4 @@
-"""A network of keras.applications as the body: weights from a file, frozen or trained, prepared as its family wants."""
+"""A known network as the body: of keras.applications or a file's, frozen or trained, prepared as its family wants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.backbones import BLUE_FIRST, BYTES, STANDARD, SYMMETRIC, Backbone, UnknownBackboneError, _wanted
+from models.backbones import (
+    BLUE_FIRST,
+    BYTES,
+    STANDARD,
+    SYMMETRIC,
+    Backbone,
+    UnknownBackboneError,
+    UnusableBackboneError,
+    _wanted,
+)
 from models.precision import in_precision
 
 SIZE, SHARES = 32, np.array([0.3, 0.7], np.float32)
@@ -120,6 +129,51 @@ def test_training_in_half_precision_learns_and_keeps_full_weights(backbone: Back
     assert {weight.dtype for weight in model.get_weights()} == {np.dtype(np.float32)}
     assert any(layer.compute_dtype == "bfloat16" for layer in model.layers)
     assert model.get_layer("embedding").compute_dtype == "float32"
+
+
+def saved_network(path: Path, side: int | None = None, pooled: bool = False) -> bytes:
+    """A .keras file of a network that takes 0 to 255: the mean colour of each quarter, or of all."""
+    import keras
+
+    pictures = keras.Input((side, side, 3), name="mean")  # as a layer of ours is called
+    quarters = keras.layers.AveragePooling2D(SIZE // 2, name="embedding")(keras.layers.Rescaling(1 / 255)(pictures))
+    made = keras.layers.Conv2D(3, 1, kernel_initializer="orthogonal", name="labels")(quarters)
+    made = keras.layers.GlobalAveragePooling2D()(made) if pooled else made
+    network = keras.Model(pictures, made, name="vision")
+    network.save(path)
+    return path.read_bytes()
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("pooled", [False, True], ids=["maps", "features"])
+def test_a_file_may_hold_any_network(tmp_path: Path, pooled: bool) -> None:
+    import keras
+
+    from jobs.embedder import loaded
+    from jobs.saved_models import model_bytes
+    from models.vision import embed
+
+    path = tmp_path / "any.keras"
+    backbone = Backbone(str(path), saved_network(path, pooled=pooled), str(path), frozen=True)
+    model = built(backbone)
+    assert model_bytes(model) == model_bytes(built(backbone))
+    assert len(model.trainable_weights) == 4 < len(built(Backbone(str(path), backbone.weights)).trainable_weights)
+    maps = keras.models.load_model(path).predict(pictures().astype(np.float32), verbose=0)
+    features = maps if pooled else np.concatenate([maps.mean(axis=(1, 2)), maps.max(axis=(1, 2))], axis=1)
+    kernel, bias = model.get_layer("directions").get_weights()
+    expected = features @ kernel + bias
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(embed(loaded(model_bytes(model)), pictures()), expected, atol=1e-5)
+
+
+@pytest.mark.end_to_end
+def test_a_file_that_is_no_body_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "other.keras"
+    with pytest.raises(UnusableBackboneError, match="cannot be read"):
+        built(Backbone(str(path), b"PK no network"))
+    large = saved_network(path, side=2 * SIZE)
+    with pytest.raises(UnusableBackboneError, match="does not take pictures of 32 x 32 pixels"):
+        built(Backbone(str(path), large))
 
 
 def test_another_name_is_told() -> None:
