@@ -25,6 +25,7 @@ from models.vision import build_model, compile_model
 CORES = 2
 EMBEDDING, LEARNING_RATE = 64, 0.003
 PORT = 4711
+RECOUNTED = 32  # pictures at a time
 DRAWN = "drawn.npz"
 
 
@@ -65,9 +66,13 @@ class Engine:
         begun = time.perf_counter()
         self.train(model, self.plan.epochs, seed)
         seconds = time.perf_counter() - begun
-        accuracy = self.drawn.accuracy(model.predict(self.drawn.test.pixels, batch_size=256, verbose=0))
+        accuracy = self.measure(model)
         rate = self.plan.epochs * len(self.drawn.train.pixels) / seconds
         return {"images_per_second": round(rate), "accuracy": round(accuracy, 4), **self.details}
+
+    def measure(self, model: Any) -> float:
+        """The accuracy of a trained model."""
+        return self.drawn.accuracy(model.predict(self.drawn.test.pixels, batch_size=256, verbose=0))
 
     def _built(self, seed: int) -> Any:
         size, plan = self.drawn.train.pixels.shape[1], self.plan
@@ -108,9 +113,27 @@ class Elephas(Engine):
 
 
 class ElephasAsynchronous(Elephas):
-    """With its parameter server, an exchange an epoch of each worker."""
+    """With its parameter server, an exchange an epoch of each worker.
+
+    The server adds up what all workers changed, the moving variances of batch normalisation too, which can fall below
+    zero: then no probability is a number. So what the weights learnt is told besides, by statistics counted anew.
+    """
 
     trainings = 0
+
+    def measure(self, model: Any) -> float:
+        found = super().measure(model)
+        variances = [layer.moving_variance for layer in model.layers if hasattr(layer, "moving_variance")]
+        self.details = {"least_variance": round(min(float(np.min(each)) for each in variances), 4)}
+        for layer in model.layers:
+            if hasattr(layer, "moving_variance"):
+                layer.moving_mean.assign(np.zeros(layer.moving_mean.shape))
+                layer.moving_variance.assign(np.ones(layer.moving_variance.shape))
+        pixels = self.drawn.train.pixels
+        for start in range(0, len(pixels), RECOUNTED):
+            model(pixels[start : start + RECOUNTED], training=True)
+        self.details["accuracy_counted_anew"] = round(super().measure(model), 4)
+        return found
 
     def train(self, model: Any, epochs: int, seed: int) -> None:
         from elephas.spark_model import AsynchronousSparkModel

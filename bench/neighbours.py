@@ -1,0 +1,96 @@
+"""Nearest neighbours of up to a million embeddings on one core: cells beside the exact search, and beside faiss.
+
+Vectors lie in clusters of clusters, as pictures of categories do. Each search asks for a part of them, as a Spark task
+does, and is timed once its index is made; recall is told by the exact neighbours of some of those asked. faiss's IVF
+has as many cells and looks into as many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.neighbour_engines import ASKED, ENGINES, EXACT, MEASURED, OURS, VECTORS
+from bench.outcome import outcome
+from bench.process_memory import watched
+from models.neighbours import NOBODY, Floats, unit_length
+from settings.sections import Similar, Vision
+
+A_KIND, A_FAMILY = 1000, 40  # vectors, kinds
+SPREAD = 1.0  # of a kind about its family, and of a vector about its kind, beside a family's 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.neighbours", description=__doc__)
+    parser.add_argument("--vectors", default="250e3,500e3,1e6", help="how many (default: 250e3,500e3,1e6)")
+    parser.add_argument("--dimensions", type=int, default=Vision().embedding)
+    parser.add_argument("--asked", type=float, default=20e3, help="of them (default: 20,000)")
+    parser.add_argument("--measured", type=float, default=1000, help="of those, by their exact neighbours")
+    parser.add_argument("--top", type=int, default=30)
+    parser.add_argument("--probes", type=int, default=Similar().probes, help="cells that are looked into")
+    parser.add_argument("--seed", type=int, default=42)
+    arguments = parser.parse_args()
+    scales = {count: _at(count, arguments) for count in (int(float(each)) for each in arguments.vectors.split(","))}
+    largest = max(scales)
+    rates = {name: run["queries_per_second"] for name, run in scales[largest].items()}
+    print(
+        outcome(
+            "neighbours",
+            f"queries/s among {largest:,}",
+            rates.pop(OURS),
+            rates,
+            recall={name: run["recall"] for name, run in scales[largest].items()},
+            probes=arguments.probes,
+            scales=scales,
+        )
+    )
+
+
+def clustered(count: int, dimensions: int, seed: int) -> Floats:
+    """(count, dimensions) of length 1, in families of kinds; the same for the same numbers."""
+    random = np.random.default_rng(seed)
+    kinds = -(-count // A_KIND)
+    families = random.standard_normal((-(-kinds // A_FAMILY), dimensions), np.float32)
+    centres = families[random.integers(0, len(families), kinds)]
+    centres = centres + SPREAD * random.standard_normal((kinds, dimensions), np.float32)
+    vectors = centres[random.integers(0, kinds, count)]
+    vectors += SPREAD * random.standard_normal((count, dimensions), np.float32)
+    return unit_length(vectors)
+
+
+def _at(count: int, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """What each engine did among so many vectors."""
+    random = np.random.default_rng(arguments.seed)
+    asked = np.sort(random.permutation(count)[: int(arguments.asked)])
+    measured = np.sort(random.permutation(len(asked))[: int(arguments.measured)])
+    runs: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        np.save(folder / VECTORS, clustered(count, arguments.dimensions, arguments.seed))
+        np.save(folder / ASKED, asked)
+        np.save(folder / MEASURED, measured)
+        plan = {"top": arguments.top, "probes": arguments.probes, "seed": arguments.seed}
+        for name in ENGINES:
+            done = watched([sys.executable, "-m", "bench.neighbour_engines", name, work, json.dumps(plan)])
+            runs[name] = {**json.loads(done.output.splitlines()[-1]), "peak_mb": done.megabytes()["together"]}
+            runs[name]["recall"] = _recall(folder, name)
+            print(f"{count:>9,}  {name:<16} {runs[name]}", flush=True)
+    return runs
+
+
+def _recall(folder: Path, name: str) -> float:
+    """Of the exact neighbours' places. A vector as near as the last of them would do as well; floats have few such."""
+    from models.neighbour_cells import recall
+
+    found, exact = (np.load(folder / f"{each}.npy") for each in (name, EXACT))
+    return round(recall(np.where(found < 0, NOBODY, found), exact), 4)
+
+
+if __name__ == "__main__":
+    main()
