@@ -103,8 +103,9 @@ def build_model(
     keras.utils.set_random_seed(seed)
     # Every layer has a name: Keras's own count up with each model of a process, and so would the saved bytes.
     pictures = keras.Input((image_size, image_size, 3), dtype="uint8", name="pixels")
-    shown = _augmented(layers.Rescaling(1 / 127.5, offset=-1.0, name="scaled")(pictures), seed)
-    features = _features(backbone.applied(shown) if backbone else _small(shown), shown, head, seed)
+    scaled = layers.Rescaling(1 / 127.5, offset=-1.0, name="scaled")(pictures)
+    shown = _augmented(scaled, seed)
+    features = _features(backbone.applied(shown) if backbone else _small(shown), scaled, head, seed)
     body = layers.Dense(embedding, name="directions")(features)
     unit = layers.UnitNormalization(name=EMBEDDING_LAYER)(body)
     if pairs[0]:

@@ -14,11 +14,19 @@ from job_processes import run_jobs
 from s3_server import KEYS, hold_keys, s3_server
 
 from jobs.picture_files import NAMED, Fetch, stat
+from jobs.train_vision import backbone_of
+from settings.sections import Vision
 
 pytestmark = pytest.mark.end_to_end
 
 REGION = "eu-central-1"
-OBJECTS = {"images/1.jpg": JPEG, "images/a b.png": PNG, "images/empty.jpg": b"", "images/page.jpg": b"<html>"}
+OBJECTS = {
+    "images/1.jpg": JPEG,
+    "images/a b.png": PNG,
+    "images/empty.jpg": b"",
+    "images/page.jpg": b"<html>",
+    "nets/any.keras": b"PK",
+}
 URIS = {
     "s3a://shop/images/1.jpg": None,
     "s3://shop/images/a b.png": None,
@@ -75,9 +83,18 @@ def test_each_object_is_read_or_its_reason_told(endpoint: str, monkeypatch: pyte
     assert stated["size"].to_pylist()[4:] == [-1] * 4
 
 
+def test_a_backbone_may_lie_there(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_REGION", REGION)
+    found = backbone_of(Vision(backbone="s3a://shop/nets/any.keras"))
+    assert found is not None and found.weights == OBJECTS["nets/any.keras"]
+    with pytest.raises(FileNotFoundError, match="gone"):
+        backbone_of(Vision(backbone="s3a://shop/nets/gone.keras"))
+
+
 @pytest.mark.slow
 def test_tasks_reach_the_store_that_the_settings_name(endpoint: str, tmp_path: Path) -> None:
-    names = [name.removeprefix("images/") for name in OBJECTS] + ["gone.jpg"]
+    names = [name.removeprefix("images/") for name in OBJECTS if name.startswith("images/")] + ["gone.jpg"]
     pd.DataFrame({"product_id": names, "image": names}).to_parquet(tmp_path / "catalogue.parquet")
     (tmp_path / "larder.toml").write_text(SETTINGS.format(endpoint=endpoint))
     [report] = run_jobs(tmp_path / "larder.toml", ["ingest_images"])
