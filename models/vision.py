@@ -35,15 +35,17 @@ FOREVER = 1 << 40  # steps: a rate that falls so slowly is constant
 
 @dataclass(frozen=True)
 class Head:
-    """What lies between the body and the embedding.
+    """What lies about the body: between its features and the embedding, and before it in training.
 
     palette: the picture's colours beside the body's features. hidden: units of a layer between these and the
     embedding, 0 for none. dropout: the share of features, and of that layer's, that a training step leaves out.
+    augmented: whether training moves and relights the pictures that the body sees.
     """
 
     palette: bool = False
     hidden: int = 0
     dropout: float = 0.0
+    augmented: bool = True
 
 
 PLAIN = Head()
@@ -104,7 +106,7 @@ def build_model(
     # Every layer has a name: Keras's own count up with each model of a process, and so would the saved bytes.
     pictures = keras.Input((image_size, image_size, 3), dtype="uint8", name="pixels")
     scaled = layers.Rescaling(1 / 127.5, offset=-1.0, name="scaled")(pictures)
-    shown = _augmented(scaled, seed)
+    shown = _augmented(scaled, seed) if head.augmented else scaled
     features = _features(backbone.applied(shown) if backbone else _small(shown), scaled, head, seed)
     body = layers.Dense(embedding, name="directions")(features)
     unit = layers.UnitNormalization(name=EMBEDDING_LAYER)(body)

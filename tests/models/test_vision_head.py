@@ -47,6 +47,12 @@ def test_a_saved_model_has_its_head_and_embeds_alike(pictures: np.ndarray) -> No
     assert {"palette", "hidden", "thinned"}.isdisjoint(layer.name for layer in build_model(SIZE, 8, SHARES, 1).layers)
 
 
+def test_training_need_not_move_pictures() -> None:
+    names = {layer.name for layer in build_model(SIZE, 8, SHARES, 1, head=Head(augmented=False)).layers}
+    assert {"moved", "relit"}.isdisjoint(names)
+    assert {"moved", "relit"} < {layer.name for layer in build_model(SIZE, 8, SHARES, 1).layers}
+
+
 def test_colours_are_counted_in_full_precision() -> None:
     text = build_model(SIZE, 8, SHARES, 1, head=ALL).to_json()
     layers = {
