@@ -22,8 +22,8 @@ from bench.process_memory import watched
 from models.neighbours import NOBODY, Floats, unit_length
 from settings.sections import Similar, Vision
 
-A_KIND, A_FAMILY = 1000, 40  # vectors, kinds
-SPREAD = 1.0  # of a kind about its family, and of a vector about its kind, beside a family's 1
+A_KIND, A_FAMILY = 20, 40  # vectors, kinds: fewer than are asked for, so that neighbours are of other kinds too
+SPREAD = 1.0
 
 
 def main() -> None:
@@ -34,6 +34,9 @@ def main() -> None:
     parser.add_argument("--measured", type=float, default=1000, help="of those, by their exact neighbours")
     parser.add_argument("--top", type=int, default=30)
     parser.add_argument("--probes", type=int, default=Similar().probes, help="cells that are looked into")
+    parser.add_argument(
+        "--spread", type=float, default=SPREAD, help="of vectors about their kind, and kinds about a family's 1"
+    )
     parser.add_argument("--seed", type=int, default=42)
     arguments = parser.parse_args()
     scales = {count: _at(count, arguments) for count in (int(float(each)) for each in arguments.vectors.split(","))}
@@ -47,20 +50,21 @@ def main() -> None:
             rates,
             recall={name: run["recall"] for name, run in scales[largest].items()},
             probes=arguments.probes,
+            spread=arguments.spread,
             scales=scales,
         )
     )
 
 
-def clustered(count: int, dimensions: int, seed: int) -> Floats:
+def clustered(count: int, dimensions: int, spread: float, seed: int) -> Floats:
     """(count, dimensions) of length 1, in families of kinds; the same for the same numbers."""
     random = np.random.default_rng(seed)
     kinds = -(-count // A_KIND)
     families = random.standard_normal((-(-kinds // A_FAMILY), dimensions), np.float32)
     centres = families[random.integers(0, len(families), kinds)]
-    centres = centres + SPREAD * random.standard_normal((kinds, dimensions), np.float32)
+    centres = centres + spread * random.standard_normal((kinds, dimensions), np.float32)
     vectors = centres[random.integers(0, kinds, count)]
-    vectors += SPREAD * random.standard_normal((count, dimensions), np.float32)
+    vectors += spread * random.standard_normal((count, dimensions), np.float32)
     return unit_length(vectors)
 
 
@@ -72,7 +76,7 @@ def _at(count: int, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     runs: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        np.save(folder / VECTORS, clustered(count, arguments.dimensions, arguments.seed))
+        np.save(folder / VECTORS, clustered(count, arguments.dimensions, arguments.spread, arguments.seed))
         np.save(folder / ASKED, asked)
         np.save(folder / MEASURED, measured)
         plan = {"top": arguments.top, "probes": arguments.probes, "seed": arguments.seed}
