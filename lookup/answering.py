@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import Any, final
+from typing import Any, Final, final
 
 from loaders.codec import MAX_ITEMS, CorruptRecordError
 from loaders.keys import CONTEXTS, Keys, key64
@@ -36,11 +36,11 @@ from lookup.wire import Replies
 from settings.sections import Lookup
 
 # Of several things that went wrong with a basket, the first of these is told.
-GRAVITY = (REDIS_DOWN, REDIS_TIMEOUT, BREAKER_OPEN, SNAPSHOT, REDIS_ERROR, CORRUPT_RECORD, UNKNOWN_PRODUCT)
-NO_SIMILAR = Offer(SIMILAR, None, NO_PRODUCT)
-NO_PERSONAL = Offer(PERSONAL, None, NO_COOKIE)
+GRAVITY: Final = (REDIS_DOWN, REDIS_TIMEOUT, BREAKER_OPEN, SNAPSHOT, REDIS_ERROR, CORRUPT_RECORD, UNKNOWN_PRODUCT)
+NO_SIMILAR: Final = Offer(SIMILAR, None, NO_PRODUCT)
+NO_PERSONAL: Final = Offer(PERSONAL, None, NO_COOKIE)
 
-NOTHING = ""
+NOTHING: Final = ""
 
 Sent = asyncio.Future[Replies] | Replies
 

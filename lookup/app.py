@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from granian.rsgi import HTTPProtocol, Scope
 
@@ -35,12 +35,12 @@ Response = tuple[int, Headers, bytes]
 # The trace is None but for a request that is traced.
 Handler = Callable[[Scope, HTTPProtocol, "Trace | None"], Awaitable[Response]]
 
-JSON: Headers = [("content-type", "application/json"), ("cache-control", "no-store")]
-TEXT: Headers = [("content-type", "text/plain; version=0.0.4; charset=utf-8"), ("cache-control", "no-store")]
+JSON: Final[Headers] = [("content-type", "application/json"), ("cache-control", "no-store")]
+TEXT: Final[Headers] = [("content-type", "text/plain; version=0.0.4; charset=utf-8"), ("cache-control", "no-store")]
 
 # Questions of a batch between two of which other requests get their turn.
-TURN = 50
-SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
+TURN: Final = 50
+SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 
 log = logging.getLogger("larder.lookup")
 

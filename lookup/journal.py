@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from journey.served import Served
 from lookup.questions import Question
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from lookup.release import Release
 
 # Answers handed over at a time: few enough that reading their texts holds up the event loop for a millisecond or two.
-CHUNK = 8000
-TICK_SECONDS = 1.0
-SECONDS_AN_HOUR = 3600
+CHUNK: Final = 8000
+TICK_SECONDS: Final = 1.0
+SECONDS_AN_HOUR: Final = 3600
 
 NO_COOKIE, FULL, DISK = REASONS = ("no_cookie", "full", "disk")
 NOTHING = Served(0, "", [])

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, Final, final
 from urllib.parse import unquote_to_bytes
 
 from lookup.refusals import BadRequestError
 from lookup.scenes import DEFAULT, Scene, scenes_from
 from settings.sections import Lookup
 
-MAX_ID_BYTES = 512
-LISTS = ("product", "exclude")
-TEXTS = ("cookie", "location", "device", "scene")
-PARAMETERS = ("cookie", *LISTS, "location", "device", "n", "scene", "explain")
-KNOWN = ", ".join(PARAMETERS)
+MAX_ID_BYTES: Final = 512
+LISTS: Final = ("product", "exclude")
+TEXTS: Final = ("cookie", "location", "device", "scene")
+PARAMETERS: Final = ("cookie", *LISTS, "location", "device", "n", "scene", "explain")
+KNOWN: Final = ", ".join(PARAMETERS)
 
 
 @final
@@ -98,11 +98,7 @@ def question_from_json(asked: Any, rules: Rules) -> Question:
         if name not in PARAMETERS:
             raise _unknown(name)
     several = {name: _texts(asked[name], name) for name in LISTS if name in asked}
-    given = {
-        name: _text(asked[name], name, "a string")
-        for name in ("cookie", "location", "device", "scene")
-        if name in asked
-    }
+    given = {name: _text(asked[name], name, "a string") for name in TEXTS if name in asked}
     explain = asked.get("explain")
     if explain is not None and not isinstance(explain, bool):
         raise BadRequestError(400, "invalid_type", "explain must be true or false")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Final, final
 
 from loaders.codec import HALF, SCORE_STEPS, CorruptRecordError
 
 # A varint ends with the byte that is below this.
-MORE = 0x80
-CONTINUATIONS = bytes(range(MORE, 256))
-VARINT_BYTES = 5
+MORE: Final = 0x80
+CONTINUATIONS: Final = bytes(range(MORE, 256))
+VARINT_BYTES: Final = 5
 
 
 Scores = list[float | None] | None

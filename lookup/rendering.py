@@ -6,16 +6,16 @@ import json
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lookup.routing import Outcomes, Picks
 
 if TYPE_CHECKING:
     from lookup.release import Release
 
-SCORED = b'{"id":%%b,"score":%%.5g,"route":"%b"}'
-UNSCORED = b'{"id":%%b,"score":null,"route":"%b"}'
-OF_RELEASE = b'],"release":%b,"as_of":"%b","age_seconds":%d,"request_id":"'
+SCORED: Final = b'{"id":%%b,"score":%%.5g,"route":"%b"}'
+UNSCORED: Final = b'{"id":%%b,"score":null,"route":"%b"}'
+OF_RELEASE: Final = b'],"release":%b,"as_of":"%b","age_seconds":%d,"request_id":"'
 
 _encoder = json.JSONEncoder(ensure_ascii=False)
 

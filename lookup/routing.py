@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from loaders.codec import MAX_ITEMS, CorruptRecordError
 from lookup.reasons import CORRUPT_RECORD, NOT_NEEDED, NOTHING_NEW
@@ -13,9 +13,16 @@ from lookup.records import Packed, Ranked, Scores
 if TYPE_CHECKING:
     from lookup.scenes import Scene
 
-SIMILAR, PERSONAL, GENERIC = ROUTES = ("similar", "personal", "generic")
-CATEGORY = "category"  # the level of a similar list that is not by picture
-USED, FILLED, SKIPPED = STATUSES = ("used", "filled", "skipped")
+# Final, here and wherever a request passes: compiled, such a name costs nothing, any other a look into a dictionary.
+SIMILAR: Final = "similar"
+PERSONAL: Final = "personal"
+GENERIC: Final = "generic"
+ROUTES: Final = (SIMILAR, PERSONAL, GENERIC)
+CATEGORY: Final = "category"  # the level of a similar list that is not by picture
+USED: Final = "used"
+FILLED: Final = "filled"
+SKIPPED: Final = "skipped"
+STATUSES: Final = (USED, FILLED, SKIPPED)
 
 
 @final
@@ -39,7 +46,7 @@ class Outcome(NamedTuple):
 
 
 # There are few, and looking one up is quicker than making it.
-outcome = lru_cache(maxsize=4096)(Outcome)
+outcome: Final = lru_cache(maxsize=4096)(Outcome)
 
 
 @final

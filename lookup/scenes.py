@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import final
+from typing import Final, final
 
 from lookup.routing import ROUTES
 from settings.sections import Lookup
 
-DEFAULT = "default"
+DEFAULT: Final = "default"
 
 
 @final
