@@ -14,6 +14,8 @@ import redis
 # ValueError, or another's exception, is a mistake of ours, and keeps its traceback.
 OURS = ("__main__", "jobs", "models", "loaders", "lookup", "journey", "storage", "settings", "larder")
 OF_S3 = ("botocore", "boto3")
+# Packages of extras; all others come with larder[jobs].
+EXTRA_OF = {"granian": "lookup", "optuna": "search", "tensorflow": "vision", "elephas": "vision", "PIL": "vision"}
 OF_SPARK = ("py4j", "pyspark")
 # How a task's traceback ends, in the text of Spark's error.
 IN_A_TASK = re.compile(rf"^(?:{'|'.join(OURS)})\.[\w.]+: (.+)$", re.MULTILINE)
@@ -45,7 +47,8 @@ def explained(error: Exception) -> str | None:
     if package in OF_S3:
         return f"S3: {error}; are [storage], [s3] and the AWS_* variables right, and is the store up?"
     if isinstance(error, ModuleNotFoundError):
-        return f"{error}; install the extra that brings it, e.g. pip install 'larder[jobs,vision,lookup]'"
+        extra = EXTRA_OF.get((error.name or "").partition(".")[0], "jobs")
+        return f"{error}; install the extra that brings it: pip install 'larder[{extra}]'"
     if isinstance(error, OSError):
         return _of_system(error)
     return None

@@ -116,6 +116,8 @@ def _study(recipe: VisionRecipe, inputs: Sequence[Manifest], vision: Vision) -> 
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not Path(recipe.store).parent.is_dir():
+        raise SettingsError(f"the recipe's store {recipe.store}: there is no folder {Path(recipe.store).parent}")
     same = recipe.model_dump(include={"seed", "pictures", "validation", "space"})
     # Not what is chosen: put into larder.toml, it must not begin another search.
     fixed = vision.model_dump(exclude={*NOT_OF_A_TRIAL, *recipe.space})

@@ -39,6 +39,10 @@ OF_A_SCRIPT = type("GateError", (RuntimeError,), {"__module__": "__main__"})
         (NothingToLearnError("nothing to learn"), "nothing to learn"),
         (PermissionError(errno.EACCES, "Permission denied", "/tables"), "/tables: Permission denied"),
         (OSError("AWS Error"), "AWS Error; are [storage], [s3] and the AWS_* variables right, and is the store up?"),
+        (
+            ModuleNotFoundError("No module named 'optuna'", name="optuna"),
+            "No module named 'optuna'; install the extra that brings it: pip install 'larder[search]'",
+        ),
         (redis.ConnectionError("refused"), "Redis: refused; is redis.url right, and the server up?"),
     ],
 )

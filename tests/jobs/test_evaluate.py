@@ -249,7 +249,7 @@ def test_weights_go_into_a_folder_that_is_there(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "there is no file"),
+        (None, "^lists.weights: there is no file"),
         ("", "weights.json is not JSON.*larder tune-lists"),
         ("{}x", "not JSON"),
         ("{}", "holds no weights"),

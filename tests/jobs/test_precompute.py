@@ -267,10 +267,13 @@ def test_what_was_bought_lately_is_left_out_for_a_while(spark: SparkSession, tmp
     assert found == {1: ["gone", "p0", "p1", "p2"], 2: ["gone", "p0", "p3", "p1", "p2"]}
 
 
-def test_an_exclude_file_that_is_not_there_is_named(spark: SparkSession, tmp_path: Path) -> None:
+def test_an_exclude_file_that_can_not_be_read_is_named(spark: SparkSession, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, exclude_file=str(tmp_path / "absent.txt"))
     write_sources(Tables(settings.storage.tables), embeddings=False)
     with pytest.raises(SettingsError, match=r"lists.exclude_file.*absent.txt"):
+        run(spark, settings)
+    (tmp_path / "absent.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(SettingsError, match=r"lists.exclude_file.*absent.txt is not UTF-8"):
         run(spark, settings)
 
 

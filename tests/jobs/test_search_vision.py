@@ -16,7 +16,9 @@ from jobs import search_vision
 from jobs.arguments import as_of_partition, as_text
 from jobs.report import StageReport
 from models.schemas import INTERACTIONS
-from settings.recipes import load_recipe
+from settings import SettingsError
+from settings.recipes import VisionRecipe, load_recipe
+from settings.sections import Vision
 from storage import Tables
 from storage.tables import plan_run
 
@@ -113,6 +115,12 @@ def test_pairs_need_an_instant(tmp_path: Path, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         search_vision.parse_arguments(["--settings", str(settings), "--recipe", str(recipe)])
     assert "name the interactions by --as-of" in capsys.readouterr().err
+
+
+def test_results_need_a_folder(tmp_path: Path) -> None:
+    recipe = VisionRecipe(space={"epochs": [1]}, store=str(tmp_path / "absent" / "search.db"))
+    with pytest.raises(SettingsError, match=rf"store .*: there is no folder {tmp_path / 'absent'}"):
+        search_vision._study(recipe, [], Vision())
 
 
 def test_a_trial_that_was_cut_off_is_tried_once_more(
