@@ -13,7 +13,7 @@ COMPILED = [
     f"lookup/{name}.py"
     for name in (
         *("admission", "answering", "app", "breakers", "generic", "questions"),
-        *("records", "release", "routing", "scenes", "wire"),
+        *("metrics", "records", "release", "rendering", "routing", "scenes", "wire"),
     )
 ]
 CHECKED = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]

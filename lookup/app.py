@@ -68,6 +68,7 @@ class LookupApp:
             "/metrics": ("metrics", "GET", self._show_metrics),
             "/openapi.json": ("openapi", "GET", self._show_openapi),
         }
+        self._no_path: tuple[str, str, Handler] = ("other", "", self._not_found)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._worker.start(loop)
@@ -78,7 +79,7 @@ class LookupApp:
     async def __rsgi__(self, scope: Scope, proto: HTTPProtocol) -> None:
         """One request."""
         began = perf_counter()
-        endpoint, method, handler = self._paths.get(scope.path, ("other", "", self._not_found))
+        endpoint, method, handler = self._paths.get(scope.path, self._no_path)
         self._admission.waiting += 1
         trace = None
         try:
@@ -111,7 +112,10 @@ class LookupApp:
         if trace is not None:
             trace.name(request_id)
             trace.asked(asked)
-        return 200, JSON, await self._answered(asked, request_id, began, trace)
+        # Not by a coroutine of its own: every one on the way is woken for each reply.
+        for sent in asked.sent():
+            await sent
+        return 200, JSON, self._answered(asked, request_id, began, trace)
 
     async def _recommend_batch(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
         caller = self._admitted(scope)
@@ -128,18 +132,20 @@ class LookupApp:
             if isinstance(each, bytes):
                 answers.append(each)
             else:
-                found = await self._answered(each, b"%b-%d" % (request_id, number), began, trace)
+                for sent in each.sent():
+                    await sent
+                found = self._answered(each, b"%b-%d" % (request_id, number), began, trace)
                 answers.append(b'{"answer":%b}' % found)
             if number % TURN == TURN - 1:
                 await asyncio.sleep(0)
         return 200, JSON, b'{"responses":[%b]}' % b",".join(answers)
 
-    async def _answered(self, asked: Asked, request_id: bytes, began: float, trace: Trace | None) -> bytes:
-        answer = await self._answering.answer(asked)
+    def _answered(self, asked: Asked, request_id: bytes, began: float, trace: Trace | None) -> bytes:
+        answer = self._answering.answer(asked)
         if trace is not None:
             trace.answered(asked, answer.outcomes)
         if self._journal is not None:
-            self._journal.note(asked.question, asked.release.name, request_id, answer.taken)
+            self._journal.note(asked.question, asked.release, request_id, answer.taken)
         more = b""
         if asked.question.explain:
             found = explanation(asked, answer, self._worker.masks, perf_counter() - began)

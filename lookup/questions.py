@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, final
 from urllib.parse import unquote_to_bytes
 
 from lookup.refusals import BadRequestError
@@ -18,27 +18,41 @@ PARAMETERS = ("cookie", *LISTS, "location", "device", "n", "scene", "explain")
 KNOWN = ", ".join(PARAMETERS)
 
 
-class Question(NamedTuple):
+@final
+class Question:
     """Who asks for how many products, and what they look at. Empty: not known.
 
     `exclude` are products that the caller does not want to see, such as what is in the basket.
     """
 
-    scene: Scene
-    n: int
-    cookie: str = ""
-    products: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    location: str = ""
-    device: str = ""
-    explain: bool = False
+    def __init__(
+        self,
+        scene: Scene,
+        n: int,
+        cookie: str = "",
+        products: tuple[str, ...] = (),
+        exclude: tuple[str, ...] = (),
+        location: str = "",
+        device: str = "",
+        explain: bool = False,
+    ) -> None:
+        self.scene = scene
+        self.n = n
+        self.cookie = cookie
+        self.products = products
+        self.exclude = exclude
+        self.location = location
+        self.device = device
+        self.explain = explain
 
 
-class Rules(NamedTuple):
+@final
+class Rules:
     """What may be asked here."""
 
-    limits: Lookup
-    scenes: Mapping[str, Scene]
+    def __init__(self, limits: Lookup, scenes: Mapping[str, Scene]) -> None:
+        self.limits = limits
+        self.scenes = scenes
 
 
 def rules_from(settings: Lookup) -> Rules:
@@ -50,9 +64,10 @@ def question_from_query(query: str, rules: Rules) -> Question:
     """Reads `cookie=c1&product=a&product=b&n=5`. Raises BadRequestError."""
     given: dict[str, str] = {}
     several: dict[str, list[str]] = {}
+    encoded = "%" in query or "+" in query
     for part in query.split("&") if query else ():
         name, _, value = part.partition("=")
-        if "%" in part or "+" in part:
+        if encoded and ("%" in part or "+" in part):
             name, value = _decoded(name, "a parameter's name"), _decoded(value, name)
         if name in LISTS:
             several.setdefault(name, []).append(value)
