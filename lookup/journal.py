@@ -36,19 +36,14 @@ NOTHING = Served(0, "", [])
 log = logging.getLogger("larder.lookup")
 
 
-class JournalError(RuntimeError):
-    """The journey log cannot be written at all; the message says what to install."""
-
-
 class Journal:
     """Of one worker. `run` must be a task; `stop` writes what is left."""
 
     def __init__(self, folder: Path, most: int, seconds: float) -> None:
         """At most `most` answers wait in memory; a file is finished after `seconds`, or with its hour."""
-        try:
-            from journey.parquet import Impressions, as_table, plain_ids, remove_abandoned
-        except ImportError as error:
-            raise JournalError(f"lookup.journey needs pyarrow: pip install 'larder[journey]' ({error})") from None
+        # lookup/serve.py has seen to it that pyarrow is installed.
+        from journey.parquet import Impressions, as_table, plain_ids, remove_abandoned
+
         # Arrow loads parts of itself when they are first used, for which no visitor should wait.
         as_table(NOTHING, plain_ids([b'""']))
         self._new_file = Impressions
