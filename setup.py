@@ -12,8 +12,8 @@ from setuptools import setup
 COMPILED = [
     f"lookup/{name}.py"
     for name in (
-        *("admission", "answering", "app", "breakers", "generic", "questions"),
-        *("records", "release", "routing", "scenes", "wire"),
+        *("admission", "answering", "app", "breakers", "generic", "journal", "metrics"),
+        *("questions", "records", "release", "rendering", "routing", "scenes", "wire"),
     )
 ]
 CHECKED = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]

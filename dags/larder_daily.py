@@ -24,10 +24,12 @@ has failed two days running. Find the reason in the failed task's log, see to it
 needs cleaning up, in the tables or in Redis.
 
 - `wait_for_last_hour`: the day's last hour is not rolled up. Look at `larder_hourly`; clear this when it is done.
-- `gate.evaluate`, `GateError`: personal lists rank worse than popularity does. Read `report.html`, whose place the log
-  tells, and compare it with the day before. Look for a change in the events (weights, a missing source, a flood of one
-  product), in the settings, or in the file of `lists.weights`. Only if the lists are right all the same: mark
-  `gate.evaluate` as successful, and `load_redis` goes on.
+- `gate.evaluate`, `NDCG@10 of personal lists ...`: personal lists rank worse than popularity does. Read the
+  `report.html` that the line names, and compare it with the day before. Look for a change in the events (weights, a
+  missing source, a flood of one product), in the settings, or in the file of `lists.weights`. Only if the lists are
+  right all the same: mark `gate.evaluate` as successful, and `load_redis` goes on.
+- `gate.evaluate`, `none of N cookies measured bought ...`: there was nothing to judge by. Where the day was really so
+  quiet, mark it as successful.
 - `vision.*`: mark `vision.embed_products` as successful to publish with the embeddings of the day before.
 - `load_redis`: what was loaded is not live until all of it was counted. Clear it when Redis is well again.
 

@@ -19,11 +19,11 @@ out). They do nothing before there are a model and a live release, and are skipp
 failed tasks; the hours that wait go on by themselves. Nothing needs cleaning up: a job cut short has changed nothing
 that is visible, and run again with the same input it writes the same files.
 
-- `aggregate_hours`, `CountsDoNotReconcileError`: a row was lost or counted twice. Don't mark it as successful; keep the
+- `aggregate_hours`, `counts do not add up`: a row was lost or counted twice. Don't mark it as successful; keep the
   hour's files and report it.
 - `aggregate_hours`, the event store does not answer: clear the task when it does.
-- `roll_up`, `MissingPartitionError` about hourly counts: clear `aggregate_hours` of the hours that it names.
-- `roll_up`, `MissingPartitionError` about a state: the hour before was never rolled up. Clear its `roll_up`, or see
+- `roll_up`, `hours are not aggregated yet`: clear `aggregate_hours` of the hours that it names.
+- `roll_up`, `table interactions has no partition`: the hour before was never rolled up. Clear its `roll_up`, or see
   "The first run" in docs/operations.md.
 - `delta.*`: may always be ignored. These cookies keep the lists that they have until they come again, or until
   `larder_daily` makes all lists. A `load_redis` that says that a later release is live has come too late to matter.

@@ -34,6 +34,7 @@ from jobs import (
     train_vision,
 )
 from jobs.arguments import as_text, hour
+from jobs.endings import errors_in_a_line
 from jobs.session import spark_session
 from loaders.embedded import embedded_server
 from settings import Settings, load_settings
@@ -202,4 +203,5 @@ def wait(address: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

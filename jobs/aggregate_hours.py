@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from jobs.arguments import add_now, add_window, as_text, hour_partition, job_parser, parse
+from jobs.endings import errors_in_a_line
 from jobs.hour_tasks import (
     QUARANTINE_ARROW,
     REPORT,
@@ -224,7 +225,7 @@ def _manifests(hour: EventHour, written: list[Written], settings: Settings) -> l
             raise FileWrittenTwiceError(f"two tasks wrote a file of {table} {hour_partition(hour.hour)}")
         manifests.append(replace(_plan(hour, settings, table), files=tuple(files)))
     if counts["rows_in"] != sum(counts[name] for name in ("events", "quarantined", "duplicates", "bot_events")):
-        raise CountsDoNotReconcileError(f"{hour_partition(hour.hour)}: {counts}")
+        raise CountsDoNotReconcileError(f"{hour_partition(hour.hour)}: counts do not add up: {counts}")
     return [*manifests[:-1], replace(manifests[-1], counts=counts)]
 
 
@@ -246,4 +247,5 @@ def _describe(report: StageReport, found: list[EventHour], hours: list[EventHour
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

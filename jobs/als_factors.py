@@ -29,7 +29,7 @@ def train(
     item_place: Place,
     on_iteration: Callable[[int], None] = lambda number: None,
 ) -> tuple[Files, Files]:
-    """Writes factors of users and items; returns their files. Raises NothingToLearnError.
+    """Writes factors of users and items; returns their files. Raises NoStrengthError.
 
     `scratch` is a place of this training alone: one that was killed goes on from what lies there. The caller removes it
     (jobs.als_files.remove_training) once the files are published.

@@ -19,9 +19,14 @@ from storage import Place
 
 COUNT = "count"
 BLOCKS_A_FILE = 10_000
+NO_STRENGTH = "no interaction has any strength: check [weights], and that the roll-up read purchases or views"
 
 
-class NothingToLearnError(ValueError):
+class OtherOrderError(ValueError):
+    """Rows of a table are not in the order in which it is written."""
+
+
+class NoStrengthError(ValueError):
     """No interaction has any strength."""
 
 
@@ -45,14 +50,12 @@ class Items:
 
 
 def items_of(spark: SparkSession, interactions: Interactions) -> Items:
-    """The products with any strength. Raises NothingToLearnError."""
+    """The products with any strength. Raises NoStrengthError."""
     uris = list(interactions.uris)
     if uris:
         counts = spark.sparkContext.parallelize(uris, len(uris)).map(counted).treeReduce(_joined)
     if not uris or not len(counts):
-        raise NothingToLearnError(
-            "no interaction has any strength: check [weights], and that the roll-up read purchases or views"
-        )
+        raise NoStrengthError(NO_STRENGTH)
     counts = counts.sort_by([(COUNT, "descending"), (C.PRODUCT_ID, "ascending")]).combine_chunks()
     return Items(counts[C.PRODUCT_ID].combine_chunks(), counts[COUNT].to_numpy())
 
@@ -110,7 +113,7 @@ def _write_file(blocks: UserBlocks, file: int, uri: str, ids: pa.Array, factor: 
     weights = (rows[C.STRENGTH].to_numpy()[known] * factor).astype(np.float32)
     items, written = numbers[known], []
     if (np.diff(cookies) < 0).any():
-        raise ValueError(f"{uri} is not in the order of {C.COOKIE_KEY}; make it again with `larder roll-up`")
+        raise OtherOrderError(f"{uri} is not in the order of {C.COOKIE_KEY}; make it again with `larder roll-up`")
     for count, (start, end) in enumerate(cuts_between(cookies, most)):
         number = file * BLOCKS_A_FILE + count
         blocks.write_interactions(number, als_block(cookies[start:end], items[start:end], weights[start:end]))

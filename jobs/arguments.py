@@ -84,6 +84,14 @@ def hour(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not an hour like 2017-12-04T00")
 
 
+def window(start: str, end: str) -> range:
+    """The hours from `start` up to `end`, as texts. Raises ArgumentTypeError, also where there is none."""
+    hours = range(hour(start), hour(end))
+    if not hours:
+        raise argparse.ArgumentTypeError(f"--start {start} is not before --end {end}")
+    return hours
+
+
 def moment(text: str) -> datetime:
     """A time like `2017-12-04T01:10:00Z`; UTC where it names no zone."""
     try:

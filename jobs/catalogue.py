@@ -1,21 +1,57 @@
-"""The catalogue as lists need it: a row a product, whatever columns of which types there are."""
+"""The catalogue as jobs need it: a row a product, whatever columns of which types there are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from models import columns as C
 from settings import Settings
 from storage import Place
+from storage.events import first_line
+
+READERS = 16
+
+
+class CatalogueError(ValueError):
+    """storage.catalogue is not there, is no Parquet or lacks the products' ids."""
 
 
 def catalogue_of(spark: SparkSession, settings: Settings) -> DataFrame | None:
-    """As it is; None where there is none."""
+    """As it is; None where there is none. Raises CatalogueError."""
     place = settings.storage.catalogue
-    return spark.read.parquet(place) if Place(place).exists() else None
+    if not Place(place).exists():
+        return None
+    _check_footers(Place(place))
+    catalogue = spark.read.parquet(place)
+    if C.PRODUCT_ID not in catalogue.columns:
+        raise CatalogueError(
+            f"{place} (storage.catalogue) has no column {C.PRODUCT_ID}; there are {', '.join(catalogue.columns)}"
+        )
+    return catalogue
+
+
+def _check_footers(catalogue: Place) -> None:
+    """Raises CatalogueError for a file that is no Parquet, before Spark fills the screen about it."""
+    system, _ = catalogue.open()
+    files = [info.path for info in catalogue.files()]
+
+    def check(path: str) -> None:
+        try:
+            with system.open_input_file(path) as source:
+                pq.ParquetFile(source)
+        except pa.ArrowInvalid as error:
+            raise CatalogueError(f"{path} (storage.catalogue) is no whole Parquet file: {first_line(error)}") from None
+
+    if not files:
+        raise CatalogueError(f"no file in {catalogue.uri} (storage.catalogue)")
+    with ThreadPoolExecutor(READERS) as pool:
+        list(pool.map(check, files))
 
 
 def column_of(catalogue: DataFrame, name: str, kind: str) -> Column:

@@ -32,6 +32,10 @@ VALIDATION_BATCH = 256
 TO_THE_MEAN = OuterStep()
 
 
+class NoPictureError(ValueError):
+    """All pictures are held back, or there is none."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How long to train: `epochs` over all samples, `epochs_per_round` of them between two averages."""
@@ -94,9 +98,9 @@ class RoundsModel(SparkModel):
     ) -> State:
         """Trains on an RDD of shards, one a partition; goes on from the newest checkpoint where there is one.
 
-        The model ends with the weights of the best round by `validation`, or else of the last. Raises ValueError where
-        there is no sample, DivergedError where training fails. Elephas's own would repartition, which deals rows out
-        anew in every run.
+        The model ends with the weights of the best round by `validation`, or else of the last. Elephas's own would
+        repartition, which deals rows out anew in every run. Raises NoPictureError where there is no sample,
+        DivergedError where training fails.
         """
         self.description = self._master_network.to_json()
         found = checkpoints.latest() if checkpoints else None
@@ -105,7 +109,7 @@ class RoundsModel(SparkModel):
             clock = _Clock()
             outcomes = self._outcomes(rdd, state, schedule, clock)
             if not outcomes:
-                raise ValueError("there is no picture to train on")
+                raise NoPictureError("there is no picture to train on; is vision.validation near 1?")
             with clock.of("averaging"):
                 state = self._averaged(state, outcomes, schedule.outer)
             if validation is not None:

@@ -8,7 +8,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.arguments import job_parser, parse
 from jobs.embedder import EMBEDDED_DDL, Embedder
-from jobs.ingest_images import IMAGES, PARTITION
+from jobs.endings import errors_in_a_line
+from jobs.ingest_images import IMAGES, PARTITION, check_size
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
 from jobs.train_vision import VISION_MODEL, model_bytes_of
@@ -30,12 +31,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
-    """Writes `embeddings`. Raises MissingPartitionError where pictures or model are not there."""
+    """Writes `embeddings`. Raises MissingPartitionError where pictures or model are not there, OtherSizeError."""
     settings: Settings = arguments.settings
     with stage(spark, JOB, PARTITION) as report:
         tables = Tables(settings.storage.tables)
         images = tables.get(IMAGES, PARTITION, "larder ingest-images")
         trained = tables.get(VISION_MODEL, PARTITION, "larder train-vision")
+        size = trained.parameters["image_size"]
+        check_size(images, size, "the side of pictures that the model takes", "run `larder train-vision`")
         planned = _plan(images, trained)
         if tables.is_current(planned):
             report.details["up_to_date"] = True
@@ -68,4 +71,5 @@ def _embedded(spark: SparkSession, tables: Tables, images: Manifest, trained: Ma
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from jobs.arguments import add_as_of, as_of_partition, as_text, hour, job_parser, parse
 from jobs.embed_products import EMBEDDINGS
+from jobs.endings import errors_in_a_line
 from jobs.evaluate_pictures import MeasuredPictures, measure_pictures
 from jobs.evaluation_data import collected, inputs_of, sources_of
 from jobs.evaluation_figures import scored_lists, strengths
@@ -51,7 +52,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     """Writes report.json, report.html and pictures.html into table `evaluation`.
 
-    Raises GateError, MissingPartitionError.
+    Raises GateError, MissingPartitionError, NothingBoughtError.
     """
     settings: Settings = arguments.settings
     with stage(spark, JOB, f"{as_text(arguments.as_of)}..{as_text(arguments.end)}") as report:
@@ -67,7 +68,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         results = read_report(tables, tables.get(EVALUATION, planned.partition, JOB))
         report.rows_in, report.rows_out = results["test"]["pairs"], len(results["lists"])
         report.details["report"] = (tables.run_place(planned) / "report.html").uri
-        _gate(results, settings)
+        _gate(results, settings, report.details["report"])
     return report
 
 
@@ -148,15 +149,24 @@ def _publish(tables: Tables, planned: Manifest, results: dict[str, Any], picture
     tables.publish(replace(planned, files=tuple(DataFile(name, 0, len(text)) for name, text in texts.items())))
 
 
-def _gate(results: dict[str, Any], settings: Settings) -> None:
-    ndcg = {row["method"]: row["ndcg@10"] for row in results["lists"] if row["task"] == NEW}
-    least = settings.evaluation.least_ratio_to_popularity * ndcg[POPULARITY]
+def _gate(results: dict[str, Any], settings: Settings, place: str) -> None:
+    """Raises GateError: also where there is nothing to judge by, as 0 is not below 0."""
+    ratio = settings.evaluation.least_ratio_to_popularity
+    of_new = {row["method"]: row for row in results["lists"] if row["task"] == NEW}
+    if ratio and not of_new[PERSONAL]["users"]:
+        raise GateError(
+            f"from {results['as_of']} to {results['end']} nobody bought a product that was new to them, so lists can't "
+            f"be compared with popularity's as evaluation.least_ratio_to_popularity asks; name a longer window"
+        )
+    ndcg = {method: row["ndcg@10"] for method, row in of_new.items()}
+    least = ratio * ndcg[POPULARITY]
     if ndcg[PERSONAL] < least:
         raise GateError(
             f"NDCG@10 of personal lists on new products is {ndcg[PERSONAL]:.4f}, below {least:.4f}, which is "
-            f"evaluation.least_ratio_to_popularity times popularity's; nothing was published"
+            f"evaluation.least_ratio_to_popularity times popularity's; no release is published; see {place}"
         )
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

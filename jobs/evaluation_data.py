@@ -91,7 +91,7 @@ def inputs_of(sources: dict[str, Any]) -> dict[str, str]:
 
 
 def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], arguments: argparse.Namespace) -> Evidence:
-    """Of at most settings.evaluation.users users. Raises NothingBoughtError where there is none."""
+    """Of at most settings.evaluation.users users. Raises NothingBoughtError where there is none, or no truth."""
     settings: Settings = arguments.settings
     interactions = read_frame(spark, tables, [sources[INTERACTIONS]], schemas.INTERACTIONS)
     interactions = interactions.where(F.col(C.PURCHASES) > 0)
@@ -111,6 +111,11 @@ def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], argu
     known = bought.join(sampled, C.COOKIE_KEY, "left_semi").join(F.broadcast(numbers), C.PRODUCT_ID)
     by_pair = known.groupBy(C.COOKIE_KEY, C.PRODUCT_NUMBER)
     amounts = by_pair.agg(F.sum(C.PURCHASES).alias(C.PURCHASES)).orderBy(C.COOKIE_KEY, C.PRODUCT_NUMBER).toArrow()
+    if not len(amounts):
+        raise NothingBoughtError(
+            f"from {as_text(arguments.as_of)} to {as_text(arguments.end)} none of the {len(some):,} cookies measured "
+            f"bought what anybody had bought before: name hours with purchases, or more cookies (evaluation.users)"
+        )
     buyers = np.searchsorted(some[C.COOKIE_KEY].to_numpy(), amounts[C.COOKIE_KEY].to_numpy())
     items = read_frame(spark, tables, [sources[ITEM_FACTORS]], schemas.ITEM_FACTORS)
     factors, _ = item_matrix(items.join(F.broadcast(numbers), C.PRODUCT_ID), len(ids))

@@ -19,6 +19,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from jobs.arguments import job_parser, parse
+from jobs.catalogue import CatalogueError, catalogue_of, column_of
+from jobs.endings import errors_in_a_line
 from jobs.picture_files import CHANNELS, FETCHED_DDL, NAMED, STATED_DDL, UNREADABLE_IMAGE, URI, Fetch, stat
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
@@ -36,11 +38,16 @@ CATALOGUE_IMAGES, UNREAD = "catalogue_images", "unread"  # what a run is made fr
 FILE_BYTES = 64 << 20  # pixels in one file: it is made in memory
 TASK_ROWS = 1_000
 SHARES = 10_000
+REMEDY = "run `larder ingest-images`, or set it back"
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):/")
 
 
 class NoImageReadError(RuntimeError):
     """Not one picture could be fetched: a store that is down must not empty the table."""
+
+
+class OtherSizeError(ValueError):
+    """Pictures were ingested with another size than whoever reads them is made for."""
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -79,12 +86,19 @@ def main(argv: list[str] | None = None) -> None:
         run(spark, arguments)
 
 
+def check_size(images: Manifest, size: int, whose: str = "vision.image_size", remedy: str = REMEDY) -> None:
+    """Raises OtherSizeError where the pictures of a run of `images` are not of `size` pixels a side."""
+    found = images.parameters["image_size"]
+    if found != size:
+        raise OtherSizeError(f"{whose} is {size}, and the pictures that were ingested have {found} a side; {remedy}")
+
+
 def read_catalogue(spark: SparkSession, settings: Settings) -> DataFrame:
-    """product_id, category and image as strings; null where the catalogue has no such column."""
-    raw = spark.read.parquet(settings.storage.catalogue)
-    wanted = [C.PRODUCT_ID, C.CATEGORY, C.IMAGE]
-    columns = [F.col(name) if name in raw.columns else F.lit(None) for name in wanted]
-    return raw.select(*(column.cast("string").alias(name) for name, column in zip(wanted, columns, strict=True)))
+    """product_id, category and image as strings; null where the catalogue has no such column. Raises CatalogueError."""
+    raw = catalogue_of(spark, settings)
+    if raw is None:
+        raise CatalogueError(f"no catalogue at {settings.storage.catalogue} (storage.catalogue)")
+    return raw.select(*(column_of(raw, name, "string").alias(name) for name in (C.PRODUCT_ID, C.CATEGORY, C.IMAGE)))
 
 
 def image_prefix(settings: Settings) -> str:
@@ -196,4 +210,5 @@ def _held_out(share: float) -> F.Column:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

@@ -78,8 +78,9 @@ def read_weights(settings: Settings) -> dict[str, Any]:
     if not settings.lists.weights:
         return {}
     where, made_by = f"lists.weights: {settings.lists.weights}", "make it with `larder tune-lists`"
+    text = _text(settings.lists.weights, "lists.weights")
     try:
-        weights = json.loads(_text(settings.lists.weights, "lists.weights"))
+        weights = json.loads(text)
     except ValueError as error:
         raise SettingsError(f"{where} is not JSON: {error}; {made_by}") from None
     if not weights or not isinstance(weights, dict):
@@ -160,3 +161,5 @@ def _text(path: str, setting: str) -> str:
         return Place(path).read().decode()
     except FileNotFoundError:
         raise SettingsError(f"{setting}: there is no file {path}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{setting}: {path} is not UTF-8: {error}") from None

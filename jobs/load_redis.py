@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from jobs.arguments import add_as_of, as_text, job_parser, parse
 from jobs.delta_release import DeltaRelease
+from jobs.endings import errors_in_a_line
 from jobs.load_files import FileLoad, ReleaseFile, sample
 from jobs.load_progress import lists_loaded, load_progress
 from jobs.report import StageReport, stage
@@ -50,7 +51,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="SECONDS",
         help="wait so long for another loader to end (default: twice redis.lease_seconds), then refuse",
     )
-    return parse(parser, argv)
+    arguments = parse(parser, argv)
+    if arguments.wait is not None and arguments.wait < 0:
+        parser.error("--wait must be 0 or more seconds")
+    return arguments
 
 
 def run(spark: SparkSession | None, arguments: argparse.Namespace) -> StageReport:
@@ -248,4 +252,5 @@ def _load_files(
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

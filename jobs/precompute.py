@@ -17,6 +17,7 @@ from pyspark.sql.types import StructType
 
 from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
 from jobs.embed_products import EMBEDDINGS
+from jobs.endings import errors_in_a_line
 from jobs.ingest_images import PARTITION as CATALOGUE_PARTITION
 from jobs.list_inputs import Goods, caps_of, figures_for, goods_of, ranker_of, rules_of, state_of
 from jobs.precompute_products import lists_by_category, lists_by_picture
@@ -201,4 +202,5 @@ def _write(tables: Tables, planned: Manifest, table: str, frame: DataFrame, sett
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.arguments import add_window, as_of_partition, as_text, job_parser, parse
+from jobs.endings import errors_in_a_line
 from jobs.list_inputs import figures_for, goods_of, ranker_of, rules_of, state_of
 from jobs.precompute import known_products
 from jobs.report import StageReport, stage
@@ -152,4 +153,5 @@ def filter_active(state: DataFrame, start: int) -> DataFrame:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
@@ -42,8 +43,7 @@ def lists_by_picture(
     else:
         embedded = embedded.join(traits, C.PRODUCT_ID, "left")
     spread = embedded.repartition(settings.spark.shuffle_partitions, C.PRODUCT_ID)
-    listable = goods.allowed if wanted.in_stock else ~goods.excluded
-    search = search_of(spread, listable, wanted.exact_up_to, wanted.probes, settings.vision.seed)
+    search = search_of(spread, _listable(goods, settings), wanted.exact_up_to, wanted.probes, settings.vision.seed)
     measured = {RECALL: round(100 * search.recall(n, rules, settings.vision.seed))} if search.cells else {}
     return similar_lists(spread, search, n, rules), measured
 
@@ -66,9 +66,10 @@ def lists_by_category(
     known = traits.join(F.broadcast(numbers), C.PRODUCT_ID, "left")
     sold = known.join(popularity, C.PRODUCT_ID).where(F.col(C.PRODUCT_NUMBER).isNotNull())
     table = sold.select(C.PRODUCT_NUMBER, C.CATEGORY, C.STRENGTH).orderBy(C.PRODUCT_NUMBER).toArrow()
-    of_stock = np.where(goods.allowed[table[C.PRODUCT_NUMBER].to_numpy()], table[C.STRENGTH].to_numpy(), 0.0)
+    listable = _listable(goods, settings)[table[C.PRODUCT_NUMBER].to_numpy()]
+    popularity_of = np.where(listable, table[C.STRENGTH].to_numpy(), 0.0)
     n = settings.lists.similar
-    ranked = ranked_by_path(table[C.PRODUCT_NUMBER].to_numpy(), table[C.CATEGORY].to_pylist(), of_stock, n + 1)
+    ranked = ranked_by_path(table[C.PRODUCT_NUMBER].to_numpy(), table[C.CATEGORY].to_pylist(), popularity_of, n + 1)
     asked = known.where(F.col(C.CATEGORY).isNotNull())
     if embeddings is not None:
         asked = asked.join(embeddings.select(C.PRODUCT_ID), C.PRODUCT_ID, "left_anti")
@@ -86,6 +87,11 @@ def read_traits(spark: SparkSession, settings: Settings) -> DataFrame | None:
     columns = {name: column_of(catalogue, name, kind) for name, kind in schemas.TRAIT_TYPES.items()}
     columns[C.SAME_PRODUCT] = _same_product(catalogue, settings)
     return one_row_a_product(catalogue, columns)
+
+
+def _listable(goods: Goods, settings: Settings) -> npt.NDArray[np.bool_]:
+    """Which products may stand in another's list, shape (products,)."""
+    return goods.allowed if settings.similar.in_stock else ~goods.excluded
 
 
 def _same_product(catalogue: DataFrame, settings: Settings) -> Column:

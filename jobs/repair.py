@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from jobs import aggregate_hours, roll_up
 from jobs.aggregate_hours import COUNTS
 from jobs.arguments import add_now, add_window, as_of_partition, as_text, hour, hour_partition, job_parser, parse
+from jobs.endings import errors_in_a_line
 from jobs.report import StageReport, stage
 from jobs.roll_up import CONTEXTS, INTERACTIONS
 from jobs.session import spark_session
@@ -116,4 +117,5 @@ def _describe(
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

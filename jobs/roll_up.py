@@ -11,6 +11,7 @@ from dataclasses import replace
 from pyspark.sql import SparkSession
 
 from jobs.arguments import add_window, as_of_partition, as_text, hour_partition, job_parser, parse
+from jobs.endings import errors_in_a_line
 from jobs.report import StageReport, stage
 from jobs.roll_up_tasks import ROWS_A_TASK, HourFile, RollUpRules, StatePlan, read_hours, roll_up_places
 from jobs.session import spark_session
@@ -26,6 +27,10 @@ COUNTS, INTERACTIONS, CONTEXTS = "hourly_counts", "interactions", "contexts"
 NAMED_MISSING_HOURS = 5
 
 
+class OlderStateError(ValueError):
+    """A state that is not as this version writes it."""
+
+
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = job_parser(JOB, "Add the hours of a window to the running interactions and contexts.")
     add_window(parser)
@@ -38,7 +43,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
-    """Writes `interactions` and `contexts` as of arguments.end. Raises MissingPartitionError."""
+    """Writes `interactions` and `contexts` as of arguments.end.
+
+    Raises MissingPartitionError, OtherHalfLifeError, OlderStateError.
+    """
     settings: Settings = arguments.settings
     with stage(spark, JOB, f"{as_text(arguments.start)}..{as_text(arguments.end)}") as report:
         tables = Tables(settings.storage.tables)
@@ -84,7 +92,7 @@ def _plan(
         made_by = f"larder roll-up --end {as_text(arguments.start)}`, or begin with `--from-empty"
         before = tables.get(table, as_of_partition(arguments.start), made_by)
         if "ranges" not in before.parameters:
-            raise ValueError(f"{before.reference} was made by an older Larder; roll up again with --from-empty")
+            raise OlderStateError(f"{before.reference} was made by an older Larder; roll up again with --from-empty")
     decay = Decay.at(arguments.end, half_life_days)
     if before is not None:
         decay.check_goes_on_from(decay_of(before))
@@ -167,4 +175,5 @@ def _found(tables: Tables, planned: Manifest) -> Manifest:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

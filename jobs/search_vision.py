@@ -18,10 +18,12 @@ from pyspark.sql import functions as F
 
 from jobs.als_files import remove
 from jobs.arguments import job_parser, parse
-from jobs.ingest_images import CHANNELS, IMAGES, PARTITION
+from jobs.endings import errors_in_a_line
+from jobs.ingest_images import CHANNELS, IMAGES, PARTITION, check_size
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
 from jobs.train_vision import SCRATCH
+from jobs.training_pairs import add_pairs_as_of, interactions_of, with_partners
 from jobs.training_pictures import is_held_back, shards_of
 from jobs.vision_trials import Choice, Measured, Trials
 from models import columns as C
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 JOB = "search_vision"
 DIRECTIONS: list[Literal["maximize", "minimize"]] = ["maximize", "minimize", "minimize"]
+PAIR_WEIGHT = "pair_weight"
 ERROR, MISSED, CUT_OFF = "error", "missed", "cut off before"
 
 
@@ -51,7 +54,16 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--recipe", type=_recipe, required=True, metavar="FILE", help="made by `larder recipe vision --to FILE`"
     )
-    return parse(parser, argv)
+    add_pairs_as_of(parser)
+    arguments = parse(parser, argv)
+    if has_pairs(arguments) and arguments.as_of is None:
+        parser.error("vision.pair_weight is set, or to be tried: name the interactions by --as-of HOUR")
+    return arguments
+
+
+def has_pairs(arguments: argparse.Namespace) -> bool:
+    """Whether any trial has the second objective."""
+    return bool(arguments.settings.vision.pair_weight) or PAIR_WEIGHT in arguments.recipe.space
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
@@ -61,9 +73,11 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     with stage(spark, JOB, PARTITION) as report:
         tables = Tables(settings.storage.tables)
         images = tables.get(IMAGES, PARTITION, "larder ingest-images")
-        study = _study(recipe, images, settings.vision)
+        check_size(images, settings.vision.image_size)
+        bought = interactions_of(tables, arguments.as_of) if has_pairs(arguments) else None
+        study = _study(recipe, [images, bought] if bought else [images], settings.vision)
         scratch = tables.place(SCRATCH) / study.study_name
-        tried = _trials(spark, tables, images, recipe, settings.vision, scratch)
+        tried = _trials(spark, tables, images, bought, recipe, settings.vision, scratch)
         report.rows_in = tried.train.samples + tried.test.samples
         before = len(_ended(study))
         while (missing := recipe.trials - len(_ended(study))) > 0:
@@ -96,16 +110,18 @@ def _recipe(path: str) -> VisionRecipe:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _study(recipe: VisionRecipe, images: Manifest, vision: Vision) -> optuna.Study:
-    """The results so far on these pictures, with what may be tried and what is fixed. Trials that were under way when a
+def _study(recipe: VisionRecipe, inputs: Sequence[Manifest], vision: Vision) -> optuna.Study:
+    """The results so far on these inputs, with what may be tried and what is fixed. Trials that were under way when a
     search ended are tried once more: it may have been they that ended it, by taking more memory than there is."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not Path(recipe.store).parent.is_dir():
+        raise SettingsError(f"the recipe's store {recipe.store}: there is no folder {Path(recipe.store).parent}")
     same = recipe.model_dump(include={"seed", "pictures", "validation", "space"})
     # Not what is chosen: put into larder.toml, it must not begin another search.
     fixed = vision.model_dump(exclude={*NOT_OF_A_TRIAL, *recipe.space})
-    name = fingerprint([images.run, same, fixed])
+    name = fingerprint([*(source.run for source in inputs), same, fixed])
     study = optuna.create_study(
         storage=f"sqlite:///{recipe.store}", study_name=name, load_if_exists=True, directions=DIRECTIONS
     )
@@ -131,7 +147,13 @@ def _waiting(study: optuna.Study) -> bool:
 
 
 def _trials(
-    spark: SparkSession, tables: Tables, images: Manifest, recipe: VisionRecipe, vision: Vision, scratch: Any
+    spark: SparkSession,
+    tables: Tables,
+    images: Manifest,
+    bought: Manifest | None,
+    recipe: VisionRecipe,
+    vision: Vision,
+    scratch: Any,
 ) -> Trials:
     pictures = read_frame(spark, tables, [images], IMAGES_SCHEMA).where(~F.col(C.HELD_OUT))
     pictures = pictures.orderBy(F.xxhash64(C.PRODUCT_ID, F.lit("search")), C.PRODUCT_ID).limit(recipe.pictures)
@@ -140,7 +162,10 @@ def _trials(
     labels = label_list(products_of, vision.min_label_count)
     shape = (images.parameters["image_size"], images.parameters["image_size"], CHANNELS)
     back = is_held_back(recipe.validation)
-    train = shards_of(pictures.where(~back), labels, shape, 1, scratch / "train")
+    tried_on = pictures.where(~back)
+    if bought:
+        tried_on = with_partners(spark, tables, bought, tried_on, vision.pairs_of_product)
+    train = shards_of(tried_on, labels, shape, 1, scratch / "train")
     test = shards_of(pictures.where(back), labels, shape, 1, scratch / "test")
     if not labels or not train or not test:
         raise NothingChosenError(
@@ -225,4 +250,5 @@ def _print_front(study: optuna.Study) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

@@ -8,15 +8,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from jobs.devices import RESOURCE
 from settings import Settings
 from settings.sections import Spark
 from storage import s3
+from storage.events import first_line
 
 LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
 GPU_SCRIPT = Path(__file__).with_name("find_gpus.sh")
+
+
+class SessionError(RuntimeError):
+    """Spark can't be started; the message says what to look at."""
 
 
 @contextmanager
@@ -30,7 +37,7 @@ def spark_session(name: str, settings: Settings) -> Iterator[SparkSession]:
 
 
 def start_session(name: str, settings: Settings) -> SparkSession:
-    """A session; under spark-submit the master and memory are what spark-submit said."""
+    """A session; under spark-submit the master and memory are what spark-submit said. Raises SessionError."""
     # Executors must run this interpreter, or pyarrow and elephas are missing there.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(f"larder {name}")
@@ -45,9 +52,27 @@ def start_session(name: str, settings: Settings) -> SparkSession:
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     for option, value in _options(settings).items():
         builder = builder.config(option, value)
-    spark = builder.getOrCreate()
+    try:
+        spark = builder.getOrCreate()
+    except PySparkRuntimeError as error:  # Java never came up, and has said on standard error why
+        raise SessionError(
+            f"{first_line(error)} Spark needs Java 17 or 21: is JAVA_HOME right (`sh setup/find_java.sh` prints one)? "
+            f"Are spark.master, spark.driver_memory, spark.packages and spark.options?"
+        ) from None
+    except Py4JJavaError as error:
+        raise SessionError(
+            f"Spark did not start: {_innermost(error)}; are spark.master, spark.packages and spark.options right?"
+        ) from None
     spark.sparkContext.setLogLevel("ERROR")
     return spark
+
+
+def _innermost(error: Py4JJavaError) -> str:
+    """The words of the cause that all others pass on."""
+    cause = error.java_exception
+    while cause.getCause() is not None:
+        cause = cause.getCause()
+    return str(cause.getMessage()).partition("\n")[0]
 
 
 def _options(settings: Settings) -> dict[str, str]:

@@ -12,8 +12,9 @@ from pyspark.sql import functions as F
 
 from jobs.als_factors import train
 from jobs.als_files import remove_training
-from jobs.als_interactions import Interactions
+from jobs.als_interactions import NO_STRENGTH, Interactions, NoStrengthError
 from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
+from jobs.endings import errors_in_a_line
 from jobs.report import StageReport, stage
 from jobs.roll_up import INTERACTIONS, decay_of
 from jobs.session import spark_session
@@ -40,7 +41,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
-    """Writes `user_factors` and `item_factors` as of arguments.as_of. Raises MissingPartitionError."""
+    """Writes `user_factors` and `item_factors` as of arguments.as_of. Raises MissingPartitionError, NoStrengthError."""
     settings: Settings = arguments.settings
     with stage(spark, JOB, as_text(arguments.as_of)) as report:
         tables = Tables(settings.storage.tables)
@@ -124,6 +125,8 @@ def _train_with_mllib(
     spark: SparkSession, tables: Tables, planned: list[Manifest], source: Manifest, as_of: int, report: StageReport
 ) -> list[Manifest]:
     ratings = _ratings(spark, tables, source, as_of)
+    if ratings.isEmpty():
+        raise NoStrengthError(NO_STRENGTH)
     users, items = trained_factors(ratings, parameters_of(planned[0].parameters))
     return [
         write_frame(tables, planned[0], users, USER_FACTORS_SCHEMA, FILES, [C.COOKIE_KEY]),
@@ -132,4 +135,5 @@ def _train_with_mllib(
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

@@ -20,20 +20,19 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.als_files import remove
-from jobs.arguments import as_of_partition, as_text, hour, job_parser, parse
-from jobs.ingest_images import CHANNELS, IMAGES, PARTITION
+from jobs.arguments import job_parser, parse
+from jobs.endings import errors_in_a_line
+from jobs.ingest_images import CHANNELS, IMAGES, PARTITION, check_size
 from jobs.report import StageReport, stage
-from jobs.roll_up import INTERACTIONS
 from jobs.saved_models import MODEL_FILE, model_bytes
 from jobs.session import spark_session
+from jobs.training_pairs import add_pairs_as_of, interactions_of, with_partners
 from jobs.training_pictures import held_back, is_held_back, shards_of, validation_share
 from jobs.training_shards import Block, Shard
 from models import columns as C
 from models.averaging import OuterStep
 from models.backbones import Backbone, is_file
-from models.co_purchases import bought_together
 from models.schemas import IMAGES as IMAGES_SCHEMA
-from models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA
 from models.vision import NO_PAIRS, Head, build_model, compile_model, label_list, label_shares
 from settings import Settings
 from settings.sections import Vision
@@ -59,12 +58,7 @@ class NoLabelsError(ValueError):
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = job_parser(JOB, "Train the vision model on the catalogue's pictures.")
-    parser.add_argument(
-        "--as-of",
-        type=hour,
-        metavar="HOUR",
-        help="whose interactions say what is bought together; needed where vision.pair_weight is set",
-    )
+    add_pairs_as_of(parser)
     arguments = parse(parser, argv)
     if arguments.settings.vision.pair_weight and arguments.as_of is None:
         parser.error("vision.pair_weight is set: name the interactions by --as-of HOUR")
@@ -72,22 +66,21 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
-    """Writes `vision_model`. Raises MissingPartitionError and NoLabelsError."""
+    """Writes `vision_model`. Raises MissingPartitionError, OtherSizeError and NoLabelsError."""
     settings: Settings = arguments.settings
     with stage(spark, JOB, PARTITION) as report:
         tables = Tables(settings.storage.tables)
         images = tables.get(IMAGES, PARTITION, "larder ingest-images")
+        check_size(images, settings.vision.image_size)
         backbone = backbone_of(settings.vision)
-        bought = _interactions(tables, arguments) if settings.vision.pair_weight else None
+        bought = interactions_of(tables, arguments.as_of) if settings.vision.pair_weight else None
         planned = _plan(images, settings.vision, backbone, bought)
         if tables.is_current(planned):
             report.details["up_to_date"] = True
         else:
             pictures = read_frame(spark, tables, [images], IMAGES_SCHEMA).where(~F.col(C.HELD_OUT))
             if bought:
-                interactions = read_frame(spark, tables, [bought], INTERACTIONS_SCHEMA)
-                together = bought_together(interactions, pictures, settings.vision.pairs_of_product)
-                pictures = pictures.join(together, C.PRODUCT_ID, "left")
+                pictures = with_partners(spark, tables, bought, pictures, settings.vision.pairs_of_product)
             scratch = tables.place(SCRATCH) / planned.run
             made = _train(spark, pictures, settings.vision, backbone, scratch, report)
             tables.publish(_written(tables, planned, made))
@@ -139,11 +132,6 @@ def backbone_of(vision: Vision) -> Backbone | None:
     return Backbone(vision.backbone, weights, file, vision.backbone_download, vision.backbone_frozen)
 
 
-def _interactions(tables: Tables, arguments: argparse.Namespace) -> Manifest:
-    partition = as_of_partition(arguments.as_of)
-    return tables.get(INTERACTIONS, partition, f"larder roll-up --end {as_text(arguments.as_of)}")
-
-
 def _plan(images: Manifest, vision: Vision, backbone: Backbone | None, bought: Manifest | None) -> Manifest:
     parameters = vision.model_dump(exclude={"max_pixels", "max_bytes", "min_side", "read_ahead", "held_out"})
     if backbone and backbone.weights is not None:
@@ -175,10 +163,7 @@ def _train(
     validation = held_back(pictures.where(back), labels, shape)
     shards = shards_of(pictures.where(~back), labels, shape, vision.workers, scratch / "shards")
     shares = label_shares(products_of, labels)
-    model = trained = model_of(vision, vision.image_size, shares, backbone)
-    if vision.pair_weight:
-        pairs = (vision.pair_weight, vision.pair_temperature)
-        trained = model_of(vision, vision.image_size, shares, backbone, pairs)
+    model, trained = models_of(vision, shares, backbone)
     compile_for(trained, vision, max((shard.samples for shard in shards), default=0))
     state = _fit(spark, trained, shards, validation, vision, scratch / "rounds", report)
     model.set_weights(trained.get_weights())
@@ -186,12 +171,13 @@ def _train(
     return _Trained(model, state, labels, trained_on, len(validation[0]) if validation else 0)
 
 
-def model_of(
-    vision: Vision, image_size: int, shares: Any, backbone: Backbone | None, pairs: tuple[float, float] = NO_PAIRS
-) -> keras.Model:
-    """The model that the settings describe, for pictures of so many pixels a side; see build_model."""
+def models_of(vision: Vision, shares: Any, backbone: Backbone | None) -> tuple[keras.Model, keras.Model]:
+    """The model for inference and the one to train, which are one without pairs, and else have the same weights."""
+    parts = (vision.image_size, vision.embedding, shares, vision.seed, backbone)
     head = Head(vision.palette, vision.hidden, vision.dropout, vision.augment)
-    return build_model(image_size, vision.embedding, shares, vision.seed, backbone, pairs, head)
+    model = build_model(*parts, NO_PAIRS, head)
+    pairs = (vision.pair_weight, vision.pair_temperature)
+    return model, build_model(*parts, pairs, head) if vision.pair_weight else model
 
 
 def compile_for(model: keras.Model, vision: Vision, samples: int) -> None:
@@ -290,4 +276,5 @@ def _written(tables: Tables, planned: Manifest, trained: _Trained) -> Manifest:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

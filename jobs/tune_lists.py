@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pyspark.sql import SparkSession
 
 from jobs.arguments import add_as_of, as_text, hour, job_parser, parse
+from jobs.endings import errors_in_a_line
 from jobs.evaluation_data import Evidence, NothingBoughtError, collected, sources_of
 from jobs.evaluation_methods import ALL, NEW, PERSONAL, methods_of, personal_method
 from jobs.list_inputs import TUNED, conditions_of
@@ -68,7 +69,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         windows = [argparse.Namespace(settings=settings, as_of=at, end=at + hours) for at in instants]
         sources = [sources_of(tables, window) for window in windows]
         conditions = _same_conditions(sources, settings)
-        newest, *older = (_collected(spark, tables, *pair) for pair in zip(sources, windows, strict=True))
+        newest, *older = (collected(spark, tables, *pair) for pair in zip(sources, windows, strict=True))
         ndcg = _measured(newest, _fitted(older, windows[1:], settings), settings)
         tuned = {
             "windows": [as_text(at) for at in reversed(instants)],
@@ -94,16 +95,6 @@ def _same_conditions(sources: list[dict[str, Any]], settings: Settings) -> dict[
                 f"with the same [roll_up] and [als]"
             )
     return conditions[0]
-
-
-def _collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], window: argparse.Namespace) -> Evidence:
-    seen = collected(spark, tables, sources, window)
-    if not len(seen.truth.users):
-        raise NothingBoughtError(
-            f"from {as_text(window.as_of)} to {as_text(window.end)} none of the {len(seen.factors):,} cookies measured "
-            f"bought what anybody had bought before: name windows with purchases, or more cookies (evaluation.users)"
-        )
-    return seen
 
 
 def _fitted(seen: list[Evidence], windows: list[argparse.Namespace], settings: Settings) -> Ranking:
@@ -145,4 +136,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_a_line():
+        main()

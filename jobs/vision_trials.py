@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,17 +54,19 @@ class Trials:
         from jobs.quiet_tensorflow import limit_threads
         from jobs.rounds_worker import trained_alone
         from jobs.saved_models import model_bytes
-        from jobs.train_vision import backbone_of, compile_for, model_of
+        from jobs.train_vision import backbone_of, compile_for, models_of
         from models.vision import embed, embedding_part
 
         context = TaskContext.get()
         limit_threads(context.cpus() if context else 1)
         vision = Vision(**choice.settings)
-        model = model_of(vision, self.train.shape[0], self.shares, backbone_of(vision))
-        compile_for(model, vision, self.train.samples)
+        model, trained = models_of(vision, self.shares, backbone_of(vision))
+        compile_for(trained, vision, self.train.samples)
+        train = self.train if vision.pair_weight else replace(self.train, partners_uri="")
         begun = time.perf_counter()
-        trained_alone(model, self.train, vision.epochs, vision.batch_size, vision.seed)
+        trained_alone(trained, train, vision.epochs, vision.batch_size, vision.seed)
         seconds = time.perf_counter() - begun
+        model.set_weights(trained.get_weights())
         pixels, labels = self.test.batch(self.test.records(), np.arange(self.test.samples))
         alike = [row.tobytes().hex() if row.any() else "" for row in labels]
         vectors = embed(embedding_part(model), pixels)

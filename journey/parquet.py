@@ -32,7 +32,11 @@ SCHEMA = pa.schema(
         "position": pa.int16(),
     }
 )
+# Columns of few values; dictionaries of the others would be given up after much work.
+REPEATED = ["location", "device", "event_type", "route", "release"]
 UNFINISHED = ".part"
+# Names read between two moments in which another thread may run.
+TURN = 2000
 # An unfinished file that nobody touched for so long is of a process that was killed.
 ABANDONED_SECONDS = 3600.0
 
@@ -46,12 +50,15 @@ class Impressions:
         partition.mkdir(parents=True, exist_ok=True)
         self._path = partition / f"{name}.parquet"
         self._unfinished = partition / f"_{name}{UNFINISHED}"
-        self._writer = pq.ParquetWriter(self._unfinished, SCHEMA, compression="zstd")
+        # Nobody looks for some of an hour's rows, so nobody needs to know the least and the greatest of them.
+        self._writer = pq.ParquetWriter(
+            self._unfinished, SCHEMA, compression="zstd", use_dictionary=REPEATED, write_statistics=False
+        )
         self.answers = 0
 
-    def add(self, served: Served) -> None:
-        """Appends the answers as one row group. Raises OSError."""
-        self._writer.write_table(as_table(served))
+    def add(self, served: Served, ids: pa.StringArray) -> None:
+        """Appends the answers as one row group; `ids` are those of `served.names`. Raises OSError."""
+        self._writer.write_table(as_table(served, ids))
         self.answers += len(served)
 
     def close(self) -> None:
@@ -70,19 +77,23 @@ class Impressions:
         self._unfinished.unlink(missing_ok=True)
 
 
-def as_table(served: Served) -> pa.Table:
-    """The rows of SCHEMA, in the order in which they were served; None where a place is not known."""
-    counts = np.array(served.counts, np.int64)
-    answer = pa.array(np.repeat(np.arange(len(counts)), counts))
-    moments = pa.array((np.array(served.times) * 1e6).astype(np.int64), pa.timestamp("us", "UTC"))
-    runs = np.repeat(np.arange(len(served.routes)), np.array(served.route_counts, np.int64))
-    rows = len(answer)
+def as_table(served: Served, ids: pa.StringArray) -> pa.Table:
+    """The rows of SCHEMA, in the order in which they were served; None where a place is not known.
+
+    `ids`: plain_ids of `served.names`.
+    """
+    counts = np.frombuffer(served.counts, np.int32)
+    rows = int(counts.sum())
+    answers = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    moments = (np.frombuffer(served.times) * 1e6).astype(np.int64)
+    runs = np.repeat(np.arange(len(served.routes), dtype=np.int32), np.frombuffer(served.route_counts, np.int32))
+    answer = pa.array(answers)
     columns = {
-        "ts": moments.take(answer),
+        "ts": pa.array(moments[answers], pa.timestamp("us", "UTC")),
         "cookie_id": pa.array(served.cookies, pa.string()).take(answer),
-        "location": _places(served.locations).take(answer),
-        "device": _places(served.devices).take(answer),
-        "product_id": _plain(served.products),
+        "location": pa.array(served.locations, pa.string()).take(answer),
+        "device": pa.array(served.devices, pa.string()).take(answer),
+        "product_id": ids.take(pa.array(np.frombuffer(served.ordinals, np.uint32))),
         "event_type": pa.repeat("impression", rows),
         "request_id": pa.array(served.request_ids, pa.binary()).cast(pa.string()).take(answer),
         "route": pa.array(served.routes, pa.string()).take(pa.array(runs)),
@@ -92,19 +103,19 @@ def as_table(served: Served) -> pa.Table:
     return pa.table(columns, schema=SCHEMA)
 
 
-def _positions(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _positions(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """0, 1, 2, ... within each answer."""
     ends = np.cumsum(counts)
     return np.arange(counts.sum()) - np.repeat(ends - counts, counts)
 
 
-def _places(texts: list[str]) -> pa.Array:
-    found = pa.array(texts, pa.string())
-    return pc.if_else(pc.equal(found, ""), pa.scalar(None, pa.string()), found)
+def plain_ids(names: list[bytes]) -> pa.StringArray:
+    """Product ids of JSON strings: without their quotation marks, and without escapes where one has some."""
+    slices = [_plain(names[start : start + TURN]) for start in range(0, len(names), TURN)]
+    return pa.concat_arrays(slices) if slices else pa.array([], pa.string())
 
 
-def _plain(names: list[bytes]) -> pa.Array:
-    """JSON strings without their quotation marks, and without escapes where one has some."""
+def _plain(names: list[bytes]) -> pa.StringArray:
     quoted = pa.array(names, pa.binary())
     if pc.any(pc.match_substring(quoted, "\\")).as_py():
         return pa.array([json.loads(name) for name in names], pa.string())

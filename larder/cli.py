@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
-import redis
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from jobs.endings import errors_in_a_line
 from larder import explaining, masks, planning, recipes, releases, reports
-from loaders.embedded import EmbeddedServerError, redis_server
-from loaders.releases import ReleaseError
-from settings import SettingsError, load_settings
+from loaders.embedded import redis_server
+from settings import load_settings
 
 ABOUT = "Recommendations cooked ahead of time, kept ready, served cold."
 # Verbs in the order of the flow; each is a job of jobs/ and takes the job's own arguments.
@@ -64,14 +61,14 @@ def quarantine(
     settings_file: SettingsFile = None,
 ) -> None:
     """What was set aside, and why."""
-    from jobs.arguments import hour
+    from jobs.arguments import window
     from larder.quarantine import EXAMPLE, ROWS, picture_reasons, reasons
     from storage import Tables
 
     if not (pictures or (start and end)):
         raise typer.BadParameter("name --start and --end, or --pictures")
     tables = Tables(load_settings(settings_file).storage.tables)
-    found = picture_reasons(tables) if pictures else reasons(tables, hour(start), hour(end))
+    found = picture_reasons(tables) if pictures else reasons(tables, window(start, end))
     table = Table("reason", "rows", box=None)
     table.add_column("for example", overflow="fold")
     for row in found.to_pylist():
@@ -82,15 +79,11 @@ def quarantine(
 @app.command()
 def serve(settings_file: SettingsFile = None) -> None:
     """Answer over HTTP until Ctrl-C."""
-    from lookup.serve import ServeError
     from lookup.serve import serve as serve_until_stopped
 
     settings = load_settings(settings_file)
     with redis_server(settings.redis.url, settings.redis.directory) as url:
-        try:
-            serve_until_stopped(settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": url})}))
-        except ServeError as error:
-            _fail(str(error))
+        serve_until_stopped(settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": url})}))
 
 
 app.add_typer(releases.verbs)
@@ -102,21 +95,6 @@ app.add_typer(recipes.verbs, name="recipe")
 
 
 def main() -> None:
-    """Entry point: known errors become one line and exit code 1."""
-    try:
+    """Entry point."""
+    with errors_in_a_line():
         app()
-    except (KeyError, IndexError):
-        raise  # a mistake of ours, though a LookupError like a missing partition
-    except (SettingsError, ReleaseError, EmbeddedServerError, LookupError, FileNotFoundError) as error:
-        _fail(str(error.args[0] if error.args else error))
-    except argparse.ArgumentTypeError as error:
-        _fail(str(error))
-    except redis.RedisError as error:
-        _fail(f"Redis: {error}; is redis.url right, and the server up?")
-    except ModuleNotFoundError as error:
-        _fail(f"{error}; install the extra that brings it, e.g. pip install 'larder[jobs,vision,lookup]'")
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"larder: {message}", file=sys.stderr)
-    sys.exit(1)

@@ -37,17 +37,27 @@ def explain(
 
 
 def _ask(settings: Settings, url: str, query: str) -> dict[str, Any]:
-    base = url or f"http://{settings.lookup.host}:{settings.lookup.port}"
+    base = url or _address(settings)
     keys = list(settings.lookup.api_keys.values())
     headers = {"X-API-Key": keys[0].get_secret_value()} if keys else {}
     try:
         with urlopen(Request(f"{base}/v1/recommendations?{query}", headers=headers), timeout=SECONDS) as response:
             found: dict[str, Any] = json.load(response)
+            if "explain" not in found:
+                raise ValueError("its answer explains nothing")
             return found
     except HTTPError as error:
         raise SettingsError(f"{base} answers {error.code}: {error.read().decode('utf-8', 'replace')}") from None
     except (URLError, OSError) as error:
         raise SettingsError(f"no endpoint answers at {base}: {error}; start it, or name it with --url") from None
+    except ValueError as error:
+        raise SettingsError(f"{base} is no endpoint of Larder: {error}; name one like http://127.0.0.1:8080") from None
+
+
+def _address(settings: Settings) -> str:
+    lookup = settings.lookup
+    host = f"[{lookup.host}]" if ":" in lookup.host else lookup.host
+    return f"{'https' if lookup.tls_certificate else 'http'}://{host}:{lookup.port}"
 
 
 def lines(answer: dict[str, Any]) -> list[str]:

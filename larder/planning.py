@@ -16,15 +16,15 @@ BYTES_A_GIBIBYTE = 1 << 30
 
 @verbs.command()
 def plan(
-    cookies: Annotated[int, typer.Option(help="cookies that get a list")],
-    products: Annotated[int, typer.Option(help="products of the catalogue")],
-    contexts: Annotated[int, typer.Option(help="pairs of location and device")] = 1_000,
-    active: Annotated[int, typer.Option(help="cookies that do something in a day: the size of deltas")] = 0,
-    requests: Annotated[float, typer.Option(help="requests a second at the busiest")] = 1_000.0,
-    requests_per_instance: Annotated[float, typer.Option(help="requests a second of one endpoint")] = 10_000.0,
-    lists_per_core: Annotated[float, typer.Option(help="lists a second that a Spark core makes")] = 6_000.0,
-    shard_gib: Annotated[float, typer.Option(help="memory of one Redis server")] = 16.0,
-    rate: Annotated[float, typer.Option(help="lists loaded a second; 0: measure it here")] = 0.0,
+    cookies: Annotated[int, typer.Option(help="cookies that get a list", min=0)],
+    products: Annotated[int, typer.Option(help="products of the catalogue", min=1)],
+    contexts: Annotated[int, typer.Option(help="pairs of location and device", min=0)] = 1_000,
+    active: Annotated[int, typer.Option(help="cookies that do something in a day: the size of deltas", min=0)] = 0,
+    requests: Annotated[float, typer.Option(help="requests a second at the busiest", min=0)] = 1_000.0,
+    requests_per_instance: Annotated[float, typer.Option(help="requests a second of one endpoint", min=1)] = 10_000.0,
+    lists_per_core: Annotated[float, typer.Option(help="lists a second that a Spark core makes", min=1)] = 6_000.0,
+    shard_gib: Annotated[float, typer.Option(help="memory of one Redis server", min=0.001)] = 16.0,
+    rate: Annotated[float, typer.Option(help="lists loaded a second; 0: measure it here", min=0)] = 0.0,
     settings_file: Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")] = None,
 ) -> None:
     """What a shop of some size needs, reckoned."""
@@ -45,5 +45,6 @@ def plan(
         requests=requests,
         requests_per_instance=requests_per_instance,
     )
-    for line in plan_lines(size, assumed, rate or measured_rate(size)):
+    lines = plan_lines(size, assumed, rate, "given") if rate else plan_lines(size, assumed, measured_rate(size))
+    for line in lines:
         print(line)

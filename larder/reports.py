@@ -32,17 +32,18 @@ def routes(
     settings_file: Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")] = None,
 ) -> None:
     """How often products of each route were clicked and bought, by release."""
-    from jobs.arguments import hour
+    from jobs.arguments import window
     from journey.report import events_of_lists
     from journey.report import routes as by_route
 
     settings = load_settings(settings_file)
     if not settings.lookup.journey:
         raise SettingsError("lookup.journey is empty: nothing was logged; set it to a folder and restart the endpoint")
-    first, last = hour(start), hour(end)
-    events = _tables(settings.storage.events, first, last + within, settings.events.format)
+    hours = window(start, end)
+    later = range(hours.start, hours.stop + within)
+    events = _tables(settings.storage.events, "storage.events", later, settings.events.format)
     clicks = events_of_lists(events, settings.events.columns)
-    found = by_route(_tables(settings.lookup.journey, first, last, "parquet"), clicks)
+    found = by_route(_tables(settings.lookup.journey, "lookup.journey", hours, "parquet"), clicks)
     table = Table(
         "release", "route", "shown", "clicked", "added", "bought", "click-through", "bought of shown", box=None
     )
@@ -54,8 +55,8 @@ def routes(
     Console().print(table)
 
 
-def _tables(folder: str, first: int, last: int, kind: str) -> Iterator[pa.Table]:
-    """Every readable file of the hours [first, last)."""
+def _tables(folder: str, setting: str, hours: range, kind: str) -> Iterator[pa.Table]:
+    """Every readable file of the hours. Raises SettingsError where there is no such folder."""
     import pyarrow.json
     import pyarrow.parquet
 
@@ -63,7 +64,9 @@ def _tables(folder: str, first: int, last: int, kind: str) -> Iterator[pa.Table]
     from storage import Place
     from storage.events import find_hours
 
-    for found in find_hours(Place(folder), range(first, last), hour_partition, kind):
+    if not Place(folder).exists():
+        raise SettingsError(f"no folder at {folder} ({setting})")
+    for found in find_hours(Place(folder), hours, hour_partition, kind):
         for file in found.readable:
             system, path = Place(file.uri).open()
             if kind == "json":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,9 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
 
-MAX_ITEMS = 1 << 13
+MAX_ITEMS: Final = 1 << 13
 DICTIONARY_CHUNK = 4096
-SCORE_STEPS = 255
+SCORE_STEPS: Final = 255
 VARINT_LIMITS = (1 << 7, 1 << 14, 1 << 21, 1 << 28)
 HALF = struct.Struct("<e")
 

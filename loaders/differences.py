@@ -117,7 +117,10 @@ def release_of(releases: Releases, name: str) -> Release:
     """The release of that name; `live` and `previous` name what the pointer says. Raises ReleaseError."""
     live = releases.live()
     named = {"live": live.release, "previous": live.previous}.get(name, name)
-    release = releases.find(named) if named else None
+    if not named:
+        what = "is live yet" if name == "live" else "was live before this one"
+        raise ReleaseError(f"no release {what}; `larder releases` lists those that are kept")
+    release = releases.find(named)
     if release is None:
         raise ReleaseError(f"there is no release {name}; `larder releases` lists those that are kept")
     return release

@@ -53,7 +53,13 @@ def redis_server(url: str, folder: str | os.PathLike[str]) -> Iterator[str]:
 def embedded_server(folder: str | os.PathLike[str]) -> Iterator[str]:
     """URL of the server whose data lies in `folder`, started if it does not run. Raises EmbeddedServerError."""
     home = Path(folder)
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"{home} (redis.directory) can't be made for an embedded server: {error.strerror}; name another, or set "
+            f"redis.url"
+        ) from None
     running, is_ours = _attach_or_start(home)
     try:
         yield running.url

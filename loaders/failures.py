@@ -26,7 +26,10 @@ BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
     (redis.exceptions.AuthenticationError, "WRONGPASS"),
     (redis.exceptions.BusyLoadingError, "LOADING"),
 )
-NOT_REACHED = "the connection to the server was lost; run it again, it goes on where it stopped"
+NOT_REACHED = "there is no connection to the server of redis.url; when there is, run it again: it goes on where it was"
+
+
+NO_CONNECTION = (redis.ConnectionError, redis.TimeoutError, ConnectionError, TimeoutError)  # other OSErrors: tables
 
 
 class LoadError(ReleaseError):
@@ -39,6 +42,6 @@ def explained(error: Exception) -> str:
     word = next((word for kind, word in BY_CLASS if isinstance(error, kind)), text.partition(" ")[0])
     if word in MEANINGS:
         return f"{MEANINGS[word]}; {UNTOUCHED} ({text})"
-    if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError):
+    if isinstance(error, NO_CONNECTION):
         return f"{NOT_REACHED}; {UNTOUCHED} ({text})"
     return f"{text}; {UNTOUCHED}"

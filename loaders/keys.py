@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import xxhash
 
@@ -11,9 +12,11 @@ FORMAT = 1
 DELTA_FORMAT = 2  # some lists, and a whole release beneath that has the others
 CONTEXT_SEPARATOR = "\x1f"
 
-COOKIES, PRODUCTS, CONTEXTS = "c", "p", "g"
+COOKIES: Final = "c"
+PRODUCTS: Final = "p"
+CONTEXTS: Final = "g"
 KINDS = (COOKIES, PRODUCTS, CONTEXTS)  # every whole release has these
-BY_CATEGORY = "s"  # lists of products without a picture; not every release has some
+BY_CATEGORY: Final = "s"  # lists of products without a picture; not every release has some
 ALL_KINDS = (*KINDS, BY_CATEGORY)
 
 

@@ -13,6 +13,10 @@ from loaders.servers import Client
 VERSION = b""
 
 
+class NoProductError(ValueError):
+    """A call that names no product, or an empty id."""
+
+
 class Masks:
     """The masks of one namespace."""
 
@@ -58,5 +62,5 @@ class Masks:
 
 def _named(products: Sequence[str]) -> Sequence[str]:
     if not products or not all(products):
-        raise ValueError("name at least one product; an empty id is none")
+        raise NoProductError("name at least one product; an empty id is none")
     return products

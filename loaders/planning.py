@@ -101,8 +101,8 @@ def delta_bytes(size: Size, active: int, allocator: str = memory.JEMALLOC) -> in
     return estimate.by_part[COOKIES]
 
 
-def plan_lines(size: Size, assumed: Assumed, rate: float) -> list[str]:
-    """The plan for people, each figure with how it comes about. rate: lists a second that are loaded."""
+def plan_lines(size: Size, assumed: Assumed, rate: float, source: str = "measured here, one loader") -> list[str]:
+    """The plan for people, each figure with how it comes about. rate: lists a second that are loaded, by `source`."""
     _, estimate = planned(size)
     lists = size.cookies + size.products + size.contexts
     delta = delta_bytes(size, assumed.active)
@@ -119,8 +119,7 @@ def plan_lines(size: Size, assumed: Assumed, rate: float) -> list[str]:
         f" {(estimate.total + delta) / GIBIBYTE:,.2f} GiB",
         f"shards                {shards} = {kept / GIBIBYTE:,.2f} GiB x {1 + assumed.headroom:.2f}"
         f" / {assumed.shard_bytes / GIBIBYTE:,.0f} GiB a shard, rounded up",
-        f"load                  {lists / rate:,.0f} s = {lists:,} lists / {rate:,.0f} a second (measured here,"
-        " one loader)",
+        f"load                  {lists / rate:,.0f} s = {lists:,} lists / {rate:,.0f} a second ({source})",
         f"Spark, making lists   {cores:,.2f} core hours = {lists:,} lists / {assumed.lists_per_core:,.0f}"
         " a second and core (given) / 3,600",
         f"endpoint instances    {instances} = {assumed.requests:,.0f} requests a second /"

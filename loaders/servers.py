@@ -13,12 +13,24 @@ SLOTS = 16384
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 60.0
 
 
+class RedisUrlError(ValueError):
+    """redis.url names no server; the message does not repeat it, since a password may be in it."""
+
+
 def connect(url: str) -> Client:
     """A client of the server at `url` (redis://, rediss:// with TLS, unix://, user and password in it).
 
-    A server that belongs to a Redis Cluster gives a client of the whole cluster. Raises redis.RedisError.
+    A server that belongs to a Redis Cluster gives a client of the whole cluster.
+
+    Raises redis.RedisError, RedisUrlError.
     """
-    client = redis.Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=ANSWER_SECONDS)
+    try:
+        client = redis.Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=ANSWER_SECONDS)
+    except ValueError:
+        raise RedisUrlError(
+            "redis.url names no server: it must begin with redis://, rediss:// or unix://, its port be a number, and "
+            "/, @, : and # in a password be percent-encoded"
+        ) from None
     try:
         if not info(client, "cluster").get("cluster_enabled"):
             return client

@@ -6,14 +6,15 @@ import asyncio
 import hmac
 from collections import deque
 from math import ceil
+from typing import Final
 
 from lookup.refusals import BadRequestError
 from settings.sections import Lookup
 
-HEADER = "x-api-key"
+HEADER: Final = "x-api-key"
 # How often the event loop's delay is measured, and how many delays in a row must be too long.
-SAMPLE_SECONDS = 0.01
-SAMPLES = 5
+SAMPLE_SECONDS: Final = 0.01
+SAMPLES: Final = 5
 
 
 class Delay:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, Final, final
 
 from loaders.codec import MAX_ITEMS, CorruptRecordError
 from loaders.keys import CONTEXTS, Keys, key64
@@ -36,37 +36,55 @@ from lookup.wire import Replies
 from settings.sections import Lookup
 
 # Of several things that went wrong with a basket, the first of these is told.
-GRAVITY = (REDIS_DOWN, REDIS_TIMEOUT, BREAKER_OPEN, SNAPSHOT, REDIS_ERROR, CORRUPT_RECORD, UNKNOWN_PRODUCT)
-NO_SIMILAR = Offer(SIMILAR, None, NO_PRODUCT)
-NO_PERSONAL = Offer(PERSONAL, None, NO_COOKIE)
+GRAVITY: Final = (REDIS_DOWN, REDIS_TIMEOUT, BREAKER_OPEN, SNAPSHOT, REDIS_ERROR, CORRUPT_RECORD, UNKNOWN_PRODUCT)
+NO_SIMILAR: Final = Offer(SIMILAR, None, NO_PRODUCT)
+NO_PERSONAL: Final = Offer(PERSONAL, None, NO_COOKIE)
 
-NOTHING = ""
+NOTHING: Final = ""
 
 Sent = asyncio.Future[Replies] | Replies
 
 
-class Asked(NamedTuple):
+@final
+class Asked:
     """A question on its way. It keeps the release it began with, whatever goes live meanwhile.
 
     `of_cookie` brings what the visitor is not shown, then the visitor's list, each where it is asked for. `similar` are
     the products' records as far as they are in process; `of_products` brings the others, in their order.
     """
 
-    question: Question
-    release: Release
-    of_cookie: Sent
-    similar: Sequence[bytes | Unread | None]
-    of_products: Sent
-    of_place: Sent
-    generic_keys: list[int]
+    def __init__(
+        self,
+        question: Question,
+        release: Release,
+        of_cookie: Sent,
+        similar: list[bytes | Unread | None],
+        of_products: Sent,
+        of_place: Sent,
+        generic_keys: list[int],
+    ) -> None:
+        self.question = question
+        self.release = release
+        self.of_cookie = of_cookie
+        self.similar = similar
+        self.of_products = of_products
+        self.of_place = of_place
+        self.generic_keys = generic_keys
+
+    def sent(self) -> list[asyncio.Future[Replies]]:
+        """What has to be waited for before it can be answered; each ends by its deadline."""
+        every = (self.of_cookie, self.of_products, self.of_place)
+        return [sent for sent in every if isinstance(sent, asyncio.Future)]
 
 
-class Answer(NamedTuple):
-    """What a visitor gets."""
+@final
+class Answer:
+    """What a visitor gets. `seen`: how many products the visitor is not shown."""
 
-    taken: list[Picks]
-    outcomes: Outcomes
-    seen: int  # products that the visitor is not shown
+    def __init__(self, taken: list[Picks], outcomes: Outcomes, seen: int) -> None:
+        self.taken = taken
+        self.outcomes = outcomes
+        self.seen = seen
 
 
 class Answering:
@@ -86,7 +104,7 @@ class Answering:
         of_products: Sent = NOTHING
         of_place: Sent = NOTHING
         generic_keys: list[int] = []
-        similar: Sequence[bytes | Unread | None] = ()
+        similar: list[bytes | Unread | None] = []
         steps = question.scene.by_route
         if question.cookie:
             key = key64(question.cookie)
@@ -113,36 +131,39 @@ class Answering:
             return NOTHING
         if not self.breakers[route].allows(monotonic()):
             return BREAKER_OPEN
-        return self._link.send(commands, count, steps[route].seconds if route in steps else None, self._times[route])
+        step = steps.get(route)
+        return self._link.send(commands, count, step.seconds if step is not None else None, self._times[route])
 
-    async def answer(self, asked: Asked) -> Answer:
-        """The answer, at the latest when the deadline is over. Raises nothing."""
-        question, release, of_cookie, similar, of_products, of_place, generic_keys = asked
-        if isinstance(of_cookie, asyncio.Future):
-            of_cookie = self._noted(PERSONAL, await of_cookie)
-        if isinstance(of_products, asyncio.Future):
-            of_products = self._noted(SIMILAR, await of_products)
-        if isinstance(of_place, asyncio.Future):
-            of_place = self._noted(GENERIC, await of_place)
-        spent = {encode_text(product) for product in (*question.products, *question.exclude)}
+    def answer(self, asked: Asked) -> Answer:
+        """The answer to a question whose replies are there. Raises nothing."""
+        question, release = asked.question, asked.release
+        of_cookie = self._noted(PERSONAL, asked.of_cookie)
+        of_products = self._noted(SIMILAR, asked.of_products)
+        of_place = self._noted(GENERIC, asked.of_place)
+        spent: set[bytes] = set()
+        if question.products or question.exclude:
+            spent.update(encode_text(product) for product in (*question.products, *question.exclude))
         asked_for = len(spent)
         if self._seen and of_cookie is not NOTHING:
             of_cookie = self._without_seen(of_cookie, spent)
         seen = len(spent) - asked_for
-        offers = []
+        offers: list[Offer] = []
         for step in question.scene.steps:
             if step.route == PERSONAL:
                 offers.append(personal_offer(of_cookie, release) if question.cookie else NO_PERSONAL)
             elif step.route == SIMILAR:
-                offers.append(similar_offer(similar, of_products, release, question) if similar else NO_SIMILAR)
+                offers.append(similar_offer(asked, of_products) if asked.similar else NO_SIMILAR)
             else:
-                offers.append(generic_offer(of_place, release, question, generic_keys))
+                offers.append(generic_offer(of_place, release, question, asked.generic_keys))
         taken, outcomes = compose(question.n, question.scene, offers, release.names, self._masks.names, spent)
         self._metrics.answered(outcomes)
         return Answer(taken, outcomes, seen)
 
-    def _noted(self, route: str, replies: Replies) -> Replies:
-        """Tells the route's breaker what came of its question."""
+    def _noted(self, route: str, sent: Sent) -> Replies:
+        """The replies, of which the route's breaker is told."""
+        if not isinstance(sent, asyncio.Future):
+            return sent
+        replies = sent.result()
         if isinstance(replies, str):
             if replies == REDIS_TIMEOUT:
                 self.breakers[route].failed(monotonic())
@@ -162,13 +183,12 @@ class Answering:
         return replies if isinstance(replies, str) else replies[1:]
 
 
-def similar_offer(
-    known: Sequence[bytes | Unread | None], replies: Replies, release: Release, question: Question
-) -> Offer:
+def similar_offer(asked: Asked, replies: Replies) -> Offer:
     """The lists of the products that are looked at, merged, or why there are none. Keeps those that were read."""
+    question, release = asked.question, asked.release
     records: list[Any] = []
     read = iter(_of_products(replies, release) if not isinstance(replies, str) else ())
-    for product, record in zip(question.products, known, strict=True):
+    for product, record in zip(question.products, asked.similar, strict=True):
         if isinstance(record, Unread):
             reply = replies if isinstance(replies, str) else next(read)
             # One that is broken is read again, in case it was mended.
@@ -204,8 +224,10 @@ def personal_offer(replies: Replies, release: Release) -> Offer:
     if isinstance(replies, str):
         return Offer(PERSONAL, None, replies)
     # Of a delta and what lies beneath it, the delta's list is the later one.
-    reply = next((reply for reply in replies if reply is not None), None)
-    return _single(PERSONAL, reply, UNKNOWN_COOKIE, release)
+    for reply in replies:
+        if reply is not None:
+            return _single(PERSONAL, reply, UNKNOWN_COOKIE, release)
+    return _single(PERSONAL, None, UNKNOWN_COOKIE, release)
 
 
 def generic_offer(replies: Replies, release: Release, question: Question, keys: Sequence[int]) -> Offer:

@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from granian.rsgi import HTTPProtocol, Scope
 
@@ -28,6 +28,8 @@ from lookup.worker import Worker
 from settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from granian.rsgi import Headers as Sent
+
     from lookup.tracing import Trace
 
 Headers = list[tuple[str, str]]
@@ -35,12 +37,12 @@ Response = tuple[int, Headers, bytes]
 # The trace is None but for a request that is traced.
 Handler = Callable[[Scope, HTTPProtocol, "Trace | None"], Awaitable[Response]]
 
-JSON: Headers = [("content-type", "application/json"), ("cache-control", "no-store")]
-TEXT: Headers = [("content-type", "text/plain; version=0.0.4; charset=utf-8"), ("cache-control", "no-store")]
+JSON: Final[Headers] = [("content-type", "application/json"), ("cache-control", "no-store")]
+TEXT: Final[Headers] = [("content-type", "text/plain; version=0.0.4; charset=utf-8"), ("cache-control", "no-store")]
 
 # Questions of a batch between two of which other requests get their turn.
-TURN = 50
-SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
+TURN: Final = 50
+SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 
 log = logging.getLogger("larder.lookup")
 
@@ -68,6 +70,7 @@ class LookupApp:
             "/metrics": ("metrics", "GET", self._show_metrics),
             "/openapi.json": ("openapi", "GET", self._show_openapi),
         }
+        self._no_path: tuple[str, str, Handler] = ("other", "", self._not_found)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._worker.start(loop)
@@ -78,7 +81,7 @@ class LookupApp:
     async def __rsgi__(self, scope: Scope, proto: HTTPProtocol) -> None:
         """One request."""
         began = perf_counter()
-        endpoint, method, handler = self._paths.get(scope.path, ("other", "", self._not_found))
+        endpoint, method, handler = self._paths.get(scope.path, self._no_path)
         self._admission.waiting += 1
         trace = None
         try:
@@ -102,25 +105,30 @@ class LookupApp:
             trace.end(status)
 
     async def _recommend(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
-        caller = self._admitted(scope)
+        headers = scope.headers
+        caller = self._admitted(headers)
         question = question_from_query(scope.query_string, self._rules)
         self._admission.spend(caller, 1)
         began = perf_counter()
         asked = self._answering.ask(question, self._release())
-        request_id = self._request_id(scope)
+        request_id = self._request_id(headers)
         if trace is not None:
             trace.name(request_id)
             trace.asked(asked)
-        return 200, JSON, await self._answered(asked, request_id, began, trace)
+        # Not by a coroutine of its own: every one on the way is woken for each reply.
+        for sent in asked.sent():
+            await sent
+        return 200, JSON, self._answered(asked, request_id, began, trace)
 
     async def _recommend_batch(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
-        caller = self._admitted(scope)
+        headers = scope.headers
+        caller = self._admitted(headers)
         if scope.query_string:
             raise BadRequestError(400, "unknown_parameter", "a batch takes no parameters; put them in the body")
         requests = requests_from_body(await read_body(scope, proto, self._limits.max_body_bytes), self._limits)
         self._admission.spend(caller, len(requests))
         began = perf_counter()
-        request_id, answers = self._request_id(scope), []
+        request_id, answers = self._request_id(headers), []
         if trace is not None:
             trace.name(request_id)
         asked = await self._ask_all(requests, trace)
@@ -128,18 +136,20 @@ class LookupApp:
             if isinstance(each, bytes):
                 answers.append(each)
             else:
-                found = await self._answered(each, b"%b-%d" % (request_id, number), began, trace)
+                for sent in each.sent():
+                    await sent
+                found = self._answered(each, b"%b-%d" % (request_id, number), began, trace)
                 answers.append(b'{"answer":%b}' % found)
             if number % TURN == TURN - 1:
                 await asyncio.sleep(0)
         return 200, JSON, b'{"responses":[%b]}' % b",".join(answers)
 
-    async def _answered(self, asked: Asked, request_id: bytes, began: float, trace: Trace | None) -> bytes:
-        answer = await self._answering.answer(asked)
+    def _answered(self, asked: Asked, request_id: bytes, began: float, trace: Trace | None) -> bytes:
+        answer = self._answering.answer(asked)
         if trace is not None:
             trace.answered(asked, answer.outcomes)
         if self._journal is not None:
-            self._journal.note(asked.question, asked.release.name, request_id, answer.taken)
+            self._journal.note(asked.question, asked.release, request_id, answer.taken)
         more = b""
         if asked.question.explain:
             found = explanation(asked, answer, self._worker.masks, perf_counter() - began)
@@ -163,10 +173,10 @@ class LookupApp:
                 await asyncio.sleep(0)
         return asked
 
-    def _admitted(self, scope: Scope) -> str:
+    def _admitted(self, headers: Sent) -> str:
         """The caller's name. Raises BadRequestError."""
         self._admission.check_load()
-        return self._admission.caller(scope.headers.get(HEADER))
+        return self._admission.caller(headers.get(HEADER))
 
     def _release(self) -> Release:
         release = self._live.current
@@ -175,8 +185,8 @@ class LookupApp:
             raise BadRequestError(503, "no_release", message, math.ceil(self._limits.pointer_seconds))
         return release
 
-    def _request_id(self, scope: Scope) -> bytes:
-        given = scope.headers.get("x-request-id")
+    def _request_id(self, headers: Sent) -> bytes:
+        given = headers.get("x-request-id")
         if given and SANE_ID(given):
             return given.encode()
         return b"%032x" % self._random_bits(128)

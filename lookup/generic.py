@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from loaders.codec import MAX_ITEMS, CorruptRecordError
 from loaders.keys import context_key64
@@ -10,9 +11,9 @@ from lookup.reasons import CORRUPT_RECORD, NO_GENERIC_LIST
 from lookup.records import Ranked, decode_head
 from lookup.routing import GENERIC, Offer
 
-LEVELS = ("location_device", "location", "device", "all")
-MEMO = 4096
-EVERYBODY = context_key64("", "")
+LEVELS: Final = ("location_device", "location", "device", "all")
+MEMO: Final = 4096
+EVERYBODY: Final = context_key64("", "")
 
 
 @lru_cache(maxsize=MEMO)

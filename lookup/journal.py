@@ -13,27 +13,27 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from journey.served import Served
 from lookup.questions import Question
 from lookup.routing import Picks
 
 if TYPE_CHECKING:
-    from journey.parquet import Impressions
+    import pyarrow as pa
 
-# Answers handed over at a time: few enough that converting them holds up the event loop for a millisecond or two.
-CHUNK = 2000
-TICK_SECONDS = 1.0
-SECONDS_AN_HOUR = 3600
+    from journey.parquet import Impressions
+    from lookup.release import Release
+
+# Answers handed over at a time: few enough that reading their texts holds up the event loop for a millisecond or two.
+CHUNK: Final = 8000
+TICK_SECONDS: Final = 1.0
+SECONDS_AN_HOUR: Final = 3600
 
 NO_COOKIE, FULL, DISK = REASONS = ("no_cookie", "full", "disk")
+NOTHING = Served(0, "", [])
 
 log = logging.getLogger("larder.lookup")
-
-
-class JournalError(RuntimeError):
-    """The journey log cannot be written at all; the message says what to install."""
 
 
 class Journal:
@@ -41,56 +41,62 @@ class Journal:
 
     def __init__(self, folder: Path, most: int, seconds: float) -> None:
         """At most `most` answers wait in memory; a file is finished after `seconds`, or with its hour."""
-        try:
-            from journey.parquet import Impressions, as_table, remove_abandoned
-        except ImportError as error:
-            raise JournalError(f"lookup.journey needs pyarrow: pip install 'larder[journey]' ({error})") from None
+        # lookup/serve.py has seen to it that pyarrow is installed.
+        from journey.parquet import Impressions, as_table, plain_ids, remove_abandoned
+
         # Arrow loads parts of itself when they are first used, for which no visitor should wait.
-        as_table(Served(0, ""))
+        as_table(NOTHING, plain_ids([b'""']))
         self._new_file = Impressions
+        self._plain_ids = plain_ids
         self._remove_abandoned = remove_abandoned
         self._folder = folder
         self._most = most
         self._seconds = seconds
-        self._served = Served(0, "")
+        self._served = NOTHING
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
         # Of the writer's thread alone.
         self._file: Impressions | None = None
         self._file_hour = 0
         self._finish_at = 0.0
         self._number = 0
+        self._names: list[bytes] = []
+        self._ids: pa.StringArray | None = None
         # Of both.
         self._lock = threading.Lock()
         self._waiting = 0
         self.written = 0
         self.dropped = dict.fromkeys(REASONS, 0)
 
-    def note(self, question: Question, release: str, request_id: bytes, taken: Sequence[Picks]) -> None:
-        """Notes one answer. Never waits, raises nothing."""
+    def note(self, question: Question, release: Release, request_id: bytes, taken: Sequence[Picks]) -> None:
+        """Notes one answer from `release`. Never waits, raises nothing."""
         if not question.cookie:
             # The event contract has no event without a visitor.
             self.dropped[NO_COOKIE] += 1
             return
         now = time.time()
         served = self._served
-        if len(served.times) >= CHUNK or served.release != release or now >= (served.hour + 1) * SECONDS_AN_HOUR:
+        if (
+            len(served.times) >= CHUNK
+            or served.names is not release.names
+            or now >= (served.hour + 1) * SECONDS_AN_HOUR
+        ):
             self._hand_over()
-            served = self._served = Served(int(now // SECONDS_AN_HOUR), release)
+            served = self._served = Served(int(now // SECONDS_AN_HOUR), release.name, release.names)
         if self._waiting + len(served.times) >= self._most:
             self.dropped[FULL] += 1
             return
         count = 0
-        for route, products, _ in taken:
-            served.products += products
-            served.routes.append(route)
-            served.route_counts.append(len(products))
-            count += len(products)
+        for picks in taken:
+            served.ordinals.extend(picks.ordinals)
+            served.routes.append(picks.route)
+            served.route_counts.append(len(picks.ordinals))
+            count += len(picks.ordinals)
         served.counts.append(count)
         served.times.append(now)
         served.cookies.append(question.cookie)
         served.request_ids.append(request_id)
-        served.locations.append(question.location)
-        served.devices.append(question.device)
+        served.locations.append(question.location or None)
+        served.devices.append(question.device or None)
 
     async def run(self) -> None:
         """Has files finished in time also when nobody asks. Until cancelled."""
@@ -106,7 +112,8 @@ class Journal:
         self._writer.shutdown()
 
     def _hand_over(self) -> None:
-        served, self._served = self._served, Served(self._served.hour, self._served.release)
+        served = self._served
+        self._served = Served(served.hour, served.release, served.names)
         with self._lock:
             self._waiting += len(served)
         self._writer.submit(self._write, served)
@@ -121,12 +128,17 @@ class Journal:
             if self._file is None:
                 self._open(served.hour, now)
             assert self._file is not None
-            self._file.add(served)
+            self._file.add(served, self._ids_of(served))
         except Exception as error:
             self._give_up(error, len(served))
         finally:
             with self._lock:
                 self._waiting -= len(served)
+
+    def _ids_of(self, served: Served) -> pa.StringArray:
+        if self._ids is None or self._names is not served.names:
+            self._names, self._ids = served.names, self._plain_ids(served.names)
+        return self._ids
 
     def _open(self, hour: int, now: float) -> None:
         self._number += 1

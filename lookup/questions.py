@@ -4,41 +4,55 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, final
 from urllib.parse import unquote_to_bytes
 
 from lookup.refusals import BadRequestError
 from lookup.scenes import DEFAULT, Scene, scenes_from
 from settings.sections import Lookup
 
-MAX_ID_BYTES = 512
-LISTS = ("product", "exclude")
-TEXTS = ("cookie", "location", "device", "scene")
-PARAMETERS = ("cookie", *LISTS, "location", "device", "n", "scene", "explain")
-KNOWN = ", ".join(PARAMETERS)
+MAX_ID_BYTES: Final = 512
+LISTS: Final = ("product", "exclude")
+TEXTS: Final = ("cookie", "location", "device", "scene")
+PARAMETERS: Final = ("cookie", "product", "exclude", "location", "device", "n", "scene", "explain")
+KNOWN: Final = ", ".join(PARAMETERS)
 
 
-class Question(NamedTuple):
+@final
+class Question:
     """Who asks for how many products, and what they look at. Empty: not known.
 
     `exclude` are products that the caller does not want to see, such as what is in the basket.
     """
 
-    scene: Scene
-    n: int
-    cookie: str = ""
-    products: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    location: str = ""
-    device: str = ""
-    explain: bool = False
+    def __init__(
+        self,
+        scene: Scene,
+        n: int,
+        cookie: str = "",
+        products: tuple[str, ...] = (),
+        exclude: tuple[str, ...] = (),
+        location: str = "",
+        device: str = "",
+        explain: bool = False,
+    ) -> None:
+        self.scene = scene
+        self.n = n
+        self.cookie = cookie
+        self.products = products
+        self.exclude = exclude
+        self.location = location
+        self.device = device
+        self.explain = explain
 
 
-class Rules(NamedTuple):
+@final
+class Rules:
     """What may be asked here."""
 
-    limits: Lookup
-    scenes: Mapping[str, Scene]
+    def __init__(self, limits: Lookup, scenes: Mapping[str, Scene]) -> None:
+        self.limits = limits
+        self.scenes = scenes
 
 
 def rules_from(settings: Lookup) -> Rules:
@@ -50,9 +64,10 @@ def question_from_query(query: str, rules: Rules) -> Question:
     """Reads `cookie=c1&product=a&product=b&n=5`. Raises BadRequestError."""
     given: dict[str, str] = {}
     several: dict[str, list[str]] = {}
+    encoded = "%" in query or "+" in query
     for part in query.split("&") if query else ():
         name, _, value = part.partition("=")
-        if "%" in part or "+" in part:
+        if encoded and ("%" in part or "+" in part):
             name, value = _decoded(name, "a parameter's name"), _decoded(value, name)
         if name in LISTS:
             several.setdefault(name, []).append(value)
@@ -83,11 +98,7 @@ def question_from_json(asked: Any, rules: Rules) -> Question:
         if name not in PARAMETERS:
             raise _unknown(name)
     several = {name: _texts(asked[name], name) for name in LISTS if name in asked}
-    given = {
-        name: _text(asked[name], name, "a string")
-        for name in ("cookie", "location", "device", "scene")
-        if name in asked
-    }
+    given = {name: _text(asked[name], name, "a string") for name in TEXTS if name in asked}
     explain = asked.get("explain")
     if explain is not None and not isinstance(explain, bool):
         raise BadRequestError(400, "invalid_type", "explain must be true or false")

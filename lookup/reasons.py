@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-NO_PRODUCT = "no_product"
-NO_COOKIE = "no_cookie"
-UNKNOWN_PRODUCT = "unknown_product"
-UNKNOWN_COOKIE = "unknown_cookie"
-NO_GENERIC_LIST = "no_generic_list"
-NOT_NEEDED = "not_needed"
-NOTHING_NEW = "nothing_new"
-CORRUPT_RECORD = "corrupt_record"
-BREAKER_OPEN = "breaker_open"
-SNAPSHOT = "snapshot"
-REDIS_DOWN = "redis_down"
-REDIS_TIMEOUT = "redis_timeout"
-REDIS_ERROR = "redis_error"
+from typing import Final
+
+NO_PRODUCT: Final = "no_product"
+NO_COOKIE: Final = "no_cookie"
+UNKNOWN_PRODUCT: Final = "unknown_product"
+UNKNOWN_COOKIE: Final = "unknown_cookie"
+NO_GENERIC_LIST: Final = "no_generic_list"
+NOT_NEEDED: Final = "not_needed"
+NOTHING_NEW: Final = "nothing_new"
+CORRUPT_RECORD: Final = "corrupt_record"
+BREAKER_OPEN: Final = "breaker_open"
+SNAPSHOT: Final = "snapshot"
+REDIS_DOWN: Final = "redis_down"
+REDIS_TIMEOUT: Final = "redis_timeout"
+REDIS_ERROR: Final = "redis_error"
 
 MEANINGS = {
     NO_PRODUCT: "the question names no product",

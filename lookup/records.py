@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, final
 
 from loaders.codec import HALF, SCORE_STEPS, CorruptRecordError
 
 # A varint ends with the byte that is below this.
-MORE = 0x80
-CONTINUATIONS = bytes(range(MORE, 256))
-VARINT_BYTES = 5
+MORE: Final = 0x80
+CONTINUATIONS: Final = bytes(range(MORE, 256))
+VARINT_BYTES: Final = 5
 
 
-Scores = Sequence[float | None] | None
+Scores = list[float | None] | None
 
 
-class Ranked(NamedTuple):
+@final
+class Ranked:
     """Ordinals of products, best first, and their scores; None where the release has none."""
 
-    ordinals: Sequence[int]
-    scores: Scores
+    def __init__(self, ordinals: list[int], scores: Scores) -> None:
+        self.ordinals = ordinals
+        self.scores = scores
 
     def head(self, limit: int) -> Ranked:
         """The list itself: it is decoded already, and whoever takes of it stops in time."""
         return self
 
 
-class Packed(NamedTuple):
+@final
+class Packed:
     """A record of a release of `products` products, decoded only as far as a visitor sees it."""
 
-    record: bytes
-    products: int
+    def __init__(self, record: bytes, products: int) -> None:
+        self.record = record
+        self.products = products
 
     def head(self, limit: int) -> Ranked:
         """The first `limit` items. Raises CorruptRecordError."""
@@ -51,37 +54,39 @@ def decode_head(record: bytes, products: int, limit: int) -> Ranked:
     items = record[start:end] if end > start else b""
     if len(items.translate(None, CONTINUATIONS)) != count or (items and items[-1] >= MORE) or end < start:
         raise CorruptRecordError(f"a record of {len(record)} bytes does not hold {count} items")
-    ordinals = _ordinals(items, min(limit, count))
-    if ordinals and max(ordinals) >= products:
-        raise CorruptRecordError(f"ordinal {max(ordinals)} in a release of {products} products")
+    ordinals = _ordinals(items, min(limit, count), products)
     if not scored:
         return Ranked(ordinals, None)
     return Ranked(ordinals, _scores(record, end, len(ordinals)) if ordinals else [])
 
 
-def _ordinals(items: bytes, wanted: int) -> list[int]:
+def _ordinals(items: bytes, wanted: int, products: int) -> list[int]:
     ordinals: list[int] = []
-    value = shift = 0
-    for byte in items:
-        if byte < MORE:
-            ordinals.append(value | byte << shift if shift else byte)
-            if len(ordinals) == wanted:
-                break
-            value = shift = 0
-        else:
+    value = shift = place = 0
+    # By place, because that is what compiles to plain steps through memory.
+    while len(ordinals) < wanted:
+        byte = items[place]
+        place += 1
+        if byte >= MORE:
             value |= (byte & (MORE - 1)) << shift
             shift += 7
             if shift >= 7 * VARINT_BYTES:
                 raise CorruptRecordError("a varint of more than five bytes")
+            continue
+        value |= byte << shift
+        if value >= products:
+            raise CorruptRecordError(f"ordinal {value} in a release of {products} products")
+        ordinals.append(value)
+        value = shift = 0
     return ordinals
 
 
 def _scores(record: bytes, at: int, wanted: int) -> list[float | None]:
-    step = HALF.unpack_from(record, at)[0] / SCORE_STEPS
+    step: float = HALF.unpack_from(record, at)[0] / SCORE_STEPS
     if not math.isfinite(step):
         raise CorruptRecordError("the top score is not finite")
     first = at + HALF.size
-    return [value * step for value in record[first : first + wanted]]
+    return [record[place] * step for place in range(first, first + wanted)]
 
 
 def _varint(data: bytes) -> tuple[int, int]:

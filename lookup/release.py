@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary, field_width
 from loaders.keys import ALL_KINDS, BY_CATEGORY, CONTEXTS, COOKIES, DELTA_FORMAT, FORMAT, KINDS, PRODUCTS, Keys
@@ -17,8 +17,8 @@ from lookup.reading import read
 from lookup.rendering import encode_text
 from lookup.wire import command
 
-BUCKETS_A_READ = 16
-HGET = b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
+BUCKETS_A_READ: Final = 16
+HGET: Final = b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 
 
 class ReleaseError(ValueError):

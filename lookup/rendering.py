@@ -6,16 +6,16 @@ import json
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lookup.routing import Outcomes, Picks
 
 if TYPE_CHECKING:
     from lookup.release import Release
 
-SCORED = b'{"id":%%b,"score":%%.5g,"route":"%b"}'
-UNSCORED = b'{"id":%%b,"score":null,"route":"%b"}'
-ANSWER = b'{"items":[%b],"release":%b,"as_of":"%b","age_seconds":%d,"request_id":"%b","routes":[%b]%b}'
+SCORED: Final = b'{"id":%%b,"score":%%.5g,"route":"%b"}'
+UNSCORED: Final = b'{"id":%%b,"score":null,"route":"%b"}'
+OF_RELEASE: Final = b'],"release":%b,"as_of":"%b","age_seconds":%d,"request_id":"'
 
 _encoder = json.JSONEncoder(ensure_ascii=False)
 
@@ -34,28 +34,42 @@ def answer_json(
     release: Release, taken: Sequence[Picks], outcomes: Outcomes, request_id: bytes, more: bytes = b""
 ) -> bytes:
     """One answer. `request_id` must need no escaping; `more` is put in before the last brace."""
-    return ANSWER % (
-        b",".join([_items_json(picks) for picks in taken]),
-        release.name_json,
-        release.as_of,
-        age_seconds(release),
+    items = [_items_json(picks) for picks in taken]
+    pieces = [
+        b'{"items":[',
+        items[0] if len(items) == 1 else b",".join(items),
+        _of_release(release.name_json, release.as_of, age_seconds(release)),
         request_id,
+        b'","routes":[',
         outcomes_json(outcomes),
+        b"]",
         more,
-    )
+        b"}",
+    ]
+    return b"".join(pieces)
+
+
+@lru_cache(maxsize=64)
+def _of_release(name_json: bytes, as_of: bytes, age: int) -> bytes:
+    """The same within a second."""
+    return OF_RELEASE % (name_json, as_of, age)
 
 
 def _items_json(picks: Picks) -> bytes:
-    route, products, scores = picks
+    products, scores = picks.products, picks.scores
     if scores is None or None in scores:
         each = [None] * len(products) if scores is None else scores
         return b",".join(
-            _template(route, score is not None, 1) % (product if score is None else (product, score))
-            for product, score in zip(products, each, strict=True)
+            [
+                _template(picks.route, score is not None, 1) % (product if score is None else (product, score))
+                for product, score in zip(products, each, strict=True)
+            ]
         )
-    pairs: list[Any] = [None] * (2 * len(products))
-    pairs[::2], pairs[1::2] = products, scores
-    return _template(route, True, len(products)) % tuple(pairs)
+    pairs: list[Any] = []
+    for place, product in enumerate(products):
+        pairs.append(product)
+        pairs.append(scores[place])
+    return _template(picks.route, True, len(products)) % tuple(pairs)
 
 
 @lru_cache(maxsize=8192)

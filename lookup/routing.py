@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from loaders.codec import MAX_ITEMS, CorruptRecordError
 from lookup.reasons import CORRUPT_RECORD, NOT_NEEDED, NOTHING_NEW
@@ -13,18 +13,27 @@ from lookup.records import Packed, Ranked, Scores
 if TYPE_CHECKING:
     from lookup.scenes import Scene
 
-SIMILAR, PERSONAL, GENERIC = ROUTES = ("similar", "personal", "generic")
-CATEGORY = "category"  # the level of a similar list that is not by picture
-USED, FILLED, SKIPPED = STATUSES = ("used", "filled", "skipped")
+# Final, here and wherever a request passes: compiled, such a name costs nothing, any other a look into a dictionary.
+SIMILAR: Final = "similar"
+PERSONAL: Final = "personal"
+GENERIC: Final = "generic"
+ROUTES: Final = (SIMILAR, PERSONAL, GENERIC)
+CATEGORY: Final = "category"  # the level of a similar list that is not by picture
+USED: Final = "used"
+FILLED: Final = "filled"
+SKIPPED: Final = "skipped"
+STATUSES: Final = (USED, FILLED, SKIPPED)
 
 
-class Offer(NamedTuple):
+@final
+class Offer:
     """What a route has: a list, or None and the reason. With a list, the reason is what is missing in it."""
 
-    route: str
-    ranked: Ranked | Packed | None
-    reason: str = ""
-    level: str = ""
+    def __init__(self, route: str, ranked: Ranked | Packed | None, reason: str = "", level: str = "") -> None:
+        self.route = route
+        self.ranked = ranked
+        self.reason = reason
+        self.level = level
 
 
 class Outcome(NamedTuple):
@@ -37,15 +46,18 @@ class Outcome(NamedTuple):
 
 
 # There are few, and looking one up is quicker than making it.
-outcome = lru_cache(maxsize=4096)(Outcome)
+outcome: Final = lru_cache(maxsize=4096)(Outcome)
 
 
-class Picks(NamedTuple):
-    """Products that a route gave, by name, and their scores; None where there are none."""
+@final
+class Picks:
+    """Products that a route gave, by ordinal and by name, and their scores; None where there are none."""
 
-    route: str
-    products: Sequence[bytes]
-    scores: Scores
+    def __init__(self, route: str, ordinals: list[int], products: list[bytes], scores: Scores) -> None:
+        self.route = route
+        self.ordinals = ordinals
+        self.products = products
+        self.scores = scores
 
 
 Outcomes = tuple[Outcome, ...]
@@ -57,14 +69,14 @@ def round_robin(lists: Sequence[Ranked]) -> Ranked:
         return lists[0]
     merged: dict[int, float | None] = {}
     for rank in range(max(len(ranked.ordinals) for ranked in lists)):
-        for ordinals, scores in lists:
-            if rank < len(ordinals):
-                merged.setdefault(ordinals[rank], scores[rank] if scores else None)
+        for ranked in lists:
+            if rank < len(ranked.ordinals):
+                merged.setdefault(ranked.ordinals[rank], ranked.scores[rank] if ranked.scores else None)
     return Ranked(list(merged), list(merged.values()))
 
 
 def compose(
-    n: int, scene: Scene, offers: Sequence[Offer], names: Sequence[bytes], masked: Set[bytes], spent: set[bytes]
+    n: int, scene: Scene, offers: list[Offer], names: list[bytes], masked: Set[bytes], spent: set[bytes]
 ) -> tuple[list[Picks], Outcomes]:
     """At most `n` products from the offers, one for each step of the scene, in its order.
 
@@ -80,13 +92,14 @@ def compose(
     taken: list[Picks] = []
     outcomes: list[Outcome] = []
     left = n
-    for step, offer in zip(scene.steps, offers, strict=True):
+    for place, offer in enumerate(offers):
         if offer.ranked is None:
             outcomes.append(outcome(offer.route, SKIPPED, offer.reason, ""))
         elif not left:
             outcomes.append(outcome(offer.route, SKIPPED, NOT_NEEDED, ""))
         else:
-            picks = _take(min(left, step.most), offer, offer.ranked, names, masked, spent)
+            most = min(left, scene.steps[place].most)
+            picks = _take(most, offer, offer.ranked, names, masked, spent)
             if isinstance(picks, str):
                 outcomes.append(outcome(offer.route, SKIPPED, picks, ""))
                 continue
@@ -100,43 +113,50 @@ def _take(
     wanted: int,
     offer: Offer,
     ranked: Ranked | Packed,
-    names: Sequence[bytes],
+    names: list[bytes],
     masked: Set[bytes],
     spent: set[bytes],
 ) -> Picks | str:
     """The first products of a list that may be shown; the reason where there are none."""
     try:
-        ordinals, scores = ranked.head(wanted)
+        head = ranked.head(wanted)
+        ordinals, scores = head.ordinals, head.scores
+        if len(ordinals) > wanted:
+            ordinals, scores = ordinals[:wanted], scores and scores[:wanted]
         products = [names[ordinal] for ordinal in ordinals]
-        if len(products) > wanted:
-            products, scores = products[:wanted], scores and scores[:wanted]
         distinct = set(products)
         # Mostly nothing is in the way of a list's head, and the rest of the list need not be read.
         if len(distinct) < len(products) or not (spent.isdisjoint(distinct) and masked.isdisjoint(distinct)):
-            ordinals, scores = ranked.head(MAX_ITEMS)
-            products, scores = _allowed(wanted, [names[ordinal] for ordinal in ordinals], scores, masked, spent)
+            picks = _allowed(wanted, offer.route, ranked.head(MAX_ITEMS), names, masked, spent)
         else:
             spent |= distinct
+            picks = Picks(offer.route, ordinals, products, scores)
     except CorruptRecordError:
         return CORRUPT_RECORD
-    return Picks(offer.route, products, scores) if products else offer.reason or NOTHING_NEW
+    return picks if picks.ordinals else offer.reason or NOTHING_NEW
 
 
 def _allowed(
-    wanted: int, products: Sequence[bytes], scores: Scores, masked: Set[bytes], spent: set[bytes]
-) -> tuple[list[bytes], Scores]:
-    kept = []
-    for rank, product in enumerate(products):
-        if product not in spent and product not in masked:
-            spent.add(product)
-            kept.append(rank)
-            if len(kept) == wanted:
-                break
-    return [products[rank] for rank in kept], scores and [scores[rank] for rank in kept]
+    wanted: int, route: str, ranked: Ranked, names: list[bytes], masked: Set[bytes], spent: set[bytes]
+) -> Picks:
+    scores = ranked.scores
+    picks = Picks(route, [], [], None if scores is None else [])
+    for rank, ordinal in enumerate(ranked.ordinals):
+        product = names[ordinal]
+        if product in spent or product in masked:
+            continue
+        spent.add(product)
+        picks.ordinals.append(ordinal)
+        picks.products.append(product)
+        if scores is not None and picks.scores is not None:
+            picks.scores.append(scores[rank])
+        if len(picks.ordinals) == wanted:
+            break
+    return picks
 
 
 def _blended(
-    n: int, scene: Scene, offers: Sequence[Offer], names: Sequence[bytes], masked: Set[bytes], spent: set[bytes]
+    n: int, scene: Scene, offers: list[Offer], names: list[bytes], masked: Set[bytes], spent: set[bytes]
 ) -> tuple[list[Picks], Outcomes]:
     """Everybody's first, then everybody's second, and so on; a product of several routes counts for the first."""
     found: list[Picks | str] = []
@@ -154,7 +174,8 @@ def _blended(
             if product not in spent:
                 spent.add(product)
                 given[place] += 1
-                taken.append(Picks(picks.route, [product], picks.scores and picks.scores[rank : rank + 1]))
+                one = slice(rank, rank + 1)
+                taken.append(Picks(picks.route, picks.ordinals[one], [product], picks.scores and picks.scores[one]))
     return taken, tuple(_of_blend(*each, len(taken) >= n) for each in zip(offers, found, given, strict=True))
 
 

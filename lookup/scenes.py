@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, final
 
 from lookup.routing import ROUTES
 from settings.sections import Lookup
 
-DEFAULT = "default"
+DEFAULT: Final = "default"
 
 
-class Step(NamedTuple):
+@final
+class Step:
     """One route of a scene: at most `most` products, and what Redis has not replied within `seconds` is left out."""
 
-    route: str
-    most: int
-    seconds: float
+    def __init__(self, route: str, most: int, seconds: float) -> None:
+        self.route = route
+        self.most = most
+        self.seconds = seconds
 
 
-class Scene(NamedTuple):
+@final
+class Scene:
     """Steps in the order in which they fill the answer, and the same by route.
 
     `blend` takes from the routes in turn instead of one after the other; `n` holds where the caller names none.
     """
 
-    name: str
-    steps: tuple[Step, ...]
-    by_route: Mapping[str, Step]
-    blend: bool
-    n: int
+    def __init__(self, name: str, steps: list[Step], blend: bool, n: int) -> None:
+        self.name = name
+        self.steps = steps
+        self.by_route = {step.route: step for step in steps}
+        self.blend = blend
+        self.n = n
 
 
 def scenes_from(settings: Lookup) -> Mapping[str, Scene]:
@@ -45,12 +49,12 @@ def _scene(
     name: str, settings: Lookup, routes: tuple[str, ...], most: Mapping[str, int], blend: bool, n: int | None
 ) -> Scene:
     limits: Mapping[str, int] = {str(route): limit for route, limit in settings.route_ms.items()}
-    steps = tuple(
+    steps = [
         Step(
             route,
             min(most.get(route, settings.max_n), settings.max_n),
             min(limits.get(route, settings.deadline_ms), settings.deadline_ms) / 1000,
         )
         for route in routes
-    )
-    return Scene(name, steps, {step.route: step for step in steps}, blend, min(n or settings.n, settings.max_n))
+    ]
+    return Scene(name, steps, blend, min(n or settings.n, settings.max_n))

@@ -40,11 +40,11 @@ async def save_lists(release: Release, folder: Path) -> None:
         file.write(to_json(head) + b"\n")
         for number, (key, record) in enumerate(release.generic.records()):
             try:
-                ordinals, scores = Packed(record, len(release.names)).head(MAX_ITEMS)
+                ranked = Packed(record, len(release.names)).head(MAX_ITEMS)
             except CorruptRecordError:
                 continue
-            names = b",".join([release.names[ordinal] for ordinal in ordinals])
-            file.write(b'["%016x",[%b],%b]\n' % (key, names, to_json(scores)))
+            names = b",".join([release.names[ordinal] for ordinal in ranked.ordinals])
+            file.write(b'["%016x",[%b],%b]\n' % (key, names, to_json(ranked.scores)))
             if number % TURN == TURN - 1:
                 await asyncio.sleep(0)
     unfinished.replace(folder / LISTS)

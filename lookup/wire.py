@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import hiredis
 
@@ -13,9 +13,9 @@ from lookup.metrics import Histogram
 from lookup.reasons import REDIS_DOWN, REDIS_TIMEOUT
 
 # A peer that has been silent for so long past a deadline is given up, and a new connection is tried.
-SILENCE_SECONDS = 1.0
+SILENCE_SECONDS: Final = 1.0
 # Between a deadline and its enforcement, so that replies which wait in the socket are read first.
-GRACE_SECONDS = 0.001
+GRACE_SECONDS: Final = 0.001
 
 # What a question comes to: the replies in order of the commands, or the reason why there are none.
 Replies = list[Any] | str

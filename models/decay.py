@@ -19,6 +19,10 @@ HALF_LIVES_A_LANDMARK = 16
 HOURS_A_DAY = 24
 
 
+class OtherHalfLifeError(ValueError):
+    """Sums can't be turned into those of another half-life."""
+
+
 @dataclass(frozen=True)
 class Decay:
     """Decay with a half-life in hours, relative to a landmark (an hour number)."""
@@ -53,9 +57,9 @@ class Decay:
         return np.rint(totals * 2.0 ** ((older.landmark - self.landmark) / self.half_life)).astype(np.int64)
 
     def check_goes_on_from(self, older: Decay) -> None:
-        """Raises ValueError for sums of another half-life, which can't be turned into this one's."""
+        """Raises OtherHalfLifeError for sums of another half-life, which can't be turned into this one's."""
         if older.half_life != self.half_life:
-            raise ValueError(
+            raise OtherHalfLifeError(
                 f"a state with a half-life of {older.half_life} h can't go on with {self.half_life} h; "
                 "roll up again from the start with --from-empty"
             )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from settings.sections import NETWORK_FILE, Settings
+from settings.sections import NETWORK_FILE, Section, Settings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -83,8 +84,27 @@ def _refuse_unknown_sections(variables: Iterable[str]) -> None:
 
 def _explain(error: ValidationError, file: Path | None) -> str:
     where = f"{file} and LARDER_* variables" if file else "LARDER_* variables"
-    lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {_shown(e)})" for e in error.errors()]
+    lines = [f"  {'.'.join(map(str, e['loc']))}: {_told(e)}" for e in error.errors()]
     return f"settings do not fit, in {where}:\n" + "\n".join(lines)
+
+
+def _told(error: ErrorDetails) -> str:
+    *sections, name = map(str, error["loc"])
+    if error["type"] == "extra_forbidden":  # whatever was given may be a secret, in the wrong place
+        known = _names_in(sections)
+        near = difflib.get_close_matches(name, known, 1)
+        return "there is no such " + ("setting" if sections else "section") + (f"; {near[0]}?" if near else "")
+    if error["type"] == "model_type":
+        return f"must be a section: [{'.'.join([*sections, name])}] (got {_shown(error)})"
+    return f"{error['msg']} (got {_shown(error)})"
+
+
+def _names_in(sections: Sequence[str]) -> list[str]:
+    """The names of the settings of a section, or of all sections; none for one within a section."""
+    if not sections:
+        return list(Settings.model_fields)
+    section = Settings.model_fields[sections[0]].default if len(sections) == 1 else None
+    return list(type(section).model_fields) if isinstance(section, Section) else []
 
 
 def _shown(error: ErrorDetails) -> str:

@@ -24,9 +24,9 @@ NOT_OF_A_TRIAL = frozenset(
         "image_size", "max_pixels", "max_bytes", "min_side", "read_ahead", "held_out",
         "workers", "validation", "patience",
         "epochs_per_round", "outer_learning_rate", "outer_momentum", "precision",
-        "pair_weight", "pair_temperature", "pairs_of_product",
     }
 )  # fmt: skip
+OF_ALL_TRIALS = frozenset({"min_label_count", "pairs_of_product"})  # labels and partners are the same for all of them
 
 
 class Range(Section):
@@ -68,7 +68,7 @@ class VisionRecipe(Section):
     @field_validator("space")
     @classmethod
     def settings_that_fit(cls, space: dict[str, Range | list[Value]]) -> dict[str, Range | list[Value]]:
-        known = set(Vision.model_fields) - NOT_OF_A_TRIAL - {"min_label_count"}  # labels are the same for all trials
+        known = set(Vision.model_fields) - NOT_OF_A_TRIAL - OF_ALL_TRIALS
         if unknown := sorted(set(space) - known):
             raise ValueError(f"not settings of [vision] that a trial may choose: {unknown}; there are {sorted(known)}")
         for name, values in space.items():

@@ -13,6 +13,10 @@ import pyarrow.fs as fs
 from storage.s3 import SCHEMES, etags, open_s3
 
 
+class PlaceError(ValueError):
+    """A URI of a kind of store that is not known here, or of none at all."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A file or folder: `uri` as Spark reads it, and the means to reach it without Spark.
@@ -35,7 +39,7 @@ class Place:
         return self.open()[1]
 
     def open(self) -> tuple[fs.FileSystem, str]:
-        """Its file system and the path in it. S3 is where storage/s3.py says."""
+        """Its file system and the path in it. S3 is where storage/s3.py says. Raises PlaceError."""
         scheme, separator, rest = self.uri.partition("://")
         if not separator:
             return fs.LocalFileSystem(), str(Path(self.uri).absolute())
@@ -43,7 +47,16 @@ class Place:
             return fs.LocalFileSystem(), rest
         if scheme in SCHEMES:
             return open_s3(), rest
-        return fs.FileSystem.from_uri(self.uri)
+        try:
+            return fs.FileSystem.from_uri(self.uri)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise PlaceError(f"{self.uri}: {error}; name a local path, or one of s3a:// or hdfs://") from None
+        except OSError as error:
+            if "libhdfs" not in str(error):
+                raise
+            raise PlaceError(
+                f"{self.uri}: Hadoop's libhdfs is not found; set ARROW_LIBHDFS_DIR, JAVA_HOME and CLASSPATH for it"
+            ) from None
 
     def exists(self) -> bool:
         system, path = self.open()

@@ -19,6 +19,10 @@ SCHEMES = ("s3", "s3a", "s3n")
 SHARED_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
 
 
+class EndpointError(ValueError):
+    """AWS_ENDPOINT_URL, or `endpoint` of [s3], is no URL of a store."""
+
+
 @dataclass(frozen=True)
 class S3Access:
     """Where S3 is. Empty: Amazon's, in the region that its tools find."""
@@ -28,10 +32,12 @@ class S3Access:
 
     @staticmethod
     def from_environment(variables: Mapping[str, str]) -> S3Access:
-        """The variable that speaks of S3 alone wins, as it does with Amazon's tools. Raises ValueError."""
+        """The variable that speaks of S3 alone wins, as it does with Amazon's tools. Raises EndpointError."""
         endpoint = variables.get("AWS_ENDPOINT_URL_S3") or variables.get("AWS_ENDPOINT_URL", "")
         if endpoint and urlsplit(endpoint).scheme not in ("http", "https"):
-            raise ValueError(f"{endpoint!r} is no endpoint of S3: AWS_ENDPOINT_URL must begin with http:// or https://")
+            raise EndpointError(
+                f"{endpoint!r} is no endpoint of S3: AWS_ENDPOINT_URL must begin with http:// or https://"
+            )
         return S3Access(endpoint, variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION", ""))
 
     def open(self) -> fs.S3FileSystem:

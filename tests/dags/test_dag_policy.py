@@ -230,13 +230,14 @@ def test_the_release_waits_for_lists_and_gate(dags: dict[str, Any]) -> None:
 def test_pairs_are_of_the_day_that_has_ended(dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyspark")
     from jobs import train_vision
+    from jobs.arguments import hour
 
     daily, begin = dags["larder_daily"], datetime(2025, 3, 5, tzinfo=timezone.utc)
     task = daily.get_task("vision.train_vision")
     monkeypatch.setenv("LARDER_VISION__PAIR_WEIGHT", "0.5")
     rendered = render(task, begin, begin + timedelta(days=1), ROOT / "demo" / "larder.toml")
     parsed = train_vision.parse_arguments([argument for argument in rendered if argument])
-    assert parsed.as_of == train_vision.hour("2025-03-06T00")
+    assert parsed.as_of == hour("2025-03-06T00")
     assert "wait_for_last_hour" in task.upstream_task_ids
 
 

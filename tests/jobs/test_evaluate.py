@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 from written_tables import write_table
 
 from jobs import evaluate, tune_lists
-from jobs.arguments import as_of_partition, hour_partition
+from jobs.arguments import as_of_partition, as_text, hour_partition
 from jobs.evaluate import GateError
 from jobs.evaluation_data import NothingBoughtError
 from jobs.report import StageReport
@@ -200,8 +200,23 @@ def test_strengths_are_compared_with_what_came(spark: SparkSession, shop: Settin
 
 def test_the_gate_is_for_personal_lists(spark: SparkSession, shop: Settings) -> None:
     evaluation = shop.evaluation.model_copy(update={"least_ratio_to_popularity": 1e6})
-    with pytest.raises(GateError, match="personal lists"):
+    with pytest.raises(GateError, match=r"personal lists.*no release is published; .*/report\.html"):
         evaluated(spark, shop.model_copy(update={"evaluation": evaluation}))
+
+
+def test_hours_in_which_nobody_bought_judge_no_lists(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
+    """0 is not below 0. Then somebody buys again what they own, which is nothing new."""
+    storage = Storage(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
+    settings, tables = shop.model_copy(update={"storage": storage}), Tables(storage.tables)
+    write_shop(tables, TESTED, 3, most=0)
+    with pytest.raises(NothingBoughtError, match=f"from {as_text(TESTED)} to .* none of the {USERS} cookies measured"):
+        evaluated(spark, settings)
+    assert tables.find("evaluation", as_of_partition(TESTED)) is None
+    write_shop(tables, TESTED, 3, most=1)
+    evaluated(spark, settings)
+    evaluation = shop.evaluation.model_copy(update={"least_ratio_to_popularity": 0.1})
+    with pytest.raises(GateError, match="nobody bought a product that was new to them"):
+        evaluated(spark, settings.model_copy(update={"evaluation": evaluation}))
 
 
 def test_factors_of_two_trainings_are_not_measured(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
@@ -234,7 +249,7 @@ def test_weights_go_into_a_folder_that_is_there(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "there is no file"),
+        (None, "^lists.weights: there is no file"),
         ("", "weights.json is not JSON.*larder tune-lists"),
         ("{}x", "not JSON"),
         ("{}", "holds no weights"),

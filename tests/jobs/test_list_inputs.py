@@ -13,6 +13,8 @@ import pytest
 from pyspark.sql import SparkSession
 from test_precompute import settings_in
 
+from jobs import ingest_images
+from jobs.catalogue import CatalogueError
 from jobs.list_inputs import Goods, goods_of, ranker_of, rules_of
 from models.categories import categories_of
 from models.item_figures import ItemFigures
@@ -34,6 +36,34 @@ def test_ids_of_a_catalogue_may_be_numbers_and_stand_there_twice(spark: SparkSes
     found = goods_of(spark, settings_in(tmp_path), ["1", "2", "3", "4"])
     assert found.allowed.tolist() == [True, False, True, True]
     assert found.categories.whole.tolist() == [0, 0, 1, -1]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (None, r"no file in .*\(storage.catalogue\)"),
+        (b"", "is no whole Parquet file"),
+        (b"product_id,title\n1,Milk\n", "is no whole Parquet file"),
+        (pa.table({"sku": ["1"], "title": ["Milk"]}), "has no column product_id; there are sku, title"),
+    ],
+)
+def test_a_catalogue_that_can_not_be_read_is_named(
+    spark: SparkSession, tmp_path: Path, data: bytes | pa.Table | None, told: str
+) -> None:
+    place = tmp_path / "catalogue.parquet"
+    if data is None:
+        place.mkdir()
+    elif isinstance(data, bytes):
+        place.write_bytes(data)
+    else:
+        pq.write_table(data, place)
+    with pytest.raises(CatalogueError, match=told):
+        goods_of(spark, settings_in(tmp_path), ["1"])
+
+
+def test_a_catalogue_is_needed_for_pictures(spark: SparkSession, tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"no catalogue at .*catalogue\.parquet \(storage\.catalogue\)"):
+        ingest_images.read_catalogue(spark, settings_in(tmp_path))
 
 
 def test_diversity_is_by_the_levels_that_the_settings_name() -> None:

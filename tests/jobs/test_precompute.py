@@ -17,8 +17,11 @@ from written_tables import read_table, write_table
 
 from jobs import precompute
 from jobs.arguments import as_of_partition
+from jobs.list_inputs import goods_of
 from jobs.precompute import CATALOGUE_PARTITION, EMBEDDINGS
+from jobs.precompute_products import lists_by_category
 from jobs.report import StageReport
+from models import columns as C
 from models import schemas
 from models.decay import UNIT
 from models.embeddings import packed
@@ -239,6 +242,20 @@ def test_settings_say_what_a_list_may_hold(spark: SparkSession, tmp_path: Path) 
     assert similar == {"p0": ["gone"], "p1": ["gone"], "p2": ["gone"], "gone": ["p0"]}
 
 
+@pytest.mark.parametrize(("in_stock", "listed"), [(True, ["p1"]), (False, ["p1", "gone"])])
+def test_stock_counts_in_lists_by_category_as_it_does_in_those_by_picture(
+    spark: SparkSession, tmp_path: Path, in_stock: bool, listed: list[str]
+) -> None:
+    write_catalogue(tmp_path)
+    settings = settings_in(tmp_path, exclude=["p0"]).model_copy(update={"similar": Similar(in_stock=in_stock)})
+    ids = ["p0", "p1", "gone"]
+    numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS)
+    popularity = spark.createDataFrame([("p0", 9.0), ("p1", 8.0), ("gone", 7.0)], [C.PRODUCT_ID, C.STRENGTH])
+    goods = goods_of(spark, settings, ids)
+    found = lists_by_category(spark, None, popularity, numbers, goods, settings).collect()
+    assert {row[C.PRODUCT_ID]: [ids[item] for item in row[C.ITEMS]] for row in found}["new"] == listed
+
+
 def test_what_was_bought_lately_is_left_out_for_a_while(spark: SparkSession, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, rebuy_after_days=1.0)
     tables = Tables(settings.storage.tables)
@@ -250,10 +267,13 @@ def test_what_was_bought_lately_is_left_out_for_a_while(spark: SparkSession, tmp
     assert found == {1: ["gone", "p0", "p1", "p2"], 2: ["gone", "p0", "p3", "p1", "p2"]}
 
 
-def test_an_exclude_file_that_is_not_there_is_named(spark: SparkSession, tmp_path: Path) -> None:
+def test_an_exclude_file_that_can_not_be_read_is_named(spark: SparkSession, tmp_path: Path) -> None:
     settings = settings_in(tmp_path, exclude_file=str(tmp_path / "absent.txt"))
     write_sources(Tables(settings.storage.tables), embeddings=False)
     with pytest.raises(SettingsError, match=r"lists.exclude_file.*absent.txt"):
+        run(spark, settings)
+    (tmp_path / "absent.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(SettingsError, match=r"lists.exclude_file.*absent.txt is not UTF-8"):
         run(spark, settings)
 
 

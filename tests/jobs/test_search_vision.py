@@ -10,10 +10,17 @@ import pytest
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 from written_pictures import training_settings, write_pictures
+from written_tables import write_table
 
 from jobs import search_vision
+from jobs.arguments import as_of_partition, as_text
 from jobs.report import StageReport
-from settings.recipes import load_recipe
+from models.schemas import INTERACTIONS
+from settings import SettingsError
+from settings.recipes import VisionRecipe, load_recipe
+from settings.sections import Vision
+from storage import Tables
+from storage.tables import plan_run
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,6 +30,7 @@ else:
 pytest.importorskip("optuna")
 pytestmark = pytest.mark.end_to_end
 
+AS_OF = 420_096
 RECIPE = """
 trials = {trials}
 at_once = 2
@@ -41,6 +49,9 @@ class Shop:
     def __init__(self, folder: Path, **vision: object) -> None:
         self.folder, self.recipe = folder, folder / "recipe.toml"
         write_pictures(folder / "tables", 60)
+        bought = [(cookie, f"p{number}", 10, 1, AS_OF, AS_OF) for cookie in range(3) for number in range(60)]
+        planned = plan_run("interactions", as_of_partition(AS_OF), {}, {})
+        write_table(Tables(str(folder / "tables")), planned, INTERACTIONS, bought)
         self.settings = training_settings(folder / "larder.toml", folder / "tables", {}, **vision)
 
     def search(
@@ -52,7 +63,7 @@ class Shop:
         sizes: str = "[8, 16]",
     ) -> StageReport:
         self.recipe.write_text(RECIPE.format(trials=trials, backbones=backbones, quality=quality, sizes=sizes))
-        arguments = ["--settings", str(self.settings), "--recipe", str(self.recipe)]
+        arguments = ["--settings", str(self.settings), "--recipe", str(self.recipe), "--as-of", as_text(AS_OF)]
         return search_vision.run(spark, search_vision.parse_arguments(arguments))
 
 
@@ -80,6 +91,7 @@ def test_a_search_goes_on_and_its_choice_is_a_section(
     [
         ({"backbones": '["MobileNetV9"]'}, {}, "UnknownBackboneError"),
         ({"sizes": "[9]"}, {"pair_weight": 1.0}, "ValidationError: .*must be even"),
+        ({}, {"pair_weight": 3e38}, "DivergedError"),  # so the second objective is there
     ],
 )
 def test_a_choice_that_does_not_work_is_told_and_passed_over(
@@ -93,6 +105,22 @@ def test_a_choice_that_does_not_work_is_told_and_passed_over(
     with pytest.raises(search_vision.NothingChosenError):
         Shop(tmp_path, **vision).search(spark, 1, **space)
     assert re.search(f"trial 0 failed: {told}", capsys.readouterr().out, re.DOTALL)
+
+
+@pytest.mark.parametrize(("weight", "space"), [(0.5, ""), (0.0, "pair_weight = [0.0, 0.5]")])
+def test_pairs_need_an_instant(tmp_path: Path, capsys: pytest.CaptureFixture[str], weight: float, space: str) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f"[space]\nepochs = [1]\n{space}\n")
+    settings = training_settings(tmp_path / "larder.toml", tmp_path / "tables", {}, pair_weight=weight)
+    with pytest.raises(SystemExit):
+        search_vision.parse_arguments(["--settings", str(settings), "--recipe", str(recipe)])
+    assert "name the interactions by --as-of" in capsys.readouterr().err
+
+
+def test_results_need_a_folder(tmp_path: Path) -> None:
+    recipe = VisionRecipe(space={"epochs": [1]}, store=str(tmp_path / "absent" / "search.db"))
+    with pytest.raises(SettingsError, match=rf"store .*: there is no folder {tmp_path / 'absent'}"):
+        search_vision._study(recipe, [], Vision())
 
 
 def test_a_trial_that_was_cut_off_is_tried_once_more(

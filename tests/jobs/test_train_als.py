@@ -17,7 +17,7 @@ from written_tables import write_table
 from jobs import als_files, train_als
 from jobs.als_factors import train
 from jobs.als_files import remove, remove_training
-from jobs.als_interactions import Interactions, NothingToLearnError, counted
+from jobs.als_interactions import Interactions, NoStrengthError, counted
 from jobs.arguments import as_of_partition
 from models.decay import UNIT
 from models.factors import AlsParameters
@@ -262,6 +262,14 @@ def test_edges(spark: SparkSession, tmp_path: Path, pairs: Pairs, users: int, it
             assert found[0][user] @ found[1][f"p{item:03d}"] > 0
 
 
+def test_nothing_to_learn_from_is_an_error_of_mllib_too(spark: SparkSession, tmp_path: Path) -> None:
+    settings = Settings(storage=Storage(tables=str(tmp_path)), als=Als(engine="mllib"))
+    planned = plan_run("interactions", as_of_partition(AS_OF), {}, {"half_life": 240.0, "landmark": AS_OF})
+    write_table(Tables(str(tmp_path)), planned, INTERACTIONS, [])
+    with pytest.raises(NoStrengthError, match="weights"):
+        train_als.run(spark, argparse.Namespace(settings=settings, as_of=AS_OF))
+
+
 def test_nothing_to_learn_from_is_an_error(spark: SparkSession, tmp_path: Path) -> None:
-    with pytest.raises(NothingToLearnError, match="weights"):
+    with pytest.raises(NoStrengthError, match="weights"):
         trained(spark, tmp_path, {(1, 1): 0})

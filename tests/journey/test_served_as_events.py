@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from journey.parquet import ABANDONED_SECONDS, SCHEMA, Impressions, as_table, remove_abandoned
+from journey.parquet import ABANDONED_SECONDS, SCHEMA, Impressions, as_table, plain_ids, remove_abandoned
 from journey.report import RouteReport, events_of_lists, routes
 from journey.served import Served
 
@@ -22,25 +22,32 @@ runs = st.lists(st.tuples(st.sampled_from(["personal", "generic"]), st.lists(tex
 
 def served_of(answers: list[tuple[str, str, str, list[tuple[str, list[str]]]]], hour: int = HOUR) -> Served:
     """Each answer: cookie, location, request id, and per route its products; a second apart."""
-    served = Served(hour, "r1")
+    names: dict[bytes, int] = {}
+    served = Served(hour, "r1", [])
     for number, (cookie, location, request_id, of_routes) in enumerate(answers):
         served.times.append(hour * 3600 + number + 0.25)
         served.cookies.append(cookie)
-        served.locations.append(location)
-        served.devices.append("")
+        served.locations.append(location or None)
+        served.devices.append(None)
         served.request_ids.append(request_id.encode())
         served.counts.append(sum(len(products) for _, products in of_routes))
         for route, products in of_routes:
             served.routes.append(route)
             served.route_counts.append(len(products))
-            served.products += [json.dumps(product, ensure_ascii=False).encode() for product in products]
+            shown = [json.dumps(product, ensure_ascii=False).encode() for product in products]
+            served.ordinals.extend(names.setdefault(name, len(names)) for name in shown)
+    served.names += names
     return served
+
+
+def table_of(served: Served) -> pa.Table:
+    return as_table(served, plain_ids(served.names))
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(texts, st.sampled_from(["", "zone1"]), st.just("r-1"), runs), max_size=5))
 def test_every_product_is_an_impression(answers: list[tuple[str, str, str, list[tuple[str, list[str]]]]]) -> None:
-    table = as_table(served_of(answers))
+    table = table_of(served_of(answers))
     assert table.schema == SCHEMA
     expected = [
         (cookie, location or None, route, product)
@@ -54,7 +61,7 @@ def test_every_product_is_an_impression(answers: list[tuple[str, str, str, list[
 
 
 def test_positions_and_moments() -> None:
-    rows = as_table(
+    rows = table_of(
         served_of(
             [("c1", "", "a", [("personal", ["x", "y"]), ("generic", ["z"])]), ("c2", "", "b", [("generic", ["x"])])]
         )
@@ -65,7 +72,8 @@ def test_positions_and_moments() -> None:
 
 def test_a_file_is_seen_when_it_is_whole(tmp_path: Path) -> None:
     file = Impressions(tmp_path, HOUR, "served-1")
-    file.add(served_of([("c1", "", "a", [("generic", ["x"])])]))
+    served = served_of([("c1", "", "a", [("generic", ["x"])])])
+    file.add(served, plain_ids(served.names))
     folder = tmp_path / "dt=2017-12-03" / "hr=00"
     assert [path.name for path in folder.iterdir()] == ["_served-1.part"]
     file.close()
@@ -94,7 +102,7 @@ def test_rates_come_out_as_they_were_planted() -> None:
     answers = [
         ("c", "", f"q{number}", [("personal", [f"p{number}"]), ("generic", ["g0", "g1"])]) for number in range(10)
     ]
-    log = as_table(served_of(answers))
+    log = table_of(served_of(answers))
     clicks = events_of_lists(
         [
             events(("q0", "p0", "view"), ("q0", "p0", "view"), ("q1", "p1", "view"), ("q2", "p2", "purchase")),

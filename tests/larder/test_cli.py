@@ -18,10 +18,11 @@ import redis
 from typer.testing import CliRunner
 
 from jobs.arguments import hour_partition
+from jobs.evaluate import GateError
 from larder import cli
 from loaders.embedded import embedded_server
 from loaders.releases import VERIFIED, Release, Releases
-from storage import DataFile, Tables
+from storage import DataFile, MissingPartitionError, Tables
 from storage.tables import plan_run
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +87,55 @@ def test_a_server_that_is_not_there_is_a_line(larder: Run, tmp_path: Path) -> No
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://:pa/ss@127.0.0.1"])
+def test_a_redis_url_that_is_none_is_a_line_without_the_password(larder: Run, tmp_path: Path, url: str) -> None:
+    (tmp_path / "larder.toml").write_text(f"[redis]\nurl = '{url}'\n")
+    code, said = larder("status")
+    assert (code, said.count("\n")) == (1, 1)
+    assert said.startswith("larder: redis.url names no server")
+    assert "pa" not in said.removeprefix("larder: redis.url").replace("password", "")
+
+
+def test_a_folder_that_can_not_be_made_for_a_server_is_a_line(larder: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "larder.toml").write_text("[redis]\ndirectory = 'file/redis'\n")
+    code, said = larder("status")
+    assert (code, said.count("\n")) == (1, 1)
+    assert "(redis.directory) can't be made" in said and "set redis.url" in said
+
+
+@pytest.mark.parametrize(
+    ("url", "told"), [("nowhere", "is no endpoint of Larder"), ("http://127.0.0.1:1", "no endpoint answers at")]
+)
+def test_what_is_no_endpoint_explains_nothing(larder: Run, url: str, told: str) -> None:
+    code, said = larder("explain", "--url", url)
+    assert (code, said.count("\n")) == (1, 1)
+    assert told in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "start", "told"),
+    [
+        ("", "1970-01-01", "lookup.journey is empty"),
+        ("[lookup]\njourney = 'journal'\n", "1970-01-02", "--start 1970-01-02 is not before --end 1970-01-02"),
+        ("[lookup]\njourney = 'journal'\n", "1970-01-01", "no folder at"),
+    ],
+)
+def test_a_report_of_nothing_says_why(larder: Run, tmp_path: Path, settings: str, start: str, told: str) -> None:
+    (tmp_path / "larder.toml").write_text(settings)
+    code, said = larder("report", "routes", "--start", start, "--end", "1970-01-02")
+    assert (code, said.count("\n")) == (1, 1)
+    assert told in said
+
+
+def test_hours_that_are_not_aggregated_set_nothing_aside(larder: Run) -> None:
+    code, said = larder("quarantine", "--start", "1970-01-01", "--end", "1970-01-02")
+    assert (code, said.count("\n")) == (1, 1)
+    assert "run `larder aggregate-hours --start 1970-01-01T00 --end 1970-01-02T00` first" in said
+    code, said = larder("quarantine", "--start", "1970-01-02", "--end", "1970-01-02")
+    assert (code, said) == (1, "larder: --start 1970-01-02 is not before --end 1970-01-02\n")
+
+
 def test_an_unknown_verb_is_refused(larder: Run) -> None:
     code, said = larder("reheat")
     assert code == 2
@@ -102,7 +152,8 @@ def test_arguments_of_a_job_go_to_the_job(larder: Run, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (LookupError("table x has no partition y"), "larder: table x has no partition y\n"),
+        (MissingPartitionError("table x has no partition y"), "larder: table x has no partition y\n"),
+        (GateError("worse than popularity"), "larder: worse than popularity\n"),
         (ModuleNotFoundError("No module named 'pyspark'"), "larder: No module named 'pyspark'; install the extra"),
     ],
 )
@@ -138,9 +189,10 @@ def test_what_was_set_aside_is_shown_commonest_first_with_an_example(tmp_path: P
     tables = Tables(str(tmp_path / "tables"))
     some = [("f", "too_late", '{"a": "[/b]"}'), ("f", "bad_type:ts", "{}")]
     set_aside(tables, "quarantine", hour_partition(0), some)
-    set_aside(tables, "quarantine", hour_partition(1), [("g", "too_late", "{}")])
+    set_aside(tables, "quarantine", hour_partition(1), [("g", "too_late", "{}"), ("h", "unreadable_file", "no magic")])
     found = quarantine_shown(tmp_path, "--start", "1970-01-01T00", "--end", "1970-01-01T03")
-    assert found == [["too_late", "2", '{"a": "[/b]"}'], ["bad_type:ts", "1", "{}"]]
+    other = [["bad_type:ts", "1", "{}"], ["unreadable_file", "1", "h: no magic"]]
+    assert found == [["too_late", "2", '{"a": "[/b]"}'], *other]
 
 
 def test_pictures_that_were_set_aside_are_shown_by_file(tmp_path: Path) -> None:

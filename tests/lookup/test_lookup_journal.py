@@ -16,8 +16,11 @@ from lookup_servers import Endpoint, RedisServer, wait_until
 from typer.testing import CliRunner
 
 from larder.cli import app
+from loaders.keys import KINDS, Keys
+from lookup.generic import GenericLists
 from lookup.journal import FULL, Journal
 from lookup.questions import Question
+from lookup.release import Meta, Release
 from lookup.routing import Picks
 from lookup.scenes import Scene
 
@@ -25,12 +28,18 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 MakeEndpoint = Callable[..., Endpoint]
-QUESTION = Question(Scene("default", (), {}, False, 10), 10, "c1")
+QUESTION = Question(Scene("default", [], False, 10), 10, "c1")
+TAKEN = [Picks("personal", [1], [b'"x"'], None)]
 
 
 def rows_in(folder: Path) -> list[dict[str, object]]:
     files = sorted(folder.glob("dt=*/hr=*/[!_]*.parquet"))
     return [row for file in files for row in pq.read_table(file, partitioning=None).to_pylist()]
+
+
+def release_named(name: str) -> Release:
+    meta = Meta(name, datetime(2026, 1, 1, tzinfo=timezone.utc), dict.fromkeys(KINDS, 1), 0, 2, 2, name, 0, 0, False)
+    return Release(meta, Keys(""), [b'"w"', b'"x"'], GenericLists({}, 2, True, 1))
 
 
 def counted(served: Endpoint, series: str) -> float:
@@ -75,8 +84,9 @@ def test_a_stop_writes_what_is_left(redis_server: RedisServer, own_endpoint: Mak
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
     journal = Journal(tmp_path, most=10, seconds=60)
+    release = release_named("r1")
     for number in range(25):
-        journal.note(QUESTION, "r1", b"%d" % number, [Picks("personal", [b'"x"'], None)])
+        journal.note(QUESTION, release, b"%d" % number, TAKEN)
     journal.stop()
     assert journal.written + journal.dropped[FULL] == 25
     assert len(rows_in(tmp_path)) == journal.written == 10
@@ -85,9 +95,10 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
 def test_hours_and_releases_are_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal, clock = Journal(tmp_path, most=1000, seconds=60), [3600.0 * 10]
     monkeypatch.setattr("lookup.journal.time.time", lambda: clock[0])
-    for hour, release in [(10, "r1"), (10, "r2"), (11, "r2"), (12, "r2")]:
+    first, second = release_named("r1"), release_named("r2")
+    for hour, release in [(10, first), (10, second), (11, second), (12, second)]:
         clock[0] = 3600.0 * hour + 1
-        journal.note(QUESTION, release, b"q", [Picks("personal", [b'"x"'], None)])
+        journal.note(QUESTION, release, b"q", TAKEN)
     journal.stop()
     found = {path.parent.name: pq.read_table(path, partitioning=None)["release"] for path in tmp_path.glob("*/*/*")}
     assert {hour: releases.to_pylist() for hour, releases in found.items()} == {

@@ -17,8 +17,7 @@ ORDINAL = {name: ordinal for ordinal, name in enumerate(NAMES)}
 
 
 def scene(most: Sequence[int] = (100, 100, 100), blend: bool = False) -> Scene:
-    steps = tuple(Step(route, each, 0.1) for route, each in zip(ROUTES, most, strict=True))
-    return Scene("test", steps, {step.route: step for step in steps}, blend, 10)
+    return Scene("test", [Step(route, each, 0.1) for route, each in zip(ROUTES, most, strict=True)], blend, 10)
 
 
 @st.composite
@@ -52,9 +51,10 @@ def composed(
     masked: frozenset[bytes] = frozenset(),
     of: Scene | None = None,
 ) -> tuple[list[tuple[str, bytes]], Outcomes]:
-    taken, outcomes = compose(n, of or scene(), given_offers, NAMES, masked, set(spent))
+    taken, outcomes = compose(n, of or scene(), list(given_offers), NAMES, masked, set(spent))
     for picks in taken:
         assert picks.scores is None or len(picks.scores) == len(picks.products)
+        assert picks.products == [NAMES[ordinal] for ordinal in picks.ordinals]
     return flat(taken), outcomes
 
 
@@ -152,4 +152,4 @@ def test_round_robin_takes_each_product_once_at_its_best_rank(lists: Sequence[Ra
 
 def test_round_robin_keeps_each_score_with_its_product() -> None:
     merged = round_robin([Ranked([1, 2], [0.5, 0.25]), Ranked([3, 1], None)])
-    assert merged == Ranked([1, 3, 2], [0.5, None, 0.25])
+    assert (merged.ordinals, merged.scores) == ([1, 3, 2], [0.5, None, 0.25])

@@ -98,6 +98,22 @@ def test_what_does_not_fit_is_named_with_the_file(folder: Path, text: str, named
     assert "shop.toml" in message
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[lists]\npersonel = 3\n", "lists.personel: there is no such setting; personal?"),
+        ("[reddis]\nurl = 'hunter2'\n", "reddis: there is no such section; redis?"),
+        ("[redis]\npassword = 'hunter2'\n", "redis.password: there is no such setting"),
+        ("[lookup.scenes.home]\nroutes = ['personal']\nmoost = 3\n", "lookup.scenes.home.moost: there is no such"),
+        ("als = 3\n", "als: must be a section: [als] (got 3)"),
+    ],
+)
+def test_a_name_that_is_not_known_is_told_with_the_nearest(folder: Path, text: str, told: str) -> None:
+    message = complaint(settings_file(folder, text))
+    assert told in message
+    assert "hunter2" not in message
+
+
 def test_everything_that_does_not_fit_is_named_at_once(folder: Path) -> None:
     message = complaint(settings_file(folder, "[als]\nrank = 0\niterations = 0\n"))
     assert "als.rank" in message

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage import Place
+from storage.filesystems import PlaceError
 
 
 @pytest.fixture(params=["", "file://"], ids=["path", "file URI"])
@@ -23,6 +24,12 @@ def test_what_is_written_is_read(folder: Place) -> None:
     place.write(b"two")
     assert place.exists()
     assert place.read() == b"two"
+
+
+@pytest.mark.parametrize("uri", ["gopher://shop/events", "://shop", "a b://shop"])
+def test_a_place_of_an_unknown_kind_is_named(uri: str) -> None:
+    with pytest.raises(PlaceError, match=r".*; name a local path, or one of s3a:// or hdfs://"):
+        Place(uri).exists()
 
 
 def test_slashes_are_not_doubled() -> None:
