@@ -102,8 +102,8 @@ class Backbone:
                 return keras.Model(found.input, found.output, name="backbone")
             except (AttributeError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
                 raise UnusableBackboneError(
-                    f"vision.backbone {self.name} cannot be read ({str(error)[:300]}); it must be a network of Keras's"
-                    " own layers, saved by model.save"
+                    f"vision.backbone {self.name} cannot be read ({_first_line(error)}); it must be a network of "
+                    "Keras's own layers, saved by model.save"
                 ) from error
 
     def _checked(self, network: keras.Model, body: keras.KerasTensor) -> keras.KerasTensor:
@@ -111,7 +111,9 @@ class Backbone:
         try:
             found = network(body)
         except ValueError as error:
-            raise UnusableBackboneError(f"vision.backbone {self.name} does not take {given}: {error}") from error
+            raise UnusableBackboneError(
+                f"vision.backbone {self.name} does not take {given}: {_first_line(error)}"
+            ) from error
         if isinstance(found, (list, dict)) or len(found.shape) not in (2, 4):
             raise UnusableBackboneError(
                 f"vision.backbone {self.name} must give one output of shape (batch, height, width, channels) or "
@@ -124,6 +126,11 @@ class Backbone:
             path = Path(folder) / Path(self.weights_name).name
             path.write_bytes(weights)
             network.load_weights(path)
+
+
+def _first_line(error: Exception) -> str:
+    """Keras's go on with all it knows."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def _maker(name: str) -> type[keras.Model]:
