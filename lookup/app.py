@@ -28,6 +28,8 @@ from lookup.worker import Worker
 from settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from granian.rsgi import Headers as Sent
+
     from lookup.tracing import Trace
 
 Headers = list[tuple[str, str]]
@@ -103,12 +105,13 @@ class LookupApp:
             trace.end(status)
 
     async def _recommend(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
-        caller = self._admitted(scope)
+        headers = scope.headers
+        caller = self._admitted(headers)
         question = question_from_query(scope.query_string, self._rules)
         self._admission.spend(caller, 1)
         began = perf_counter()
         asked = self._answering.ask(question, self._release())
-        request_id = self._request_id(scope)
+        request_id = self._request_id(headers)
         if trace is not None:
             trace.name(request_id)
             trace.asked(asked)
@@ -118,13 +121,14 @@ class LookupApp:
         return 200, JSON, self._answered(asked, request_id, began, trace)
 
     async def _recommend_batch(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
-        caller = self._admitted(scope)
+        headers = scope.headers
+        caller = self._admitted(headers)
         if scope.query_string:
             raise BadRequestError(400, "unknown_parameter", "a batch takes no parameters; put them in the body")
         requests = requests_from_body(await read_body(scope, proto, self._limits.max_body_bytes), self._limits)
         self._admission.spend(caller, len(requests))
         began = perf_counter()
-        request_id, answers = self._request_id(scope), []
+        request_id, answers = self._request_id(headers), []
         if trace is not None:
             trace.name(request_id)
         asked = await self._ask_all(requests, trace)
@@ -169,10 +173,10 @@ class LookupApp:
                 await asyncio.sleep(0)
         return asked
 
-    def _admitted(self, scope: Scope) -> str:
+    def _admitted(self, headers: Sent) -> str:
         """The caller's name. Raises BadRequestError."""
         self._admission.check_load()
-        return self._admission.caller(scope.headers.get(HEADER))
+        return self._admission.caller(headers.get(HEADER))
 
     def _release(self) -> Release:
         release = self._live.current
@@ -181,8 +185,8 @@ class LookupApp:
             raise BadRequestError(503, "no_release", message, math.ceil(self._limits.pointer_seconds))
         return release
 
-    def _request_id(self, scope: Scope) -> bytes:
-        given = scope.headers.get("x-request-id")
+    def _request_id(self, headers: Sent) -> bytes:
+        given = headers.get("x-request-id")
         if given and SANE_ID(given):
             return given.encode()
         return b"%032x" % self._random_bits(128)

@@ -8,13 +8,12 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from lookup.routing import ROUTES, Outcomes
 
-BOUNDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 # A near Redis replies sooner than a whole request takes.
-ROUTE_BOUNDS: Final = (0.0001, 0.0002, *BOUNDS)
+ROUTE_BOUNDS = (0.0001, 0.0002, *BOUNDS)
 # Name of a series with its labels, such as `larder_lookup_requests_total{endpoint="batch",status="200"}`.
 Series = dict[str, float]
 

@@ -14,7 +14,7 @@ from settings.sections import Lookup
 MAX_ID_BYTES: Final = 512
 LISTS: Final = ("product", "exclude")
 TEXTS: Final = ("cookie", "location", "device", "scene")
-PARAMETERS: Final = ("cookie", *LISTS, "location", "device", "n", "scene", "explain")
+PARAMETERS: Final = ("cookie", "product", "exclude", "location", "device", "n", "scene", "explain")
 KNOWN: Final = ", ".join(PARAMETERS)
 
 
