@@ -80,7 +80,7 @@ class Impressions:
 def as_table(served: Served, ids: pa.StringArray) -> pa.Table:
     """The rows of SCHEMA, in the order in which they were served; None where a place is not known.
 
-    `ids`: plain_ids of `served.names`.
+    `ids` are those of `served.names`.
     """
     counts = np.frombuffer(served.counts, np.int32)
     rows = int(counts.sum())
@@ -109,10 +109,20 @@ def _positions(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     return np.arange(counts.sum()) - np.repeat(ends - counts, counts)
 
 
-def plain_ids(names: list[bytes]) -> pa.StringArray:
-    """Product ids of JSON strings: without their quotation marks, and without escapes where one has some."""
-    slices = [_plain(names[start : start + TURN]) for start in range(0, len(names), TURN)]
-    return pa.concat_arrays(slices) if slices else pa.array([], pa.string())
+class ProductIds:
+    """Product ids as Arrow has them; those that were asked for last are kept."""
+
+    def __init__(self) -> None:
+        self._names: list[bytes] = []
+        self._ids = pa.array([], pa.string())
+
+    def of(self, names: list[bytes]) -> pa.StringArray:
+        """Ids of JSON strings: without their quotation marks, and without escapes where one has some."""
+        if self._names is not names:
+            slices = [_plain(names[start : start + TURN]) for start in range(0, len(names), TURN)]
+            self._ids = pa.concat_arrays(slices) if slices else pa.array([], pa.string())
+            self._names = names
+        return self._ids
 
 
 def _plain(names: list[bytes]) -> pa.StringArray:

@@ -20,8 +20,6 @@ from lookup.questions import Question
 from lookup.routing import Picks
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from journey.parquet import Impressions
     from lookup.release import Release
 
@@ -42,12 +40,11 @@ class Journal:
     def __init__(self, folder: Path, most: int, seconds: float) -> None:
         """At most `most` answers wait in memory; a file is finished after `seconds`, or with its hour."""
         # lookup/serve.py has seen to it that pyarrow is installed.
-        from journey.parquet import Impressions, as_table, plain_ids, remove_abandoned
+        from journey.parquet import Impressions, ProductIds, as_table, remove_abandoned
 
         # Arrow loads parts of itself when they are first used, for which no visitor should wait.
-        as_table(NOTHING, plain_ids([b'""']))
+        as_table(NOTHING, ProductIds().of([b'""']))
         self._new_file = Impressions
-        self._plain_ids = plain_ids
         self._remove_abandoned = remove_abandoned
         self._folder = folder
         self._most = most
@@ -59,8 +56,7 @@ class Journal:
         self._file_hour = 0
         self._finish_at = 0.0
         self._number = 0
-        self._names: list[bytes] = []
-        self._ids: pa.StringArray | None = None
+        self._ids = ProductIds()
         # Of both.
         self._lock = threading.Lock()
         self._waiting = 0
@@ -128,17 +124,12 @@ class Journal:
             if self._file is None:
                 self._open(served.hour, now)
             assert self._file is not None
-            self._file.add(served, self._ids_of(served))
+            self._file.add(served, self._ids.of(served.names))
         except Exception as error:
             self._give_up(error, len(served))
         finally:
             with self._lock:
                 self._waiting -= len(served)
-
-    def _ids_of(self, served: Served) -> pa.StringArray:
-        if self._ids is None or self._names is not served.names:
-            self._names, self._ids = served.names, self._plain_ids(served.names)
-        return self._ids
 
     def _open(self, hour: int, now: float) -> None:
         self._number += 1

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from journey.parquet import ABANDONED_SECONDS, SCHEMA, Impressions, as_table, plain_ids, remove_abandoned
+from journey.parquet import ABANDONED_SECONDS, SCHEMA, Impressions, ProductIds, as_table, remove_abandoned
 from journey.report import RouteReport, events_of_lists, routes
 from journey.served import Served
 
@@ -41,7 +41,7 @@ def served_of(answers: list[tuple[str, str, str, list[tuple[str, list[str]]]]], 
 
 
 def table_of(served: Served) -> pa.Table:
-    return as_table(served, plain_ids(served.names))
+    return as_table(served, ProductIds().of(served.names))
 
 
 @settings(deadline=None)
@@ -73,7 +73,7 @@ def test_positions_and_moments() -> None:
 def test_a_file_is_seen_when_it_is_whole(tmp_path: Path) -> None:
     file = Impressions(tmp_path, HOUR, "served-1")
     served = served_of([("c1", "", "a", [("generic", ["x"])])])
-    file.add(served, plain_ids(served.names))
+    file.add(served, ProductIds().of(served.names))
     folder = tmp_path / "dt=2017-12-03" / "hr=00"
     assert [path.name for path in folder.iterdir()] == ["_served-1.part"]
     file.close()
