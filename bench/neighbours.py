@@ -22,8 +22,8 @@ from bench.process_memory import watched
 from models.neighbours import NOBODY, Floats, unit_length
 from settings.sections import Similar, Vision
 
-A_KIND, A_FAMILY = 20, 40  # vectors, kinds: fewer than are asked for, so that neighbours are of other kinds too
-SPREAD = 1.0
+A_FAMILY = 40  # kinds
+A_KIND = 20  # vectors, fewer than are asked for, so that neighbours are of other kinds too
 
 
 def main() -> None:
@@ -34,9 +34,7 @@ def main() -> None:
     parser.add_argument("--measured", type=float, default=1000, help="of those, by their exact neighbours")
     parser.add_argument("--top", type=int, default=30)
     parser.add_argument("--probes", type=int, default=Similar().probes, help="cells that are looked into")
-    parser.add_argument(
-        "--spread", type=float, default=SPREAD, help="of vectors about their kind, and kinds about a family's 1"
-    )
+    parser.add_argument("--kind", type=int, default=A_KIND, help=f"vectors that are alike (default: {A_KIND})")
     parser.add_argument("--seed", type=int, default=42)
     arguments = parser.parse_args()
     scales = {count: _at(count, arguments) for count in (int(float(each)) for each in arguments.vectors.split(","))}
@@ -50,21 +48,21 @@ def main() -> None:
             rates,
             recall={name: run["recall"] for name, run in scales[largest].items()},
             probes=arguments.probes,
-            spread=arguments.spread,
+            vectors_a_kind=arguments.kind,
             scales=scales,
         )
     )
 
 
-def clustered(count: int, dimensions: int, spread: float, seed: int) -> Floats:
-    """(count, dimensions) of length 1, in families of kinds; the same for the same numbers."""
+def clustered(count: int, dimensions: int, kind: int, seed: int) -> Floats:
+    """(count, dimensions) of length 1, in families of kinds of so many; the same for the same numbers."""
     random = np.random.default_rng(seed)
-    kinds = -(-count // A_KIND)
+    kinds = -(-count // kind)
     families = random.standard_normal((-(-kinds // A_FAMILY), dimensions), np.float32)
     centres = families[random.integers(0, len(families), kinds)]
-    centres = centres + spread * random.standard_normal((kinds, dimensions), np.float32)
+    centres = centres + random.standard_normal((kinds, dimensions), np.float32)
     vectors = centres[random.integers(0, kinds, count)]
-    vectors += spread * random.standard_normal((count, dimensions), np.float32)
+    vectors += random.standard_normal((count, dimensions), np.float32)
     return unit_length(vectors)
 
 
@@ -76,7 +74,7 @@ def _at(count: int, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     runs: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        np.save(folder / VECTORS, clustered(count, arguments.dimensions, arguments.spread, arguments.seed))
+        np.save(folder / VECTORS, clustered(count, arguments.dimensions, arguments.kind, arguments.seed))
         np.save(folder / ASKED, asked)
         np.save(folder / MEASURED, measured)
         plan = {"top": arguments.top, "probes": arguments.probes, "seed": arguments.seed}

@@ -14,16 +14,16 @@ COUNT, WIDTH = 400, 8
 
 
 def test_vectors_are_the_same_for_the_same_numbers() -> None:
-    vectors = clustered(COUNT, WIDTH, 1.0, 3)
+    vectors = clustered(COUNT, WIDTH, 20, 3)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
-    np.testing.assert_array_equal(vectors, clustered(COUNT, WIDTH, 1.0, 3))
+    np.testing.assert_array_equal(vectors, clustered(COUNT, WIDTH, 20, 3))
 
 
 @pytest.mark.parametrize("engine", [name for name in ENGINES if name != EXACT])
 def test_all_searches_agree(tmp_path: Path, engine: str) -> None:
     if "faiss" in engine:
         pytest.importorskip("faiss")
-    np.save(tmp_path / VECTORS, clustered(COUNT, WIDTH, 1.0, 3))
+    np.save(tmp_path / VECTORS, clustered(COUNT, WIDTH, 20, 3))
     np.save(tmp_path / ASKED, np.arange(0, COUNT, 2))
     np.save(tmp_path / MEASURED, np.arange(0, 100, 5))
     for name in (EXACT, engine):
