@@ -12,7 +12,7 @@ from jobs.endings import errors_in_a_line
 from jobs.ingest_images import IMAGES, PARTITION, check_size
 from jobs.report import StageReport, stage
 from jobs.session import spark_session
-from jobs.train_vision import VISION_MODEL, model_bytes_of
+from jobs.train_vision import VISION_MODEL, floats_of, model_bytes_of
 from models import columns as C
 from models.schemas import EMBEDDINGS as EMBEDDINGS_SCHEMA
 from models.schemas import IMAGES as IMAGES_SCHEMA
@@ -48,7 +48,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
             tables.publish(write_frame(tables, planned, vectors, EMBEDDINGS_SCHEMA, files, [C.PRODUCT_ID]))
         report.rows_in = images.rows
         report.rows_out = tables.get(EMBEDDINGS, PARTITION, JOB).rows
-        report.details["floats"] = trained.parameters["embedding"]
+        report.details["floats"] = floats_of(trained)
     return report
 
 

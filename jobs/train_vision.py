@@ -3,6 +3,7 @@
 Every level of the category path is a label, so that two kinds of milk are told apart and still are both dairy. The run
 has two files: model.keras, for inference, and training.json, with the labels and the loss of each round. Until it is
 done, what workers train on and where the training stands lie in `vision_scratch`; a run that was killed goes on there.
+With `vision.ensemble` several networks are trained, one after another, and saved as one.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from jobs.training_shards import Block, Shard
 from models import columns as C
 from models.averaging import OuterStep
 from models.backbones import Backbone, is_file
+from models.ensembles import as_one
 from models.schemas import IMAGES as IMAGES_SCHEMA
 from models.vision import NO_PAIRS, Head, build_model, compile_model, label_list, label_shares
 from settings import Settings
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 JOB = "train_vision"
 VISION_MODEL, SCRATCH = "vision_model", "vision_scratch"
 TRAINING_FILE = "training.json"
-SMALL = "small"
+SMALL, ENSEMBLE = "small", "ensemble"
 
 
 class NoLabelsError(ValueError):
@@ -108,16 +110,22 @@ def model_bytes_of(tables: Tables, trained: Manifest) -> bytes:
 
 
 def training_of(tables: Tables, trained: Manifest) -> dict[str, Any]:
-    """labels, loss (one figure a round) and a summary, of a run of `vision_model`."""
+    """labels, loss (one figure a round) and a summary, of a run of `vision_model`. An ensemble has `members`, each with
+    a loss of its own."""
     return dict(json.loads((tables.run_place(trained) / TRAINING_FILE).read()))
+
+
+def floats_of(trained: Manifest) -> int:
+    """Floats of an embedding by the model of a run of `vision_model`."""
+    return int(trained.parameters["embedding"] * trained.parameters.get(ENSEMBLE, 1))
 
 
 @dataclass(frozen=True)
 class _Trained:
-    """A training's results; `state` is where it ended, `pictures` what it was trained on."""
+    """A training's results; `states`, without weights, are where its members ended, `pictures` what trained them."""
 
     model: keras.Model
-    state: State
+    states: list[State]
     labels: list[str]
     pictures: int
     held_back: int
@@ -138,6 +146,8 @@ def _plan(images: Manifest, vision: Vision, backbone: Backbone | None, bought: M
         # The same bytes elsewhere are the same network.
         place = "backbone" if is_file(backbone.name) else "backbone_weights"
         parameters[place] = hashlib.sha256(backbone.weights).hexdigest()
+    if vision.ensemble == 1:
+        del parameters[ENSEMBLE]  # a run has the name that it had before there were ensembles
     inputs = {manifest.table: manifest.reference for manifest in (images, bought) if manifest}
     return plan_run(VISION_MODEL, PARTITION, inputs, parameters)
 
@@ -151,6 +161,7 @@ def _train(
     report: StageReport,
 ) -> _Trained:
     from jobs.quiet_tensorflow import limit_threads
+    from jobs.training_checkpoints import State
 
     limit_threads(1)  # the driver builds, measures and saves; workers train
     counted = pictures.groupBy(C.CATEGORY).count().collect()
@@ -163,12 +174,19 @@ def _train(
     validation = held_back(pictures.where(back), labels, shape)
     shards = shards_of(pictures.where(~back), labels, shape, vision.workers, scratch / "shards")
     shares = label_shares(products_of, labels)
-    model, trained = models_of(vision, shares, backbone)
-    compile_for(trained, vision, max((shard.samples for shard in shards), default=0))
-    state = _fit(spark, trained, shards, validation, vision, scratch / "rounds", report)
-    model.set_weights(trained.get_weights())
+    told = _Telling(report, vision.ensemble)
+    members: list[keras.Model] = []
+    for number in range(1, vision.ensemble + 1):
+        member = vision.model_copy(update={"seed": vision.seed + number - 1})
+        model, trained = models_of(member, shares, backbone)
+        compile_for(trained, member, max((shard.samples for shard in shards), default=0))
+        rounds = scratch / ("rounds" if number == 1 else f"rounds-{number}")
+        state = _fit(spark, trained, shards, validation, member, rounds, told)
+        told.states.append(State([], losses=state.losses, validations=state.validations))
+        model.set_weights(trained.get_weights())
+        members.append(model)
     trained_on = sum(shard.samples for shard in shards)
-    return _Trained(model, state, labels, trained_on, len(validation[0]) if validation else 0)
+    return _Trained(as_one(members), told.states, labels, trained_on, len(validation[0]) if validation else 0)
 
 
 def models_of(vision: Vision, shares: Any, backbone: Backbone | None) -> tuple[keras.Model, keras.Model]:
@@ -198,12 +216,11 @@ def _fit(
     validation: Block | None,
     vision: Vision,
     folder: Place,
-    report: StageReport,
+    told: _Telling,
 ) -> State:
     from jobs.data_parallel import RoundsModel
     from jobs.training_checkpoints import Checkpoints
 
-    told = _Telling(report)
     dealt = spark.sparkContext.parallelize(shards, max(1, len(shards))).map(_itself).persist()
     try:
         return RoundsModel(model, told).fit(dealt, schedule_of(vision), validation, Checkpoints(folder))
@@ -231,24 +248,27 @@ def schedule_of(vision: Vision) -> Schedule:
 
 
 class _Telling:
-    """A line a round on standard error, and what it took in all in the stage's report."""
+    """A line a round on standard error, and what it took in all in the stage's report. `states`: of members done."""
 
-    def __init__(self, report: StageReport) -> None:
-        self.report, self.details = report, report.details
+    def __init__(self, report: StageReport, members: int) -> None:
+        self.report, self.details, self.members = report, report.details, members
+        self.states: list[State] = []
         self.samples = 0
         self.seconds: Counter[str] = Counter()
 
     def __call__(self, done: Round) -> None:
         validation = "" if done.validation is None else f"  validation {done.validation:.4f}"
+        member = f"member {len(self.states) + 1}/{self.members}  " if self.members > 1 else ""
         print(
-            f"{JOB}  round {done.number}/{done.rounds}  loss {done.loss:.4f}{validation}"
+            f"{JOB}  {member}round {done.number}/{done.rounds}  loss {done.loss:.4f}{validation}"
             f"  {done.samples_per_second:,.0f} pictures/s",
             file=sys.stderr,
             flush=True,
         )
-        self.report.doing = f"round {done.number} of {done.rounds} done"
-        if not self.seconds and done.number > 1:
-            self.details["resumed_after"] = done.number - 1
+        self.report.doing = f"{member}round {done.number} of {done.rounds} done"
+        before = sum(state.rounds for state in self.states) + done.number - 1
+        if not self.seconds and before:
+            self.details["resumed_after"] = before
         self.samples += done.samples
         self.seconds.update(done.seconds)
         self.details["pictures_per_second"] = round(self.samples / sum(self.seconds.values()))
@@ -258,15 +278,18 @@ class _Telling:
 
 
 def _written(tables: Tables, planned: Manifest, trained: _Trained) -> Manifest:
-    state = trained.state
-    training: dict[str, Any] = {
-        "labels": trained.labels,
-        "loss": state.losses,
-        "validation": state.validations,
-        "summary": {"rounds": state.rounds, "loss": state.losses[-1]},
-    }
-    if state.validations:
-        training["summary"] |= {"validation": min(state.validations), "validated_on": trained.held_back}
+    each = [{"loss": state.losses, "validation": state.validations} for state in trained.states]
+    summary: dict[str, Any] = {}
+    for number, state in enumerate(trained.states, 1):
+        figures: dict[str, Any] = {"rounds": state.rounds, "loss": state.losses[-1]}
+        if state.validations:
+            figures["validation"] = min(state.validations)
+        of = f"member_{number}_" if len(each) > 1 else ""
+        summary |= {f"{of}{name}": figure for name, figure in figures.items()}
+    if trained.states[0].validations:
+        summary["validated_on"] = trained.held_back
+    told: dict[str, Any] = {"members": each} if len(each) > 1 else each[0]
+    training = {"labels": trained.labels, **told, "summary": summary}
     files = {MODEL_FILE: model_bytes(trained.model), TRAINING_FILE: json.dumps(training, indent=1).encode()}
     for name, data in files.items():
         (tables.run_place(planned) / name).write(data)

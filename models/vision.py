@@ -19,7 +19,7 @@ from models.categories import beginnings_of
 if TYPE_CHECKING:
     import keras
 
-EMBEDDING_LAYER = "embedding"
+EMBEDDING_LAYER, LABELS_LAYER = "embedding", "labels"
 FILTERS = (24, 48, 96, 128)
 SHIFT = 0.08  # of the picture's side
 CONTRAST = 0.3
@@ -115,7 +115,7 @@ def build_model(
 
         unit = PairedBatch(*pairs, name="paired")(unit)
     likely = np.clip(shares, RAREST, 1 - RAREST)
-    named = layers.Dense(len(shares), activation="sigmoid", name="labels")
+    named = layers.Dense(len(shares), activation="sigmoid", name=LABELS_LAYER)
     probabilities = named(layers.Rescaling(SHARPNESS, name="sharpened")(unit))
     named.set_weights([named.get_weights()[0], np.log(likely / (1 - likely))])
     return keras.Model(pictures, probabilities, name="vision")

@@ -22,7 +22,7 @@ Value = float | int | str | bool
 NOT_OF_A_TRIAL = frozenset(
     {
         "image_size", "max_pixels", "max_bytes", "min_side", "read_ahead", "held_out",
-        "workers", "validation", "patience",
+        "workers", "ensemble", "validation", "patience",
         "epochs_per_round", "outer_learning_rate", "outer_momentum", "precision",
     }
 )  # fmt: skip

@@ -160,6 +160,7 @@ class Vision(Section):
     hidden: int = Field(0, ge=0, description="units of a layer between those and the embedding; 0: none")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of features, and of that layer's, left out at each step")
     augment: bool = Field(True, description="training shows pictures a little moved, brighter or dimmer")
+    ensemble: int = Field(1, ge=1, description="networks trained, each by its own seed, whose embeddings are joined")
     workers: int = Field(2, ge=1, description="Spark partitions trained in parallel")
     held_out: float = Field(0.2, ge=0, lt=1, description="share of products kept from training, to measure on")
     min_label_count: int = Field(5, ge=1, description="a category with fewer products is no label")

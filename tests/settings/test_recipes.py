@@ -36,6 +36,7 @@ def test_a_store_elsewhere_stays_there(tmp_path: Path) -> None:
         ("[space]\n", "space"),
         ("[space]\nepocs = [3]\n", "not settings of .vision."),
         ("[space]\nimage_size = [64]\n", "not settings of .vision."),
+        ("[space]\nensemble = [1, 2]\n", "not settings of .vision."),
         ("[space]\nepochs = [0]\n", "greater than or equal to 1"),
         ("[space]\nlearning_rate = { low = 0.0, high = 1.0 }\n", "greater than 0"),
         ("[space]\nepochs = { low = 4, high = 2 }\n", "low must be at most high"),
