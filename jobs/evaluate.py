@@ -14,7 +14,7 @@ from jobs.arguments import add_as_of, as_of_partition, as_text, hour, job_parser
 from jobs.embed_products import EMBEDDINGS
 from jobs.endings import errors_in_a_line
 from jobs.evaluate_pictures import MeasuredPictures, measure_pictures
-from jobs.evaluation_data import collected, inputs_of, sources_of
+from jobs.evaluation_data import NothingBoughtError, collected, inputs_of, sources_of
 from jobs.evaluation_figures import scored_lists, strengths
 from jobs.evaluation_methods import NEW, PERSONAL, POPULARITY, has_peers, methods_of, peers_of
 from jobs.evaluation_page import page
@@ -52,7 +52,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     """Writes report.json, report.html and pictures.html into table `evaluation`.
 
-    Raises GateError, MissingPartitionError, NothingBoughtError.
+    Raises GateError, MissingPartitionError; NothingBoughtError where there is a gate, and nothing to judge by.
     """
     settings: Settings = arguments.settings
     with stage(spark, JOB, f"{as_text(arguments.as_of)}..{as_text(arguments.end)}") as report:
@@ -60,8 +60,16 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         sources = _sources(tables, arguments)
         planned = _plan(sources, arguments)
         if not tables.is_current(planned):
+            try:
+                measured = _measure(spark, tables, sources, arguments)
+            except NothingBoughtError as error:
+                if settings.evaluation.least_ratio_to_popularity:
+                    raise
+                # Without a gate this only measures, and a day on which nobody buys holds nothing up.
+                report.details["nothing_to_measure"] = str(error)
+                return report
             pictures = measure_pictures(spark, tables, sources, settings.evaluation)
-            results = {**_measure(spark, tables, sources, arguments), "embeddings": pictures.shares}
+            results = {**measured, "embeddings": pictures.shares}
             _publish(tables, planned, results, pictures)
         else:
             report.details["up_to_date"] = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -208,15 +209,19 @@ def test_hours_in_which_nobody_bought_judge_no_lists(spark: SparkSession, shop: 
     """0 is not below 0. Then somebody buys again what they own, which is nothing new."""
     storage = Storage(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
     settings, tables = shop.model_copy(update={"storage": storage}), Tables(storage.tables)
+    evaluation = shop.evaluation.model_copy(update={"least_ratio_to_popularity": 0.1})
+    with_gate = settings.model_copy(update={"evaluation": evaluation})
     write_shop(tables, TESTED, 3, most=0)
-    with pytest.raises(NothingBoughtError, match=f"from {as_text(TESTED)} to .* none of the {USERS} cookies measured"):
-        evaluated(spark, settings)
+    nothing = f"from {as_text(TESTED)} to .* none of the {USERS} cookies measured"
+    with pytest.raises(NothingBoughtError, match=nothing):
+        evaluated(spark, with_gate)
+    report = evaluate.run(spark, argparse.Namespace(settings=settings, as_of=TESTED, end=TESTED + HOURS))
+    assert re.match(nothing, str(report.details["nothing_to_measure"]))
     assert tables.find("evaluation", as_of_partition(TESTED)) is None
     write_shop(tables, TESTED, 3, most=1)
     evaluated(spark, settings)
-    evaluation = shop.evaluation.model_copy(update={"least_ratio_to_popularity": 0.1})
     with pytest.raises(GateError, match="nobody bought a product that was new to them"):
-        evaluated(spark, settings.model_copy(update={"evaluation": evaluation}))
+        evaluated(spark, with_gate)
 
 
 def test_factors_of_two_trainings_are_not_measured(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
