@@ -42,11 +42,12 @@ def _check_footers(catalogue: Place) -> None:
     files = [info.path for info in catalogue.files()]
 
     def check(path: str) -> None:
-        try:
-            with system.open_input_file(path) as source:
+        with system.open_input_file(path) as source:
+            try:
                 pq.ParquetFile(source)
-        except pa.ArrowInvalid as error:
-            raise CatalogueError(f"{path} (storage.catalogue) is no whole Parquet file: {first_line(error)}") from None
+            except (pa.ArrowInvalid, OSError) as error:  # OSError for a footer that is broken inside
+                message = f"{path} (storage.catalogue) is no whole Parquet file: {first_line(error)}"
+                raise CatalogueError(message) from None
 
     if not files:
         raise CatalogueError(f"no file in {catalogue.uri} (storage.catalogue)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import re
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +17,7 @@ OF_S3 = ("botocore", "boto3")
 # Packages of extras; all others come with larder[jobs].
 EXTRA_OF = {"granian": "lookup", "optuna": "search", "tensorflow": "vision", "elephas": "vision", "PIL": "vision"}
 OF_SPARK = ("py4j", "pyspark")
-# How a task's traceback ends, in the text of Spark's error.
-IN_A_TASK = re.compile(rf"^(?:{'|'.join(OURS)})\.[\w.]+: (.+)$", re.MULTILINE)
+TRACEBACK, OF_JAVA = "Traceback (most recent call last):\n", "\n\tat "
 
 
 @contextmanager
@@ -40,23 +39,41 @@ def explained(error: Exception) -> str | None:
     if package in OURS or isinstance(error, argparse.ArgumentTypeError):
         return str(error)
     if package in OF_SPARK:
-        raised = IN_A_TASK.search(str(error))
-        return f"{raised[1].strip()} (in a task of Spark)" if raised else None
+        return _of_task(str(error))
     if isinstance(error, redis.RedisError):
         return f"Redis: {error}; is redis.url right, and the server up?"
     if package in OF_S3:
         return f"S3: {error}; are [storage], [s3] and the AWS_* variables right, and is the store up?"
     if isinstance(error, ModuleNotFoundError):
-        extra = EXTRA_OF.get((error.name or "").partition(".")[0], "jobs")
+        missing = (error.name or "").partition(".")[0]
+        if not missing:  # raised on purpose, with a remedy of its own
+            return str(error)
+        if missing in OURS:
+            return None
+        extra = EXTRA_OF.get(missing, "jobs")
         return f"{error}; install the extra that brings it: pip install 'larder[{extra}]'"
     if isinstance(error, OSError):
         return _of_system(error)
     return None
 
 
-def _of_system(error: OSError) -> str:
-    """A file or a connection: the operating system's words, or those of pyarrow, which have no errno and name S3."""
+def _of_task(text: str) -> str | None:
+    """What Spark passes on of a task's error: Python's tracebacks, each cause before what came of it, then Java's."""
+    _, _, tracebacks = text.partition(TRACEBACK)
+    lines = tracebacks.partition(OF_JAVA)[0].rpartition(TRACEBACK)[2].splitlines()
+    # Of a traceback, all but the error itself is indented.
+    ends = [number for number, line in enumerate(lines) if line and not line.startswith(" ")]
+    if not ends:
+        return None
+    name, _, message = "\n".join(lines[ends[0] :]).strip().partition(": ")
+    return f"{message} (in a task of Spark)" if name.partition(".")[0] in OURS else None
+
+
+def _of_system(error: OSError) -> str | None:
+    """A file, a full disk or S3, of which pyarrow's errors have no file; any other tells people nothing by itself, such
+    as a refused connection to a Java that is gone."""
     if error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    text = str(error) or type(error).__name__
-    return f"{text}; are [storage], [s3] and the AWS_* variables right, and is the store up?" if "AWS" in text else text
+    if "AWS" in str(error):
+        return f"{error}; are [storage], [s3] and the AWS_* variables right, and is the store up?"
+    return str(error) if error.errno == errno.ENOSPC else None

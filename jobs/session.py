@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from py4j.protocol import Py4JJavaError
@@ -32,8 +32,12 @@ def spark_session(name: str, settings: Settings) -> Iterator[SparkSession]:
     spark = start_session(name, settings)
     try:
         yield spark
-    finally:
-        spark.stop()
+    except BaseException:
+        # Where Java is gone, stopping fails too, and that must not take the place of what went wrong.
+        with suppress(Exception):
+            spark.stop()
+        raise
+    spark.stop()
 
 
 def start_session(name: str, settings: Settings) -> SparkSession:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import redis
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from jobs.als_interactions import NoStrengthError
@@ -38,6 +39,8 @@ OF_A_SCRIPT = type("GateError", (RuntimeError,), {"__module__": "__main__"})
         (NoStrengthError("no strength"), "no strength"),
         (NothingToLearnError("nothing to learn"), "nothing to learn"),
         (PermissionError(errno.EACCES, "Permission denied", "/tables"), "/tables: Permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device"), "[Errno 28] No space left on device"),
+        (ModuleNotFoundError("pip install 'larder[demo]'"), "pip install 'larder[demo]'"),
         (OSError("AWS Error"), "AWS Error; are [storage], [s3] and the AWS_* variables right, and is the store up?"),
         (
             ModuleNotFoundError("No module named 'optuna'", name="optuna"),
@@ -52,7 +55,14 @@ def test_what_can_be_put_right_is_a_line(error: Exception, line: str, capsys: py
     assert (ended.value.code, capsys.readouterr().err) == (1, f"larder: {line}\n")
 
 
-@pytest.mark.parametrize("error", [ValueError("bad"), KeyError("a"), LookupError("b"), AssertionError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(ValueError("bad"), KeyError("a"), LookupError("b"), AssertionError()),
+        ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),  # by a Java that is gone
+        ModuleNotFoundError("No module named 'jobs.lists'", name="jobs.lists"),
+    ],
+)
 def test_a_mistake_of_ours_is_not(error: Exception) -> None:
     with pytest.raises(type(error)), errors_in_a_line():
         raise error
@@ -72,6 +82,23 @@ def test_what_a_task_can_not_do_is_a_line_too(
         else:
             spark.range(1).mapInArrow(refuse, "id long").collect()
     assert capsys.readouterr().err == "larder: Spark assigned GPU 1 (in a task of Spark)\n"
+
+
+@pytest.mark.end_to_end
+def test_of_a_task_the_error_that_ended_it_counts(spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(_: Iterable[object], mistake: bool) -> Iterator[object]:
+        try:
+            raise OtherDevicesError("the cause")
+        except OtherDevicesError as error:
+            if mistake:
+                raise KeyError("x") from error
+            raise NoStrengthError("two\nlines") from error
+
+    for mistake in (True, False):
+        rows = spark.sparkContext.parallelize([1], 1).mapPartitions(lambda rows, m=mistake: refuse(rows, m))
+        with pytest.raises(Py4JJavaError if mistake else SystemExit), errors_in_a_line():
+            rows.collect()
+    assert capsys.readouterr().err == "larder: two\nlines (in a task of Spark)\n"
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda path: path.stem)

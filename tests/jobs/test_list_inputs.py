@@ -44,6 +44,10 @@ def test_ids_of_a_catalogue_may_be_numbers_and_stand_there_twice(spark: SparkSes
         (None, r"no file in .*\(storage.catalogue\)"),
         (b"", "is no whole Parquet file"),
         (b"product_id,title\n1,Milk\n", "is no whole Parquet file"),
+        (
+            b"PAR1" + b"\xff" * 20 + b"\x14\0\0\0PAR1",
+            r"catalogue.parquet \(.*no whole Parquet file",
+        ),
         (pa.table({"sku": ["1"], "title": ["Milk"]}), "has no column product_id; there are sku, title"),
     ],
 )
