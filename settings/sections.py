@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from settings.environment import NestedVariables
+
 MOST_PIXELS = 178_956_970  # Pillow opens no larger picture
 NETWORK_FILE = ".keras"  # how a file ends that holds a network and its weights
 
@@ -380,7 +382,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over what the file (passed as arguments) says."""
-        return env_settings, init_settings
+        return NestedVariables(settings_cls), init_settings
 
     storage: Storage = Storage()
     s3: S3 = S3()

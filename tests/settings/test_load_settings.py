@@ -128,7 +128,7 @@ def test_a_variable_that_does_not_fit_is_named(name: str, monkeypatch: pytest.Mo
     assert name.removeprefix("LARDER_").lower().replace("__", ".") in message.lower().replace("__", ".")
 
 
-@pytest.mark.parametrize("name", ["LARDER_PORT", "LARDER_SERVICE_HOST", "LARDER_LOG"])
+@pytest.mark.parametrize("name", ["LARDER_PORT", "LARDER_SERVICE_HOST", "LARDER_LOG", "LARDER_VISION", "LARDER_REDIS"])
 def test_variables_of_others_that_begin_alike_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "tcp://10.0.0.1:80")
     assert load_settings().als == Settings().als
