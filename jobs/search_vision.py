@@ -8,6 +8,7 @@ trials, goes on where it was. The last lines are the chosen settings, to be put 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,12 +28,14 @@ from jobs.training_pairs import add_pairs_as_of, interactions_of, with_partners
 from jobs.training_pictures import is_held_back, shards_of
 from jobs.vision_trials import Choice, Measured, Trials
 from models import columns as C
+from models.backbones import is_file
 from models.schemas import IMAGES as IMAGES_SCHEMA
 from models.vision import label_list, label_shares
 from settings import Settings, SettingsError
 from settings.recipes import NOT_OF_A_TRIAL, Range, VisionRecipe, load_recipe
 from settings.sections import Vision
-from storage import Manifest, Tables
+from storage import Manifest, Place, Tables
+from storage.events import first_line
 from storage.frames import read_frame
 from storage.tables import fingerprint
 
@@ -114,6 +117,7 @@ def _study(recipe: VisionRecipe, inputs: Sequence[Manifest], vision: Vision) -> 
     """The results so far on these inputs, with what may be tried and what is fixed. Trials that were under way when a
     search ended are tried once more: it may have been they that ended it, by taking more memory than there is."""
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if not Path(recipe.store).parent.is_dir():
@@ -121,10 +125,13 @@ def _study(recipe: VisionRecipe, inputs: Sequence[Manifest], vision: Vision) -> 
     same = recipe.model_dump(include={"seed", "pictures", "validation", "space"})
     # Not what is chosen: put into larder.toml, it must not begin another search.
     fixed = vision.model_dump(exclude={*NOT_OF_A_TRIAL, *recipe.space})
-    name = fingerprint([*(source.run for source in inputs), same, fixed])
-    study = optuna.create_study(
-        storage=f"sqlite:///{recipe.store}", study_name=name, load_if_exists=True, directions=DIRECTIONS
-    )
+    name = fingerprint([*(source.run for source in inputs), same, fixed, *_networks(recipe, vision)])
+    try:
+        study = optuna.create_study(
+            storage=f"sqlite:///{recipe.store}", study_name=name, load_if_exists=True, directions=DIRECTIONS
+        )
+    except SQLAlchemyError as error:
+        raise SettingsError(f"the recipe's store {recipe.store} cannot be used: {first_line(error)}") from None
     study.sampler = optuna.samplers.TPESampler(
         seed=recipe.seed + len(study.trials),
         n_startup_trials=max(4, recipe.trials // 4),
@@ -137,6 +144,13 @@ def _study(recipe: VisionRecipe, inputs: Sequence[Manifest], vision: Vision) -> 
         else:
             study.enqueue_trial(trial.params, user_attrs={CUT_OFF: trial.number})
     return study
+
+
+def _networks(recipe: VisionRecipe, vision: Vision) -> list[str]:
+    """What the files of networks that trials may begin with hold: with another in its place it is another search."""
+    choices = recipe.space.get("backbone", [vision.backbone])
+    files = [str(each) for each in choices if is_file(str(each))] if isinstance(choices, list) else []
+    return [hashlib.sha256(Place(file).read()).hexdigest() for file in files]
 
 
 def _waiting(study: optuna.Study) -> bool:

@@ -18,6 +18,10 @@ SPREAD = 4.0  # about as far from 0 as a network's pooled features lie
 class Palette(keras.layers.Layer):  # type: ignore[misc,unused-ignore]
     """Roots of the shares of pixels that have each of 8 x 8 x 8 colours, times SPREAD: shares are mostly tiny."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_jit = False  # XLA, which Keras would turn on where there is a GPU, cannot count so
+
     def call(self, pictures: Any) -> Any:
         """(batch, 512) of pictures (batch, height, width, 3) from -1 to 1."""
         steps = ops.cast(ops.clip((pictures + 1) * (STEPS / 2), 0, STEPS - 1), "int32")

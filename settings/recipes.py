@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from settings.load import SettingsError
-from settings.sections import Section, Vision
+from settings.sections import NETWORK_FILE, Section, Vision
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -78,7 +78,7 @@ class VisionRecipe(Section):
 
 
 def load_recipe(path: Path) -> VisionRecipe:
-    """The recipe in a TOML file, its store's place absolute. Raises SettingsError, which names file and setting."""
+    """The recipe in a TOML file, its places absolute. Raises SettingsError, which names file and setting."""
     try:
         recipe = VisionRecipe(**tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -88,7 +88,17 @@ def load_recipe(path: Path) -> VisionRecipe:
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
         raise SettingsError(f"the recipe {path} does not fit:\n" + "\n".join(lines)) from None
-    return recipe.model_copy(update={"store": str(path.resolve().parent / recipe.store)})
+    folder = path.resolve().parent
+    space = {name: _beside(folder, values) for name, values in recipe.space.items()}
+    return recipe.model_copy(update={"store": str(folder / recipe.store), "space": space})
+
+
+def _beside(folder: Path, values: Range | list[Value]) -> Range | list[Value]:
+    """Networks' files with their places absolute: trials run elsewhere."""
+    if isinstance(values, Range):
+        return values
+    files = [str(each).endswith(NETWORK_FILE) and "://" not in str(each) for each in values]
+    return [str(folder / str(each)) if is_file else each for each, is_file in zip(values, files, strict=True)]
 
 
 def recipe_text(pictures: int, leaves: int, smallest: int, learning_rate: float) -> str:

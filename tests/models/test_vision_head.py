@@ -34,6 +34,12 @@ def test_colours_are_counted_as_the_histogram_counts_them(pictures: np.ndarray) 
     np.testing.assert_allclose(found / SPREAD, expected, atol=1e-6)
 
 
+def test_colours_are_counted_where_keras_would_compile_all_else(pictures: np.ndarray) -> None:
+    """As it does where it sees a GPU, if every layer says that it can be."""
+    model = build_model(SIZE, 8, SHARES, 1, head=Head(palette=True, augmented=False))
+    assert [layer.name for layer in model.layers if not layer.supports_jit] == ["palette"]
+
+
 def test_a_saved_model_has_its_head_and_embeds_alike(pictures: np.ndarray) -> None:
     from jobs.embedder import loaded
     from jobs.saved_models import model_bytes

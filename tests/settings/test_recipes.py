@@ -29,6 +29,12 @@ def test_a_store_elsewhere_stays_there(tmp_path: Path) -> None:
     assert load_recipe(file).store == "/results/search.db"
 
 
+def test_networks_lie_beside_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('[space]\nbackbone = ["small", "net.keras", "s3a://shop/net.keras"]\n')
+    assert load_recipe(file).space["backbone"] == ["small", str(tmp_path / "net.keras"), "s3a://shop/net.keras"]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
