@@ -235,5 +235,5 @@ def _wrong_method(method: str) -> Response:
 
 
 def create_app(settings: Settings | None = None, folder: str = "") -> LookupApp:
-    """The application, also for Granian's `--factory`; without settings, those that load_settings finds."""
+    """The application; without settings, those that load_settings finds. `larder serve` checks them before."""
     return LookupApp(settings or load_settings(), folder)

@@ -39,12 +39,12 @@ class Journal:
 
     def __init__(self, folder: Path, most: int, seconds: float) -> None:
         """At most `most` answers wait in memory; a file is finished after `seconds`, or with its hour."""
-        # lookup/serve.py has seen to it that pyarrow is installed.
+        # `larder serve` has seen to it that pyarrow is installed.
         from journey.parquet import Impressions, ProductIds, as_table, remove_abandoned
 
         # Arrow loads parts of itself when they are first used, for which no visitor should wait.
         as_table(NOTHING, ProductIds().of([b'""']))
-        self._new_file = Impressions
+        self._new_file, self._new_ids = Impressions, ProductIds
         self._remove_abandoned = remove_abandoned
         self._folder = folder
         self._most = most
@@ -109,7 +109,8 @@ class Journal:
 
     def _hand_over(self) -> None:
         served = self._served
-        self._served = Served(served.hour, served.release, served.names)
+        # In an idle second nothing is kept of a release that may not be live any more.
+        self._served = Served(served.hour, served.release, served.names) if served else NOTHING
         with self._lock:
             self._waiting += len(served)
         self._writer.submit(self._write, served)
@@ -142,6 +143,7 @@ class Journal:
         file, self._file = self._file, None
         if file is None:
             return
+        self._ids = self._new_ids()  # those of a release that is gone are not kept
         try:
             file.close()
             self.written += file.answers
