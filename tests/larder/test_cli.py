@@ -154,7 +154,10 @@ def test_arguments_of_a_job_go_to_the_job(larder: Run, capsys: pytest.CaptureFix
     [
         (MissingPartitionError("table x has no partition y"), "larder: table x has no partition y\n"),
         (GateError("worse than popularity"), "larder: worse than popularity\n"),
-        (ModuleNotFoundError("No module named 'pyspark'"), "larder: No module named 'pyspark'; install the extra"),
+        (
+            ModuleNotFoundError("No module named 'pyspark'", name="pyspark"),
+            "larder: No module named 'pyspark'; install the extra",
+        ),
     ],
 )
 def test_what_a_job_lacks_is_a_line(larder: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
