@@ -35,6 +35,7 @@ SCHEMA = pa.schema(
 # Columns of few values; dictionaries of the others would be given up after much work.
 REPEATED = ["location", "device", "event_type", "route", "release"]
 UNFINISHED = ".part"
+INT32 = np.dtype("<i4")
 # An unfinished file that nobody touched for so long is of a process that was killed.
 ABANDONED_SECONDS = 3600.0
 
@@ -55,9 +56,9 @@ class Impressions:
         self.answers = 0
 
     def add(self, served: Served, ids: pa.StringArray) -> None:
-        """Appends the answers as one row group; `ids` are those of `served.names`. Raises OSError."""
+        """Appends the answers as one row group; `ids` are the products of the release. Raises OSError."""
         self._writer.write_table(as_table(served, ids))
-        self.answers += len(served)
+        self.answers += served.answers
 
     def close(self) -> None:
         """Makes the file visible. Raises OSError, and then leaves nothing behind."""
@@ -78,27 +79,35 @@ class Impressions:
 def as_table(served: Served, ids: pa.StringArray) -> pa.Table:
     """The rows of SCHEMA, in the order in which they were served; None where a place is not known.
 
-    `ids` are those of `served.names`.
+    `ids` are the products of the release.
     """
-    counts = np.frombuffer(served.counts, np.int32)
+    counts = np.frombuffer(served.counts, INT32)
     rows = int(counts.sum())
-    answers = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    moments = (np.frombuffer(served.times) * 1e6).astype(np.int64)
-    runs = np.repeat(np.arange(len(served.routes), dtype=np.int32), np.frombuffer(served.route_counts, np.int32))
-    answer = pa.array(answers)
+    answer = pa.array(np.repeat(np.arange(len(counts), dtype=np.int32), counts))
+    runs = np.repeat(np.frombuffer(served.routes, INT32), np.frombuffer(served.route_counts, INT32))
+    moments = (np.frombuffer(served.times, "<f8") * 1e6).astype(np.int64)
     columns = {
-        "ts": pa.array(moments[answers], pa.timestamp("us", "UTC")),
-        "cookie_id": pa.array(served.cookies, pa.string()).take(answer),
-        "location": pa.array(served.locations, pa.string()).take(answer),
-        "device": pa.array(served.devices, pa.string()).take(answer),
-        "product_id": ids.take(pa.array(np.frombuffer(served.ordinals, np.uint32))),
+        "ts": pa.array(moments, pa.timestamp("us", "UTC")).take(answer),
+        "cookie_id": _texts(served.cookies, served.cookie_ends).take(answer),
+        "location": _at(served.texts, np.frombuffer(served.locations, INT32)).take(answer),
+        "device": _at(served.texts, np.frombuffer(served.devices, INT32)).take(answer),
+        "product_id": ids.take(pa.array(np.frombuffer(served.ordinals, INT32))),
         "event_type": pa.repeat("impression", rows),
-        "request_id": pa.array(served.request_ids, pa.binary()).cast(pa.string()).take(answer),
-        "route": pa.array(served.routes, pa.string()).take(pa.array(runs)),
+        "request_id": _texts(served.request_ids, served.request_id_ends).take(answer),
+        "route": _at(served.texts, runs),
         "release": pa.repeat(served.release, rows),
         "position": pa.array(_positions(counts).astype(np.int16)),
     }
     return pa.table(columns, schema=SCHEMA)
+
+
+def _texts(data: bytes, ends: bytes) -> pa.StringArray:
+    return pa.StringArray.from_buffers(len(ends) // INT32.itemsize - 1, pa.py_buffer(ends), pa.py_buffer(data))
+
+
+def _at(texts: list[str], places: npt.NDArray[np.int32]) -> pa.StringArray:
+    """The texts at these places; None at -1."""
+    return pa.array(texts, pa.string()).take(pa.array(places, mask=places < 0))
 
 
 def _positions(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:

@@ -54,16 +54,18 @@ class Writer:
         self._ids.add(names.names)
 
     def write(self, served: Served) -> None:
-        """Adds answers to the file of their hour. An empty one only has files finished in time. Raises nothing."""
+        """Adds answers to the file of their hour; none only have it finished in time. Raises nothing."""
         try:
             now = time.monotonic()
-            if self._file is not None and (now >= self._finish_at or (served and served.hour != self._file_hour)):
+            if self._file is not None and (
+                now >= self._finish_at or (served.answers and served.hour != self._file_hour)
+            ):
                 self.finish()
-            if served:
+            if served.answers:
                 file = self._file = self._file or self._open(served.hour, now)
                 file.add(served, self._ids.array())
         except Exception as error:
-            self._give_up(error, len(served))
+            self._give_up(error, served.answers)
 
     def finish(self) -> None:
         """Makes what was written visible. Raises nothing."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Mapping
-from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, Final, Protocol, cast, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
 from urllib.parse import unquote
 
 import httptools
 
 from lookup.refusals import BadRequestError
+
+if TYPE_CHECKING:
+    from lookup.connections import Connections
 
 # Of a request line and its headers together, in bytes.
 MOST_HEAD: Final = 65_536
@@ -31,7 +32,6 @@ IDLE_SECONDS: Final = 75
 LINGER_SECONDS: Final = 2
 # Requests that may wait on one connection before no more are read from it.
 MOST_PIPELINED: Final = 16
-TICK_SECONDS: Final = 1.0
 
 GET: Final = "GET"
 METHODS: Final = {b"GET": GET, b"POST": "POST", b"HEAD": "HEAD"}
@@ -101,7 +101,7 @@ class HttpConnection:
         # The request that is being read.
         self._receiving = False
         self._in_head = True
-        self._head = 0
+        self._head = 0  # its bytes, but for those that came together with the end of the one before
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
@@ -142,9 +142,8 @@ class HttpConnection:
         except httptools.HttpParserError as error:
             self._refuse(BadRequestError(400, "invalid_http", f"this is not HTTP/1.1: {error}"))
         else:
-            if self._receiving and self._in_head and self._head > MOST_HEAD:
-                message = f"request line and headers have more than {MOST_HEAD} bytes; ask for less at once"
-                self._refuse(BadRequestError(431, "headers_too_large", message))
+            if self._receiving and self._in_head and (self._head > MOST_HEAD or len(self._url) > MOST_HEAD):
+                self._refuse(self._too_long())
 
     def eof_received(self) -> bool:
         # Whoever closes one way may still wait for an answer.
@@ -319,6 +318,12 @@ class HttpConnection:
         elif self._headers.get("expect", "").lower() == "100-continue" and self._current is None and not self._queue:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def _too_long(self) -> BadRequestError:
+        message = f"request line and headers have more than {MOST_HEAD} bytes together; a batch may have more"
+        if len(self._url) > MOST_HEAD // 2:
+            return BadRequestError(414, "uri_too_long", message)
+        return BadRequestError(431, "headers_too_large", message)
+
     def _too_large(self) -> BadRequestError:
         return BadRequestError(
             413, "body_too_large", f"the body has more than {self._all.most_body} bytes; split the batch"
@@ -349,50 +354,6 @@ class HttpConnection:
             self._transport.write_eof()
         else:
             self._transport.close()
-
-
-@final
-class Connections:
-    """All connections of one worker."""
-
-    def __init__(self, app: Application, most_body: int) -> None:
-        """Bodies have `most_body` bytes at most."""
-        self.app = app
-        self.most_body = most_body
-        self.open: set[HttpConnection] = set()
-        self.ending = False
-        # Seconds since the beginning, and the header of each answer: both are read far more often than they change.
-        self.now = 0
-        self.date = b""
-        self._tick()
-
-    def connect(self) -> asyncio.BaseProtocol:
-        """For a connection that was just accepted."""
-        return cast(asyncio.BaseProtocol, HttpConnection(self))
-
-    async def watch(self) -> None:
-        """Keeps the time, and ends what takes too long. Until cancelled."""
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            self.now += 1
-            self._tick()
-            for each in list(self.open):
-                each.look()
-
-    async def end(self, seconds: float) -> None:
-        """Lets requests that were begun have their answers, for so long at most; ends all connections."""
-        self.ending = True
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        for each in list(self.open):
-            each.end()
-        while self.open and loop.time() < until:
-            await asyncio.sleep(0.01)
-        for each in list(self.open):
-            each.abort()
-
-    def _tick(self) -> None:
-        self.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
 
 
 def _path(url: bytes) -> str:

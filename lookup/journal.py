@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from journey.served import Served
+from journey.served import Notes
 from lookup.questions import Question
 from lookup.routing import Picks
 
@@ -35,7 +35,7 @@ END_SECONDS: Final = 10.0
 SECONDS_AN_HOUR: Final = 3600
 
 NO_COOKIE, FULL, DISK = REASONS = ("no_cookie", "full", "disk")
-NOTHING = Served(0, "", [])
+NOTHING: Final = Notes(0, "", [])
 
 log = logging.getLogger("larder.lookup")
 
@@ -101,9 +101,9 @@ class Journal:
         """At most `most` answers wait in memory; a file is finished after `seconds`, or with its hour."""
         self._folder = folder
         self._most = most
-        self._served = NOTHING
+        self._notes = NOTHING
         # A thread waits for the process, which may wait for the disk.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._waiter = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._writer = WriterProcess(folder, seconds)
         # With the writer, who has not said yet that they are in a file which can be seen.
         self._unfinished = 0
@@ -119,29 +119,17 @@ class Journal:
             self.dropped[NO_COOKIE] += 1
             return
         now = time.time()
-        served = self._served
-        if (
-            len(served.times) >= CHUNK
-            or served.names is not release.names
-            or now >= (served.hour + 1) * SECONDS_AN_HOUR
-        ):
+        notes = self._notes
+        if notes.answers >= CHUNK or notes.names is not release.names or now >= (notes.hour + 1) * SECONDS_AN_HOUR:
             self._hand_over()
-            served = self._served = Served(int(now // SECONDS_AN_HOUR), release.name, release.names)
-        if self._waiting + len(served.times) >= self._most:
+            notes = self._notes = Notes(int(now // SECONDS_AN_HOUR), release.name, release.names)
+        if self._waiting + notes.answers >= self._most:
             self.dropped[FULL] += 1
             return
-        count = 0
+        items = 0
         for picks in taken:
-            served.ordinals.extend(picks.ordinals)
-            served.routes.append(picks.route)
-            served.route_counts.append(len(picks.ordinals))
-            count += len(picks.ordinals)
-        served.counts.append(count)
-        served.times.append(now)
-        served.cookies.append(question.cookie)
-        served.request_ids.append(request_id)
-        served.locations.append(question.location or None)
-        served.devices.append(question.device or None)
+            items += notes.run(picks.route, picks.ordinals)
+        notes.answer(now, question.cookie, request_id, question.location, question.device, items)
 
     async def run(self) -> None:
         """Has files finished in time also when nobody asks. Until cancelled."""
@@ -152,30 +140,28 @@ class Journal:
     def stop(self) -> None:
         """Writes and finishes what was noted."""
         self._hand_over()
-        self._thread.submit(self._finish)
-        self._thread.shutdown()
+        self._waiter.submit(self._finish)
+        self._waiter.shutdown()
 
     def _hand_over(self) -> None:
-        served = self._served
+        notes = self._notes
         # In an idle second nothing is kept of a release that may not be live any more.
-        self._served = Served(served.hour, served.release, served.names) if served else NOTHING
+        self._notes = Notes(notes.hour, notes.release, notes.names) if notes.answers else NOTHING
         with self._lock:
-            self._waiting += len(served)
-        self._thread.submit(self._write, served)
+            self._waiting += notes.answers
+        self._waiter.submit(self._write, notes)
 
-    def _write(self, served: Served) -> None:
-        count = len(served)
+    def _write(self, notes: Notes) -> None:
         try:
-            self._unfinished += count
-            for said in self._writer.know(served.names) if served else []:
+            self._unfinished += notes.answers
+            for said in self._writer.know(notes.names) if notes.answers else []:
                 self._count(*said)
-            served.names = []
-            self._count(*self._writer.tell(served))
+            self._count(*self._writer.tell(notes.served()))
         except (OSError, EOFError) as error:
             self._count(0, self._unfinished, f"the process that writes it ended: {error!r}")
         finally:
             with self._lock:
-                self._waiting -= count
+                self._waiting -= notes.answers
 
     def _finish(self) -> None:
         with suppress(OSError, EOFError):

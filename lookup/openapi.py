@@ -106,7 +106,7 @@ def _recommendations(limits: Lookup) -> Json:
         "responses": {
             "200": _content("The answer", "Answer", ANSWER_EXAMPLE),
             "400": _content("A parameter does not fit", "Error", ERROR_EXAMPLE),
-            "414": {"description": "The line has more than 64 KiB; ask by the batch call, whose body may be longer"},
+            "414": _content("The URL is longer than 64 KiB; the body of a batch may be longer", "Error", None),
             **_refusals(),
         },
     }
@@ -126,7 +126,7 @@ def _batch() -> Json:
         "responses": {
             "200": _content("An answer or error for each question", "BatchAnswer", answers),
             "400": _content("The body is no batch", "Error", ERROR_EXAMPLE),
-            "408": _content("The body did not arrive in time", "Error", None),
+            "408": _content("The request did not arrive in time", "Error", None),
             "413": _content("The body is too large", "Error", None),
             **_refusals(),
         },
@@ -199,6 +199,7 @@ def _refusals() -> Json:
     return {
         "401": _content("No key, or none that is known", "Error", None),
         "429": slow,
+        "431": _content("The headers are longer than 64 KiB", "Error", None),
         "503": _no_release("Error"),
     }
 

@@ -15,11 +15,12 @@ Json = dict[str, Any]
 
 ERROR_CODES = (
     "batch_too_large",
-    "body_timeout",
     "body_too_large",
+    "headers_too_large",
     "id_too_long",
     "internal",
     "invalid_encoding",
+    "invalid_http",
     "invalid_json",
     "invalid_n",
     "invalid_type",
@@ -29,10 +30,13 @@ ERROR_CODES = (
     "repeated_parameter",
     "overloaded",
     "rate_limited",
+    "request_timeout",
     "too_many_products",
     "unauthorised",
     "unknown_parameter",
     "unknown_scene",
+    "upgrade_with_body",
+    "uri_too_long",
 )
 
 

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 import uvloop
 
 from lookup.app import LookupApp
-from lookup.http import Connections
+from lookup.connections import Connections
 from lookup.logs import logging_config
 from settings import Settings
 from settings.sections import Lookup

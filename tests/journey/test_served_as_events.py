@@ -13,49 +13,48 @@ from hypothesis import strategies as st
 
 from journey.parquet import ABANDONED_SECONDS, SCHEMA, Impressions, ProductIds, as_table, remove_abandoned
 from journey.report import RouteReport, events_of_lists, routes
-from journey.served import Served
+from journey.served import Notes, Served
 
 HOUR = 420_072  # 2017-12-03T00
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 runs = st.lists(st.tuples(st.sampled_from(["personal", "generic"]), st.lists(texts, max_size=4)), max_size=3)
 
 
-def served_of(answers: list[tuple[str, str, str, list[tuple[str, list[str]]]]], hour: int = HOUR) -> Served:
-    """Each answer: cookie, location, request id, and per route its products; a second apart."""
+Answers = list[tuple[str, str, str, list[tuple[str, list[str]]]]]
+
+
+def noted(answers: Answers, hour: int = HOUR) -> tuple[Served, list[bytes]]:
+    """What was served, and the release's products. Each answer: cookie, location, request id, and per route its
+    products; a second apart.
+    """
     names: dict[bytes, int] = {}
-    served = Served(hour, "r1", [])
+    notes = Notes(hour, "r1", [])
     for number, (cookie, location, request_id, of_routes) in enumerate(answers):
-        served.times.append(hour * 3600 + number + 0.25)
-        served.cookies.append(cookie)
-        served.locations.append(location or None)
-        served.devices.append(None)
-        served.request_ids.append(request_id.encode())
-        served.counts.append(sum(len(products) for _, products in of_routes))
+        items = 0
         for route, products in of_routes:
-            served.routes.append(route)
-            served.route_counts.append(len(products))
             shown = [json.dumps(product, ensure_ascii=False).encode() for product in products]
-            served.ordinals.extend(names.setdefault(name, len(names)) for name in shown)
-    served.names += names
-    return served
+            items += notes.run(route, [names.setdefault(name, len(names)) for name in shown])
+        notes.answer(hour * 3600 + number + 0.25, cookie, request_id.encode(), location, "", items)
+    return notes.served(), list(names)
 
 
-def table_of(served: Served) -> pa.Table:
-    return as_table(served, ids_of(served))
+def table_of(answers: Answers) -> pa.Table:
+    served, names = noted(answers)
+    return as_table(served, ids_of(names))
 
 
-def ids_of(served: Served) -> pa.StringArray:
+def ids_of(names: list[bytes]) -> pa.StringArray:
     ids = ProductIds()
     # In two parts, as they come from the endpoint.
-    for part in (served.names[:1], served.names[1:]):
+    for part in (names[:1], names[1:]):
         ids.add(part)
     return ids.array()
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(texts, st.sampled_from(["", "zone1"]), st.just("r-1"), runs), max_size=5))
-def test_every_product_is_an_impression(answers: list[tuple[str, str, str, list[tuple[str, list[str]]]]]) -> None:
-    table = table_of(served_of(answers))
+def test_every_product_is_an_impression(answers: Answers) -> None:
+    table = table_of(answers)
     assert table.schema == SCHEMA
     expected = [
         (cookie, location or None, route, product)
@@ -70,9 +69,7 @@ def test_every_product_is_an_impression(answers: list[tuple[str, str, str, list[
 
 def test_positions_and_moments() -> None:
     rows = table_of(
-        served_of(
-            [("c1", "", "a", [("personal", ["x", "y"]), ("generic", ["z"])]), ("c2", "", "b", [("generic", ["x"])])]
-        )
+        [("c1", "", "a", [("personal", ["x", "y"]), ("generic", ["z"])]), ("c2", "", "b", [("generic", ["x"])])]
     ).to_pylist()
     assert [(row["request_id"], row["position"]) for row in rows] == [("a", 0), ("a", 1), ("a", 2), ("b", 0)]
     assert rows[3]["ts"].isoformat() == "2017-12-03T00:00:01.250000+00:00"
@@ -80,8 +77,8 @@ def test_positions_and_moments() -> None:
 
 def test_a_file_is_seen_when_it_is_whole(tmp_path: Path) -> None:
     file = Impressions(tmp_path, HOUR, "served-1")
-    served = served_of([("c1", "", "a", [("generic", ["x"])])])
-    file.add(served, ids_of(served))
+    served, names = noted([("c1", "", "a", [("generic", ["x"])])])
+    file.add(served, ids_of(names))
     folder = tmp_path / "dt=2017-12-03" / "hr=00"
     assert [path.name for path in folder.iterdir()] == ["_served-1.part"]
     file.close()
@@ -110,7 +107,7 @@ def test_rates_come_out_as_they_were_planted() -> None:
     answers = [
         ("c", "", f"q{number}", [("personal", [f"p{number}"]), ("generic", ["g0", "g1"])]) for number in range(10)
     ]
-    log = table_of(served_of(answers))
+    log = table_of(answers)
     clicks = events_of_lists(
         [
             events(("q0", "p0", "view"), ("q0", "p0", "view"), ("q1", "p1", "view"), ("q2", "p2", "purchase")),

@@ -100,7 +100,7 @@ def test_a_writer_that_is_killed_is_replaced_and_what_it_had_counted(tmp_path: P
         for number in range(answers):
             journal.note(QUESTION, release, b"%d" % number, TAKEN)
         journal._hand_over()
-        journal._thread.submit(int).result()
+        journal._waiter.submit(int).result()
         return journal.dropped[DISK]
 
     assert hand_over(3) == 0

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from lookup_servers import SERVE, Endpoint, RedisServer, ids_of, publish_usual, wait_until
 
 from lookup.serve import ServeError, free_address
 
+CANNOT_BEGIN = "import sys; from lookup.supervisor import supervise; supervise(sys.exit, 2, print)"
 FOREIGN = ("pyspark", "tensorflow", "pyarrow", "pandas", "opentelemetry", "storage", "models", "jobs")
 # Stands for an environment without OpenTelemetry.
 BLOCKED = """
@@ -35,7 +38,7 @@ def test_needs_neither_spark_nor_tensorflow() -> None:
 
 def test_a_taken_port_is_told() -> None:
     with socket.socket() as holder:
-        # As Granian's workers bind: a second server with the same flag would share the port unnoticed.
+        # As workers bind: a second server with the same flag would share the port unnoticed.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -104,3 +107,37 @@ def test_a_signal_lets_requests_end(
         served.process.terminate()
         assert ids_of(answer.result())[0] == "p3"
     assert served.process.wait(10) == 0
+
+
+def workers_of(pid: int) -> list[int]:
+    """Processes of the endpoint below its first one. Linux."""
+    children = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [each for each in children if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+@pytest.mark.end_to_end
+def test_a_worker_that_dies_is_replaced(redis_server: RedisServer, own_endpoint: Callable[..., Endpoint]) -> None:
+    served = own_endpoint(redis_server.url)
+    served.wait_ready("r1")
+    [worker] = workers_of(served.process.pid)
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: workers_of(served.process.pid) not in ([], [worker]))
+    wait_until(served.answers)
+    served.wait_ready("r1")
+    assert ids_of(served.ask("cookie=c1"))[0] == "p3"
+
+
+@pytest.mark.end_to_end
+def test_no_worker_outlives_the_endpoint(redis_server: RedisServer) -> None:
+    served = Endpoint(redis_server.url)
+    workers = workers_of(served.process.pid)
+    assert len(workers) == 1
+    served.process.kill()
+    wait_until(lambda: not any(Path(f"/proc/{each}").exists() for each in workers))
+    served.stop()
+
+
+def test_a_worker_that_cannot_begin_ends_all() -> None:
+    done = subprocess.run([sys.executable, "-c", CANNOT_BEGIN], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "could not begin: exit status 1" in done.stderr
