@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from models.neighbour_cells import filed, nearest_in_cells
+from models.neighbour_cells import cells_for, filed, nearest_in_cells
 from models.neighbour_rules import Pictures, Rules, nearest_by_rules, traits_of
 from models.neighbours import NOBODY, Floats
 
@@ -40,11 +40,11 @@ class Plan:
 
 def cells(plan: Plan) -> Search:
     """Ours, as `precompute` asks it, without rules."""
-    made, pictures = filed(plan.vectors, plan.probes, plan.seed), plan.pictures
+    made, pictures = filed(plan.vectors, plan.seed), plan.pictures
     listed, place = pictures.of(made.order), np.argsort(made.order)
 
     def search(rows: Rows) -> Rows:
-        found, _ = nearest_in_cells(pictures.of(rows), place[rows], listed, plan.top, Rules(), made)
+        found, _ = nearest_in_cells(pictures.of(rows), place[rows], listed, plan.top, Rules(), made, plan.probes)
         return np.where(found == NOBODY, NOBODY, made.order[found])
 
     return search
@@ -61,8 +61,7 @@ def faiss_ivf(plan: Plan) -> Search:
     import faiss
 
     count, width = plan.vectors.shape
-    lists = max(1, round(count**0.5))
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cells_for(count), faiss.METRIC_INNER_PRODUCT)
     index.train(plan.vectors)
     index.add(plan.vectors)
     index.nprobe = plan.probes
