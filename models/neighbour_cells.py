@@ -18,7 +18,7 @@ from models.top_heaps import Heaps
 # Finer cells find more among as many vectors looked at; of twice as many again, filing would take as long as asking.
 CELLS = 2  # times the square root of the vectors
 # Rounds of k-means, each on a sample of so many vectors a cell: the first are cheap, and the last must be large.
-ROUNDS = ((16, 10), (64, 4), (256, 2))
+ROUNDS = ((16, 20), (64, 8), (256, 3))
 # Pairs of query and cell that are dealt at a time, which bounds memory.
 PAIRS_AT_ONCE = 1 << 20
 # Scores of a matrix product, so few that they stay in the cache.
