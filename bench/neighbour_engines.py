@@ -40,11 +40,11 @@ class Plan:
 
 def cells(plan: Plan) -> Search:
     """Ours, as `precompute` asks it, without rules."""
-    made, pictures = filed(plan.vectors, plan.seed), plan.pictures
+    made, pictures = filed(plan.vectors, plan.probes, plan.seed), plan.pictures
     listed, place = pictures.of(made.order), np.argsort(made.order)
 
     def search(rows: Rows) -> Rows:
-        found, _ = nearest_in_cells(pictures.of(rows), place[rows], listed, plan.top, Rules(), made, plan.probes)
+        found, _ = nearest_in_cells(pictures.of(rows), place[rows], listed, plan.top, Rules(), made)
         return np.where(found == NOBODY, NOBODY, made.order[found])
 
     return search
@@ -57,7 +57,7 @@ def exact(plan: Plan) -> Search:
 
 
 def faiss_ivf(plan: Plan) -> Search:
-    """Uncompressed, as many cells and probes as ours."""
+    """Uncompressed, as many cells and, in the mean, probes as ours."""
     import faiss
 
     count, width = plan.vectors.shape

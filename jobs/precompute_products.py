@@ -46,10 +46,10 @@ def lists_by_picture(
     spread = embedded.repartition(settings.spark.shuffle_partitions, C.PRODUCT_ID)
     seed = settings.vision.seed
     search = search_of(spread, _listable(goods, settings), wanted.exact_up_to, wanted.probes, seed)
+    search = search.finding(wanted.least_recall, n, rules, seed)
     if search.cells is None:
         return similar_lists(spread, search, n, rules), {}
-    search = search.finding(wanted.least_recall, n, rules, seed)
-    measured = {PROBES: search.probes, RECALL: round(100 * search.recall(n, rules, seed))}
+    measured = {PROBES: round(search.cells.probes), RECALL: round(100 * search.recall(n, rules, seed))}
     return similar_lists(spread, search, n, rules), measured
 
 

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from models import columns as C
 from models.embeddings import unpacked
 from models.histories import lists_of
-from models.neighbour_cells import Cells, filed, nearest_in_cells, probes_for, recall
+from models.neighbour_cells import Cells, filed, finding, nearest_in_cells, recall
 from models.neighbour_rules import Pictures, Rules, nearest_by_rules, traits_of
 from models.neighbours import NOBODY, Floats, Ints
 
@@ -28,14 +28,13 @@ LISTS_DDL = f"{C.PRODUCT_ID} string, {C.ITEMS} array<int>, {C.SCORES} array<floa
 class Search:
     """Pictures by product number, rows of them that may be listed, and the cells that those lie in if not all are seen.
 
-    numbers (n,) rising; listed (k,) in the order of the cells where there are some; probes: cells that a query sees.
+    numbers (n,) rising; listed (k,) in the order of the cells where there are some.
     """
 
     numbers: npt.NDArray[np.integer]
     pictures: Pictures
     listed: npt.NDArray[np.integer]
     cells: Cells | None
-    probes: int
 
     def lists(self, rows: npt.NDArray[np.integer], n: int, rules: Rules) -> tuple[Ints, Floats]:
         """Product numbers (m, n) nearest to rows (m,), and cosines; NOBODY and -inf where there are fewer."""
@@ -44,12 +43,12 @@ class Search:
         return np.where(found == NOBODY, NOBODY, items), scores
 
     def finding(self, share: float, n: int, rules: Rules, seed: int) -> Search:
-        """With as many probes more as it takes to find such a share of the exact neighbours of a sample."""
+        """With as many cells more as it takes to find such a share of the exact neighbours of a sample."""
         if self.cells is None:
             return self
         rows = self._drawn([seed])
         exact, _ = self._found(rows, n, rules, None)
-        return replace(self, probes=max(self.probes, probes_for(share, self.pictures.vectors[rows], exact, self.cells)))
+        return replace(self, cells=finding(self.cells, share, self.pictures.vectors[rows], exact))
 
     def recall(self, n: int, rules: Rules, seed: int) -> float:
         """The share of the exact neighbours that the cells find, on another sample."""
@@ -66,7 +65,7 @@ class Search:
         asked, own, listed = self.pictures.of(rows), places[rows], self._candidates
         if cells is None:
             return nearest_by_rules(asked, own, listed, n, rules)
-        return nearest_in_cells(asked, own, listed, n, rules, cells, self.probes)
+        return nearest_in_cells(asked, own, listed, n, rules, cells)
 
     @cached_property
     def _candidates(self) -> Pictures:
@@ -74,7 +73,8 @@ class Search:
 
 
 def search_of(embedded: DataFrame, allowed: npt.NDArray[np.bool_], exact_up_to: int, probes: int, seed: int) -> Search:
-    """The search over some embeddings. More than `exact_up_to` are filed in cells, of which a query sees `probes`.
+    """The search over some embeddings. More than `exact_up_to` are filed in cells, of which a query sees
+    `probes` in the mean.
 
     Args: `embedded` of PRODUCT_ID, PRODUCT_NUMBER, EMBEDDING and, null where unknown, CATEGORY, PRICE, SAME_PRODUCT;
     `allowed`, shape (products,), says which may be listed.
@@ -83,8 +83,8 @@ def search_of(embedded: DataFrame, allowed: npt.NDArray[np.bool_], exact_up_to: 
     numbers, vectors = table[C.PRODUCT_NUMBER].to_numpy(), unpacked(table[C.EMBEDDING])
     traits = traits_of(*(table[name].to_pylist() for name in (C.CATEGORY, C.PRICE, C.SAME_PRODUCT)))
     listed = np.flatnonzero(allowed[numbers])
-    cells = filed(vectors[listed], seed) if len(listed) > exact_up_to else None
-    return Search(numbers, Pictures(vectors, traits), listed if cells is None else listed[cells.order], cells, probes)
+    cells = filed(vectors[listed], probes, seed) if len(listed) > exact_up_to else None
+    return Search(numbers, Pictures(vectors, traits), listed if cells is None else listed[cells.order], cells)
 
 
 def similar_lists(embedded: DataFrame, search: Search, n: int, rules: Rules) -> DataFrame:

@@ -236,7 +236,7 @@ class Similar(Section):
     )
     exact_up_to: int = Field(1_000_000, ge=1, description="more pictures are filed in cells, and few cells looked into")
     probes: int = Field(
-        48, ge=1, description="cells that a product looks into, at least; more find more and take longer"
+        48, ge=1, description="cells that a product looks into, in the mean; more find more and take longer"
     )
     least_recall: float = Field(
         0.95, ge=0, le=1, description="more cells are looked into until they find this share of the exact neighbours"

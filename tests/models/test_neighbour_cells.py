@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from models import neighbour_cells
-from models.neighbour_cells import Cells, filed, nearest_in_cells, probes_for, recall
+from models.neighbour_cells import Cells, _pairs, filed, finding, nearest_in_cells, recall
 from models.neighbour_rules import OTHER, SAME, Pictures, Rules, nearest_by_rules, traits_of
 from models.neighbours import NOBODY, unit_length
 
@@ -29,13 +31,13 @@ def pictures() -> Pictures:
 
 @pytest.fixture(scope="module")
 def cells(pictures: Pictures) -> Cells:
-    return filed(pictures.vectors, seed=1)
+    return filed(pictures.vectors, 24, seed=1)
 
 
-def found_in(pictures: Pictures, cells: Cells, rules: Rules, probes: int) -> tuple[np.ndarray, np.ndarray]:
+def found_in(pictures: Pictures, cells: Cells, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
     """Rows of `pictures` that are found for the first hundred, and the exact ones."""
     listed, places = pictures.of(cells.order), np.argsort(cells.order)[ASKED]
-    found, scores = nearest_in_cells(pictures.of(ASKED), places, listed, TOP, rules, cells, probes)
+    found, scores = nearest_in_cells(pictures.of(ASKED), places, listed, TOP, rules, cells)
     exact, _ = nearest_by_rules(pictures.of(ASKED), ASKED, pictures, TOP, rules)
     assert (np.diff(np.where(np.isinf(scores), -2, scores), axis=1) <= 0).all()
     return np.where(found == NOBODY, NOBODY, cells.order[found]), exact
@@ -52,46 +54,63 @@ def test_every_vector_lies_in_one_cell(cells: Cells) -> None:
     ids=str,
 )
 def test_few_cells_find_nearly_all_and_all_cells_find_all(pictures: Pictures, cells: Cells, rules: Rules) -> None:
-    few, exact = found_in(pictures, cells, rules, 24)
+    few, exact = found_in(pictures, cells, rules)
     assert recall(few, exact) > 0.9
     assert not (few == ASKED[:, None]).any()  # nobody finds itself
-    everything, exact = found_in(pictures, cells, rules, len(cells.centres))
+    everything, exact = found_in(pictures, replace(cells, reach=-np.inf), rules)
     np.testing.assert_array_equal(everything, exact)
 
 
-def test_so_many_probes_find_the_share_that_is_wanted_where_lists_reach_across_kinds() -> None:
+def test_a_query_looks_into_so_many_cells_in_the_mean_and_into_its_nearest(pictures: Pictures, cells: Cells) -> None:
+    (queries, nearest_cells), (askers, others) = _pairs(pictures.vectors, cells)
+    assert queries.tolist() == list(range(N))
+    np.testing.assert_array_equal(nearest_cells, (pictures.vectors @ cells.centres.T).argmax(axis=1))
+    assert not (others == nearest_cells[askers]).any()
+    assert cells.probes == pytest.approx(24, rel=0.05)
+    assert 1 + len(askers) / N == pytest.approx(24, rel=0.1)  # of all, where `probes` is of a sample
+    assert len(_pairs(pictures.vectors, replace(cells, reach=np.inf))[1][0]) == 0
+
+
+def test_the_reach_finds_the_share_that_is_wanted_where_lists_reach_across_kinds() -> None:
     pictures = pictures_of(N // 5)
-    cells = filed(pictures.vectors, seed=1)
-    exact = np.argsort(cells.order)[found_in(pictures, cells, Rules(), 1)[1]]
-    needed = [probes_for(share, pictures.vectors[ASKED], exact, cells) for share in (0, 0.5, 0.9, 1)]
-    assert needed == sorted(needed) and needed[0] == 1 and needed[-1] <= len(cells.centres)
-    for share, probes in zip((0.5, 0.9, 1), needed[1:], strict=True):
-        assert recall(*found_in(pictures, cells, Rules(), probes)) >= share
-        assert recall(*found_in(pictures, cells, Rules(), probes - 1)) < share
+    cells = filed(pictures.vectors, 1, seed=1)
+    exact = np.argsort(cells.order)[found_in(pictures, cells, Rules())[1]]
+    assert finding(cells, 0, pictures.vectors[ASKED], exact) is cells
+    probes = [cells.probes]
+    for share in (0.5, 0.9, 1):
+        enough = finding(cells, share, pictures.vectors[ASKED], exact)
+        assert recall(*found_in(pictures, enough, Rules())) >= share
+        less = replace(enough, reach=enough.reach + 0.05)
+        assert recall(*found_in(pictures, less, Rules())) < share
+        probes.append(enough.probes)
+    assert probes == sorted(probes) and probes[-1] <= len(cells.centres)
 
 
 def test_it_matters_not_who_is_asked_for_at_once(
     pictures: Pictures, cells: Cells, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules = Rules(fold_above=0.9)
-    at_once, _ = found_in(pictures, cells, rules, 7)
-    monkeypatch.setattr(neighbour_cells, "PAIRS_AT_ONCE", 7 * 13)
+    at_once, _ = found_in(pictures, cells, rules)
+    monkeypatch.setattr(neighbour_cells, "PAIRS_AT_ONCE", 24 * 13)
+    monkeypatch.setattr(neighbour_cells, "QUERIES_AT_ONCE", 5)
     monkeypatch.setattr(neighbour_cells, "TILE_SCORES", 150)
-    np.testing.assert_array_equal(found_in(pictures, cells, rules, 7)[0], at_once)
+    np.testing.assert_array_equal(found_in(pictures, cells, rules)[0], at_once)
 
 
 def test_who_is_not_listed_may_ask_and_a_cell_may_be_empty() -> None:
     listed = Pictures(np.float32([[1, 0], [0, 1]]), traits_of([None] * 2, [None] * 2, [None] * 2))
-    cells = Cells(np.arange(2), np.array([0, 1, 1, 2]), np.float32([[1, 0], [0.6, 0.8], [0, 1]]))
+    centres = np.float32([[1, 0], [0.6, 0.8], [0, 1]])
     asked = Pictures(np.float32([[0.6, 0.8]]), traits_of([None], [None], [None]))
-    for probes, expected in ((1, [NOBODY, NOBODY]), (2, [1, NOBODY]), (3, [1, 0])):
-        found, _ = nearest_in_cells(asked, np.array([NOBODY]), listed, 3, Rules(), cells, probes)
+    for reach, expected in ((1, [NOBODY, NOBODY]), (0.25, [1, NOBODY]), (0.05, [1, 0])):
+        cells = Cells(np.arange(2), np.array([0, 1, 1, 2]), centres, reach, 1)
+        found, _ = nearest_in_cells(asked, np.array([NOBODY]), listed, 3, Rules(), cells)
         assert found.tolist() == [expected]
 
 
 def test_the_same_seed_files_alike(pictures: Pictures, cells: Cells) -> None:
-    again = filed(pictures.vectors, seed=1)
+    again = filed(pictures.vectors, 24, seed=1)
     assert (again.order == cells.order).all() and (again.centres == cells.centres).all()
+    assert (again.reach, again.probes) == (cells.reach, cells.probes)
 
 
 def test_recall_counts_what_is_there() -> None:

@@ -43,10 +43,10 @@ def test_a_product_is_given_its_nearest_but_itself(embedded: DataFrame, exact_up
 
 def test_as_many_cells_are_looked_into_as_find_what_is_wanted(embedded: DataFrame) -> None:
     search = search_of(embedded, ALL, 1, probes=1, seed=1)
-    assert search.recall(3, Rules(), seed=1) < 1
-    assert search.finding(0, 3, Rules(), seed=1).probes == 1
+    few = search.finding(0, 3, Rules(), seed=1)
+    assert few.cells and few.cells.probes == 1 and few.recall(3, Rules(), seed=1) == 0
     enough = search.finding(1, 3, Rules(), seed=1)
-    assert enough.probes == 4 and enough.recall(3, Rules(), seed=1) == 1
+    assert enough.cells and enough.cells.probes == 4 and enough.recall(3, Rules(), seed=1) == 1
     exact = search_of(embedded, ALL, 100, probes=1, seed=1)
     assert exact.finding(1, 3, Rules(), seed=1) is exact
 
