@@ -12,7 +12,7 @@ from setuptools import setup
 COMPILED = [
     f"lookup/{name}.py"
     for name in (
-        *("admission", "answering", "app", "breakers", "generic", "journal", "metrics"),
+        *("admission", "answering", "app", "breakers", "generic", "http", "journal", "metrics"),
         *("questions", "records", "release", "rendering", "routing", "scenes", "wire"),
     )
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any, Final, final
@@ -32,7 +31,7 @@ from lookup.release import Release
 from lookup.rendering import encode_text
 from lookup.routing import CATEGORY, GENERIC, PERSONAL, ROUTES, SIMILAR, Offer, Outcomes, Picks, compose, round_robin
 from lookup.scenes import Step
-from lookup.wire import Replies
+from lookup.wire import Pending, Replies, Sent
 from settings.sections import Lookup
 
 # Of several things that went wrong with a basket, the first of these is told.
@@ -41,8 +40,6 @@ NO_SIMILAR: Final = Offer(SIMILAR, None, NO_PRODUCT)
 NO_PERSONAL: Final = Offer(PERSONAL, None, NO_COOKIE)
 
 NOTHING: Final = ""
-
-Sent = asyncio.Future[Replies] | Replies
 
 
 @final
@@ -71,10 +68,10 @@ class Asked:
         self.of_place = of_place
         self.generic_keys = generic_keys
 
-    def sent(self) -> list[asyncio.Future[Replies]]:
+    def on_their_way(self) -> list[Pending]:
         """What has to be waited for before it can be answered; each ends by its deadline."""
         every = (self.of_cookie, self.of_products, self.of_place)
-        return [sent for sent in every if isinstance(sent, asyncio.Future)]
+        return [sent for sent in every if isinstance(sent, Pending) and sent.result is None]
 
 
 @final
@@ -161,9 +158,10 @@ class Answering:
 
     def _noted(self, route: str, sent: Sent) -> Replies:
         """The replies, of which the route's breaker is told."""
-        if not isinstance(sent, asyncio.Future):
+        if not isinstance(sent, Pending):
             return sent
-        replies = sent.result()
+        replies = sent.result
+        assert replies is not None
         if isinstance(replies, str):
             if replies == REDIS_TIMEOUT:
                 self.breakers[route].failed(monotonic())

@@ -1,4 +1,4 @@
-"""The endpoint as a Granian RSGI application: paths, methods and statuses."""
+"""What the endpoint answers: paths, methods and statuses."""
 
 from __future__ import annotations
 
@@ -8,43 +8,99 @@ import math
 import os
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
-
-from granian.rsgi import HTTPProtocol, Scope
+from typing import TYPE_CHECKING, Any, Final, final
 
 from lookup.admission import HEADER
 from lookup.answering import Asked
-from lookup.bodies import read_body
 from lookup.explaining import explanation
+from lookup.http import Request
 from lookup.metrics import render
 from lookup.openapi import document
 from lookup.questions import question_from_json, question_from_query, requests_from_body, rules_from
 from lookup.refusals import BadRequestError
 from lookup.release import Release
 from lookup.rendering import answer_json, error_json, to_json
+from lookup.wire import replies_to
 from lookup.worker import Worker
-from settings import Settings, load_settings
+from settings import Settings
 
 if TYPE_CHECKING:
-    from granian.rsgi import Headers as Sent
-
     from lookup.tracing import Trace
 
-Headers = list[tuple[str, str]]
-Response = tuple[int, Headers, bytes]
-# The trace is None but for a request that is traced.
-Handler = Callable[[Scope, HTTPProtocol, "Trace | None"], Awaitable[Response]]
+# Status, lines of headers, body.
+Response = tuple[int, bytes, bytes]
 
-JSON: Final[Headers] = [("content-type", "application/json"), ("cache-control", "no-store")]
-TEXT: Final[Headers] = [("content-type", "text/plain; version=0.0.4; charset=utf-8"), ("cache-control", "no-store")]
+JSON: Final = b"content-type: application/json\r\ncache-control: no-store\r\n"
+TEXT: Final = b"content-type: text/plain; version=0.0.4; charset=utf-8\r\ncache-control: no-store\r\n"
+BATCH: Final = "/v1/recommendations:batch"
 
 # Questions of a batch between two of which other requests get their turn.
 TURN: Final = 50
 SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 
 log = logging.getLogger("larder.lookup")
+
+
+@final
+class Exchange:
+    """A request on its way to its answer."""
+
+    def __init__(self, app: LookupApp, request: Request, endpoint: str) -> None:
+        self.request = request
+        self.endpoint = endpoint
+        self.began = perf_counter()
+        self.trace: Trace | None = None
+        self.request_id = b""
+        self._app = app
+        self._asked: Asked | None = None
+        self._left = 0
+        app.admission.waiting += 1
+
+    def wait_for(self, asked: Asked) -> None:
+        """Answers as soon as all replies are there. No coroutine waits: each would cost as much as the lookup."""
+        self._asked = asked
+        pending = asked.on_their_way()
+        self._left = len(pending)
+        for each in pending:
+            each.then = self._arrived
+        if not pending:
+            self._finish(asked)
+
+    def _arrived(self) -> None:
+        self._left -= 1
+        if not self._left and self._asked is not None:
+            self._finish(self._asked)
+
+    def _finish(self, asked: Asked) -> None:
+        try:
+            body = self._app.answered(asked, self.request_id, self.began, self.trace)
+        except Exception:
+            self.fail()
+        else:
+            self.answer(200, JSON, body)
+
+    def refuse(self, error: BadRequestError) -> None:
+        """Says what is wrong with the request."""
+        headers = JSON + _retry_after(error.retry_after) if error.retry_after else JSON
+        self.answer(error.status, headers, error_json(error.code, error.message))
+
+    def fail(self) -> None:
+        """For an exception that nobody foresaw."""
+        log.exception("a request failed")
+        self.answer(500, JSON, error_json("internal", "the request failed; the endpoint's log says why"))
+
+    def answer(self, status: int, headers: bytes, body: bytes) -> None:
+        """The end of it."""
+        self._app.admission.waiting -= 1
+        self.request.respond(status, headers, body)
+        self._app.metrics.requested(self.endpoint, status, perf_counter() - self.began)
+        if self.trace is not None:
+            self.trace.end(status)
+
+
+Handler = Callable[[Exchange], None]
 
 
 class LookupApp:
@@ -55,16 +111,18 @@ class LookupApp:
         self._rules = rules_from(self._limits)
         self._worker = Worker(settings, folder)
         self._live = self._worker.live
-        self._admission = self._worker.admission
+        self.admission = self._worker.admission
+        self.metrics = self._worker.metrics
         self._answering = self._worker.answering
         self._journal = self._worker.journal
         self._tracing = self._worker.tracing
+        self._batches: set[asyncio.Task[None]] = set()
         # A seed of its own, because forked workers would otherwise draw the same request ids.
         self._random_bits = random.Random(os.urandom(32)).getrandbits
         self._openapi = to_json(document(self._limits))
         self._paths: dict[str, tuple[str, str, Handler]] = {
             "/v1/recommendations": ("recommendations", "GET", self._recommend),
-            "/v1/recommendations:batch": ("batch", "POST", self._recommend_batch),
+            BATCH: ("batch", "POST", self._recommend_batch),
             "/health/live": ("live", "GET", self._health_live),
             "/health/ready": ("ready", "GET", self._health_ready),
             "/metrics": ("metrics", "GET", self._show_metrics),
@@ -72,79 +130,39 @@ class LookupApp:
         }
         self._no_path: tuple[str, str, Handler] = ("other", "", self._not_found)
 
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Starts what runs beside the requests."""
         self._worker.start(loop)
 
-    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ends it, once there are no more requests."""
         self._worker.stop(loop)
 
-    async def __rsgi__(self, scope: Scope, proto: HTTPProtocol) -> None:
-        """One request."""
-        began = perf_counter()
-        endpoint, method, handler = self._paths.get(scope.path, self._no_path)
-        self._admission.waiting += 1
-        trace = None
+    def take(self, request: Request) -> None:
+        """Answers the request, now or when Redis has replied. Raises nothing."""
+        endpoint, method, handler = self._paths.get(request.path, self._no_path)
+        exchange = Exchange(self, request, endpoint)
         try:
             if self._tracing is not None:
-                trace = self._tracing.begin(endpoint, scope)
-            if method and scope.method != method and not (method == "GET" and scope.method == "HEAD"):
-                status, headers, body = _wrong_method(method)
+                exchange.trace = self._tracing.begin(endpoint, request)
+            if request.problem is not None:
+                exchange.refuse(request.problem)
+            elif method and request.method != method and not (method == "GET" and request.method == "HEAD"):
+                exchange.answer(*_wrong_method(method))
             else:
-                status, headers, body = await handler(scope, proto, trace)
+                handler(exchange)
         except BadRequestError as error:
-            status, headers, body = _refusal(error)
+            exchange.refuse(error)
         except Exception:
-            log.exception("a request failed")
-            status, headers = 500, JSON
-            body = error_json("internal", "the request failed; the endpoint's log says why")
-        finally:
-            self._admission.waiting -= 1
-        proto.response_bytes(status, headers, body)
-        self._worker.metrics.requested(endpoint, status, perf_counter() - began)
-        if trace is not None:
-            trace.end(status)
+            exchange.fail()
 
-    async def _recommend(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
-        headers = scope.headers
-        caller = self._admitted(headers)
-        question = question_from_query(scope.query_string, self._rules)
-        self._admission.spend(caller, 1)
-        began = perf_counter()
-        asked = self._answering.ask(question, self._release())
-        request_id = self._request_id(headers)
-        if trace is not None:
-            trace.name(request_id)
-            trace.asked(asked)
-        # Not by a coroutine of its own: every one on the way is woken for each reply.
-        for sent in asked.sent():
-            await sent
-        return 200, JSON, self._answered(asked, request_id, began, trace)
+    def admit_body(self, path: str, headers: Mapping[str, str]) -> None:
+        """Raises BadRequestError where the caller of a batch is not let in, whatever it asks."""
+        if path == BATCH:
+            self._admitted(headers)
 
-    async def _recommend_batch(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
-        headers = scope.headers
-        caller = self._admitted(headers)
-        if scope.query_string:
-            raise BadRequestError(400, "unknown_parameter", "a batch takes no parameters; put them in the body")
-        requests = requests_from_body(await read_body(scope, proto, self._limits.max_body_bytes), self._limits)
-        self._admission.spend(caller, len(requests))
-        began = perf_counter()
-        request_id, answers = self._request_id(headers), []
-        if trace is not None:
-            trace.name(request_id)
-        asked = await self._ask_all(requests, trace)
-        for number, each in enumerate(asked):
-            if isinstance(each, bytes):
-                answers.append(each)
-            else:
-                for sent in each.sent():
-                    await sent
-                found = self._answered(each, b"%b-%d" % (request_id, number), began, trace)
-                answers.append(b'{"answer":%b}' % found)
-            if number % TURN == TURN - 1:
-                await asyncio.sleep(0)
-        return 200, JSON, b'{"responses":[%b]}' % b",".join(answers)
-
-    def _answered(self, asked: Asked, request_id: bytes, began: float, trace: Trace | None) -> bytes:
+    def answered(self, asked: Asked, request_id: bytes, began: float, trace: Trace | None) -> bytes:
+        """The answer to a question of which all replies are there."""
         answer = self._answering.answer(asked)
         if trace is not None:
             trace.answered(asked, answer.outcomes)
@@ -156,9 +174,57 @@ class LookupApp:
             more = b',"explain":%b' % to_json(found)
         return answer_json(asked.release, answer.taken, answer.outcomes, request_id, more)
 
-    async def _ask_all(self, requests: list[Any], trace: Trace | None) -> list[Asked | bytes]:
-        """Each question on its way from the same release, or its error."""
+    def _recommend(self, exchange: Exchange) -> None:
+        request = exchange.request
+        caller = self._admitted(request.headers)
+        question = question_from_query(request.query, self._rules)
+        self.admission.spend(caller, 1)
+        asked = self._answering.ask(question, self._release())
+        exchange.request_id = self._request_id(request.headers)
+        if exchange.trace is not None:
+            exchange.trace.name(exchange.request_id)
+            exchange.trace.asked(asked)
+        exchange.wait_for(asked)
+
+    def _recommend_batch(self, exchange: Exchange) -> None:
+        request = exchange.request
+        caller = self._admitted(request.headers)
+        if request.query:
+            raise BadRequestError(400, "unknown_parameter", "a batch takes no parameters; put them in the body")
+        requests = requests_from_body(request.body, self._limits)
+        self.admission.spend(caller, len(requests))
         release = self._release()
+        exchange.request_id = self._request_id(request.headers)
+        if exchange.trace is not None:
+            exchange.trace.name(exchange.request_id)
+        task = asyncio.get_running_loop().create_task(self._answer_batch(exchange, requests, release))
+        self._batches.add(task)
+        task.add_done_callback(self._batches.discard)
+
+    async def _answer_batch(self, exchange: Exchange, requests: list[Any], release: Release) -> None:
+        try:
+            body = await self._batch(exchange, requests, release)
+        except Exception:
+            exchange.fail()
+        else:
+            exchange.answer(200, JSON, body)
+
+    async def _batch(self, exchange: Exchange, requests: list[Any], release: Release) -> bytes:
+        answers = []
+        for number, each in enumerate(await self._ask_all(requests, release, exchange.trace)):
+            if isinstance(each, bytes):
+                answers.append(each)
+            else:
+                for pending in each.on_their_way():
+                    await replies_to(pending)
+                request_id = b"%b-%d" % (exchange.request_id, number)
+                answers.append(b'{"answer":%b}' % self.answered(each, request_id, exchange.began, exchange.trace))
+            if number % TURN == TURN - 1:
+                await asyncio.sleep(0)
+        return b'{"responses":[%b]}' % b",".join(answers)
+
+    async def _ask_all(self, requests: list[Any], release: Release, trace: Trace | None) -> list[Asked | bytes]:
+        """Each question on its way, or its error."""
         asked: list[Asked | bytes] = []
         for number, request in enumerate(requests):
             try:
@@ -173,10 +239,10 @@ class LookupApp:
                 await asyncio.sleep(0)
         return asked
 
-    def _admitted(self, headers: Sent) -> str:
+    def _admitted(self, headers: Mapping[str, str]) -> str:
         """The caller's name. Raises BadRequestError."""
-        self._admission.check_load()
-        return self._admission.caller(headers.get(HEADER))
+        self.admission.check_load()
+        return self.admission.caller(headers.get(HEADER))
 
     def _release(self) -> Release:
         release = self._live.current
@@ -185,55 +251,41 @@ class LookupApp:
             raise BadRequestError(503, "no_release", message, math.ceil(self._limits.pointer_seconds))
         return release
 
-    def _request_id(self, headers: Sent) -> bytes:
+    def _request_id(self, headers: Mapping[str, str]) -> bytes:
         given = headers.get("x-request-id")
         if given and SANE_ID(given):
             return given.encode()
         return b"%032x" % self._random_bits(128)
 
-    async def _health_live(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
-        return 200, JSON, b'{"live":true}'
+    def _health_live(self, exchange: Exchange) -> None:
+        exchange.answer(200, JSON, b'{"live":true}')
 
-    async def _health_ready(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
+    def _health_ready(self, exchange: Exchange) -> None:
         body = to_json(self._worker.readiness())
         if self._live.current is None:
-            return 503, [*JSON, _retry_after(math.ceil(self._limits.pointer_seconds))], body
-        return 200, JSON, body
+            exchange.answer(503, JSON + _retry_after(math.ceil(self._limits.pointer_seconds)), body)
+        else:
+            exchange.answer(200, JSON, body)
 
-    async def _show_metrics(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
-        return 200, TEXT, render(self._worker.series())
+    def _show_metrics(self, exchange: Exchange) -> None:
+        exchange.answer(200, TEXT, render(self._worker.series()))
 
-    async def _show_openapi(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
-        return 200, JSON, self._openapi
+    def _show_openapi(self, exchange: Exchange) -> None:
+        exchange.answer(200, JSON, self._openapi)
 
-    async def _not_found(self, scope: Scope, proto: HTTPProtocol, trace: Trace | None) -> Response:
-        return (
-            404,
-            JSON,
-            error_json("not_found", f"there is no such path; there are {', '.join(self._paths)}"),
-        )
+    def _not_found(self, exchange: Exchange) -> None:
+        message = f"there is no such path; there are {', '.join(self._paths)}"
+        exchange.answer(404, JSON, error_json("not_found", message))
 
 
-def _refusal(error: BadRequestError) -> Response:
-    headers = [*JSON]
-    if error.status in (408, 413):
-        # With part of a body unread, the connection is of no further use.
-        headers.append(("connection", "close"))
-    if error.retry_after:
-        headers.append(_retry_after(error.retry_after))
-    return error.status, headers, error_json(error.code, error.message)
-
-
-def _retry_after(seconds: int) -> tuple[str, str]:
-    return "retry-after", str(seconds)
+def _retry_after(seconds: int) -> bytes:
+    return b"retry-after: %d\r\n" % seconds
 
 
 def _wrong_method(method: str) -> Response:
     allowed = "GET, HEAD" if method == "GET" else method
-    headers = [*JSON, ("allow", allowed)]
-    return 405, headers, error_json("method_not_allowed", f"this path takes {allowed}")
-
-
-def create_app(settings: Settings | None = None, folder: str = "") -> LookupApp:
-    """The application; without settings, those that load_settings finds. `larder serve` checks them before."""
-    return LookupApp(settings or load_settings(), folder)
+    return (
+        405,
+        JSON + b"allow: %b\r\n" % allowed.encode(),
+        error_json("method_not_allowed", f"this path takes {allowed}"),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -14,7 +14,7 @@ from lookup.address import RedisAddress
 from lookup.link import RedisLink
 from lookup.metrics import Histogram
 from lookup.reasons import REDIS_DOWN
-from lookup.wire import Replies, command
+from lookup.wire import Pending, Sent, command, replies_to
 
 SLOTS = 16384
 # How often it is asked who holds what; a slot that moved is found again after so long.
@@ -66,7 +66,7 @@ class ClusterLink:
 
     def send(
         self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
-    ) -> asyncio.Future[Replies] | str:
+    ) -> Pending | str:
         """As RedisLink.send; a server that is not there costs only the commands for its keys, if there are others."""
         parts: dict[RedisLink | None, tuple[list[bytes], list[int]]] = {}
         for place, (words, key) in enumerate(split_commands(commands)):
@@ -81,7 +81,7 @@ class ClusterLink:
         ]
         if len(sent) == 1:
             return sent[0][0]
-        return asyncio.ensure_future(_gathered(sent, count, times))
+        return _Gathered(sent, count, times).whole
 
     async def run(self) -> None:
         """Keeps links to all primaries up until cancelled."""
@@ -99,8 +99,7 @@ class ClusterLink:
     async def _look(self) -> None:
         """Asks whoever replies for the owners of slots; what is known stays where nobody does."""
         for link in (self._seed, *self._links.values()):
-            sent = link.send(command(b"CLUSTER", b"SLOTS"), 1)
-            replies = sent if isinstance(sent, str) else await sent
+            replies = await replies_to(link.send(command(b"CLUSTER", b"SLOTS"), 1))
             if not isinstance(replies, str) and isinstance(replies[0], list):
                 try:
                     await self._follow(owners_from(replies[0], self._address.host))
@@ -126,23 +125,43 @@ class ClusterLink:
             self._tasks.pop(place).cancel()
 
 
-async def _gathered(
-    sent: list[tuple[asyncio.Future[Replies] | str, list[int]]], count: int, times: Histogram | None
-) -> Replies:
-    """The replies in the order of the commands. Trouble of one server is an error in its place."""
-    began = perf_counter()
-    replies: list[Any] = [None] * count
-    problems = []
-    for each, places in sent:
-        found = each if isinstance(each, str) else await each
-        if isinstance(found, str):
-            problems.append(found)
-            found = [ConnectionError(found)] * len(places)
-        for place, reply in zip(places, found, strict=True):
-            replies[place] = reply
-    if times is not None and any(not isinstance(each, str) for each, _ in sent):
-        times.add(perf_counter() - began)
-    return problems[0] if len(problems) == len(sent) else replies
+class _Gathered:
+    """Of one question to several servers: `whole` has the replies in the order of the commands once all are there.
+
+    Trouble of one server is an error in its place; where all have trouble, the whole has that of the first.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Sent, list[int]]], count: int, times: Histogram | None) -> None:
+        self.whole = Pending(count)
+        self._parts = parts
+        self._count = count
+        self._times = times
+        self._began = perf_counter()
+        on_their_way = [sent for sent, _ in parts if isinstance(sent, Pending)]
+        self._left = len(on_their_way)
+        for pending in on_their_way:
+            pending.then = self._arrived
+        if not on_their_way:
+            self._finish()
+
+    def _arrived(self) -> None:
+        self._left -= 1
+        if not self._left:
+            if self._times is not None:
+                self._times.add(perf_counter() - self._began)
+            self._finish()
+
+    def _finish(self) -> None:
+        replies: list[Any] = [None] * self._count
+        problems = []
+        for sent, places in self._parts:
+            found = sent.result if isinstance(sent, Pending) else sent
+            if not isinstance(found, list):
+                problems.append(found or REDIS_DOWN)
+                found = [ConnectionError(found)] * len(places)
+            for place, reply in zip(places, found, strict=True):
+                replies[place] = reply
+        self.whole.resolve(problems[0] if len(problems) == len(self._parts) else replies, perf_counter())
 
 
 def split_commands(commands: bytes) -> Iterator[tuple[bytes, bytes]]:

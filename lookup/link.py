@@ -12,7 +12,7 @@ import hiredis
 from lookup.address import RedisAddress
 from lookup.metrics import Histogram
 from lookup.reasons import REDIS_DOWN
-from lookup.wire import Replies, Wire, command
+from lookup.wire import Pending, Wire, command, replies_to
 
 # Together with a pause and the silence of a wire these stay below the two seconds in which all must be well again.
 CONNECT_SECONDS = 1.0
@@ -33,7 +33,7 @@ class Link(Protocol):
     def reconnects(self) -> int: ...
     def send(
         self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
-    ) -> asyncio.Future[Replies] | str: ...
+    ) -> Pending | str: ...
     async def tried(self) -> None: ...
     async def run(self) -> None: ...
 
@@ -75,7 +75,7 @@ class RedisLink:
 
     def send(
         self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
-    ) -> asyncio.Future[Replies] | str:
+    ) -> Pending | str:
         """See Wire.send; the reason `redis_down` where there is no connection."""
         return self._wire.send(commands, count, seconds, times) if self._wire is not None else REDIS_DOWN
 
@@ -155,8 +155,7 @@ class RedisLink:
 
 
 async def _reply(wire: Wire, words: bytes) -> Any:
-    sent = wire.send(words, 1)
-    replies = sent if isinstance(sent, str) else await sent
+    replies = await replies_to(wire.send(words, 1))
     if isinstance(replies, str):
         raise GreetingError(f"no reply to the greeting: {replies}")
     return replies[0]

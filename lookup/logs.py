@@ -60,8 +60,6 @@ def logging_config(log_format: str) -> dict[str, Any]:
         },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
-            "_granian": {"handlers": ["stderr"], "propagate": False},
-            "granian.access": {"handlers": ["stderr"], "propagate": False},
             "larder": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
             "opentelemetry": {"handlers": ["seldom"], "level": "WARNING", "propagate": False},
             # Of a header that makes no sense it would quote all, and that may be a key.

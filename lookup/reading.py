@@ -8,6 +8,7 @@ import hiredis
 
 from lookup.link import Link
 from lookup.reasons import MEANINGS
+from lookup.wire import replies_to
 
 
 class ReadError(ConnectionError):
@@ -16,8 +17,7 @@ class ReadError(ConnectionError):
 
 async def read(link: Link, commands: list[bytes]) -> list[Any]:
     """The replies to several commands. Raises ReadError where there is none, or an error among them."""
-    sent = link.send(b"".join(commands), len(commands))
-    replies = sent if isinstance(sent, str) else await sent
+    replies = await replies_to(link.send(b"".join(commands), len(commands)))
     if isinstance(replies, str):
         raise ReadError(MEANINGS[replies])
     for reply in replies:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Final, final
 
+from mypy_extensions import i64
+
 from loaders.codec import HALF, SCORE_STEPS, CorruptRecordError
 
 # A varint ends with the byte that is below this.
 MORE: Final = 0x80
-CONTINUATIONS: Final = bytes(range(MORE, 256))
 VARINT_BYTES: Final = 5
-
 
 Scores = list[float | None] | None
 
@@ -51,21 +51,32 @@ def decode_head(record: bytes, products: int, limit: int) -> Ranked:
     head, start = (record[0], 1) if record and record[0] < MORE else _varint(record)
     count, scored = head >> 1, head & 1
     end = len(record) - (HALF.size + count if scored and count else 0)
-    items = record[start:end] if end > start else b""
-    if len(items.translate(None, CONTINUATIONS)) != count or (items and items[-1] >= MORE) or end < start:
+    if _count_varints(record, start, end) != count:
         raise CorruptRecordError(f"a record of {len(record)} bytes does not hold {count} items")
-    ordinals = _ordinals(items, min(limit, count), products)
+    ordinals = _ordinals(record, start, min(limit, count), products)
     if not scored:
         return Ranked(ordinals, None)
     return Ranked(ordinals, _scores(record, end, len(ordinals)) if ordinals else [])
 
 
-def _ordinals(items: bytes, wanted: int, products: int) -> list[int]:
+def _count_varints(record: bytes, start: int, end: int) -> int:
+    """How many varints lie there, or -1 where the last of them has no end."""
+    found, place, stop = i64(0), i64(start), i64(end)
+    if stop < place or (stop > place and record[stop - 1] >= MORE):
+        return -1
+    while place < stop:
+        if record[place] < MORE:
+            found += 1
+        place += 1
+    return found
+
+
+def _ordinals(record: bytes, start: int, wanted: int, products: int) -> list[int]:
+    """`wanted` varints, all of which are there."""
     ordinals: list[int] = []
-    value = shift = place = 0
-    # By place, because that is what compiles to plain steps through memory.
+    place, value, shift = i64(start), i64(0), i64(0)
     while len(ordinals) < wanted:
-        byte = items[place]
+        byte: i64 = record[place]
         place += 1
         if byte >= MORE:
             value |= (byte & (MORE - 1)) << shift
@@ -77,7 +88,7 @@ def _ordinals(items: bytes, wanted: int, products: int) -> list[int]:
         if value >= products:
             raise CorruptRecordError(f"ordinal {value} in a release of {products} products")
         ordinals.append(value)
-        value = shift = 0
+        value = shift = i64(0)
     return ordinals
 
 

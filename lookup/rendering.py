@@ -1,4 +1,4 @@
-"""Answers and errors as JSON bytes, put together from pieces that were encoded before."""
+"""Answers and errors as JSON bytes, written from pieces that were encoded before."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from librt.strings import BytesWriter
+
 from lookup.routing import Outcomes, Picks
 
 if TYPE_CHECKING:
+    from mypy_extensions import i64
+
     from lookup.release import Release
 
-SCORED: Final = b'{"id":%%b,"score":%%.5g,"route":"%b"}'
-UNSCORED: Final = b'{"id":%%b,"score":null,"route":"%b"}'
+# Digit by digit is quicker than `%` where this is compiled, and far slower where it is not.
+COMPILED: Final = not __file__.endswith(".py")
+ZERO: Final = ord("0")
+POINT: Final = ord(".")
+COMMA: Final = ord(",")
+
 OF_RELEASE: Final = b'],"release":%b,"as_of":"%b","age_seconds":%d,"request_id":"'
 
 _encoder = json.JSONEncoder(ensure_ascii=False)
@@ -34,19 +42,20 @@ def answer_json(
     release: Release, taken: Sequence[Picks], outcomes: Outcomes, request_id: bytes, more: bytes = b""
 ) -> bytes:
     """One answer. `request_id` must need no escaping; `more` is put in before the last brace."""
-    items = [_items_json(picks) for picks in taken]
-    pieces = [
-        b'{"items":[',
-        items[0] if len(items) == 1 else b",".join(items),
-        _of_release(release.name_json, release.as_of, age_seconds(release)),
-        request_id,
-        b'","routes":[',
-        outcomes_json(outcomes),
-        b"]",
-        more,
-        b"}",
-    ]
-    return b"".join(pieces)
+    out = BytesWriter()
+    out.write(b'{"items":[')
+    for place, picks in enumerate(taken):
+        if place:
+            out.append(COMMA)
+        _write_items(out, picks)
+    out.write(_of_release(release.name_json, release.as_of, age_seconds(release)))
+    out.write(request_id)
+    out.write(b'","routes":[')
+    out.write(outcomes_json(outcomes))
+    out.write(b"]")
+    out.write(more)
+    out.write(b"}")
+    return out.getvalue()
 
 
 @lru_cache(maxsize=64)
@@ -55,27 +64,55 @@ def _of_release(name_json: bytes, as_of: bytes, age: int) -> bytes:
     return OF_RELEASE % (name_json, as_of, age)
 
 
-def _items_json(picks: Picks) -> bytes:
+def _write_items(out: BytesWriter, picks: Picks) -> None:
     products, scores = picks.products, picks.scores
-    if scores is None or None in scores:
-        each = [None] * len(products) if scores is None else scores
-        return b",".join(
-            [
-                _template(picks.route, score is not None, 1) % (product if score is None else (product, score))
-                for product, score in zip(products, each, strict=True)
-            ]
-        )
-    pairs: list[Any] = []
-    for place, product in enumerate(products):
-        pairs.append(product)
-        pairs.append(scores[place])
-    return _template(picks.route, True, len(products)) % tuple(pairs)
+    end = _end_of_item(picks.route)
+    for place in range(len(products)):
+        if place:
+            out.append(COMMA)
+        out.write(b'{"id":')
+        out.write(products[place])
+        out.write(b',"score":')
+        score = None if scores is None else scores[place]
+        if score is None:
+            out.write(b"null")
+        else:
+            write_score(out, score)
+        out.write(end)
 
 
-@lru_cache(maxsize=8192)
-def _template(route: str, scored: bool, count: int) -> bytes:
-    """Items in one piece: formatting them all at once takes half as long as one by one."""
-    return b",".join([(SCORED if scored else UNSCORED) % route.encode()] * count)
+@lru_cache(maxsize=8)
+def _end_of_item(route: str) -> bytes:
+    return b',"route":"%b"}' % route.encode()
+
+
+def write_score(out: BytesWriter, score: float) -> None:
+    """The score as `%.5g` has it, to a unit of the last of its five digits."""
+    if not (COMPILED and 0.0001 <= score < 100_000.0):
+        out.write(b"%.5g" % score)
+        return
+    # Five digits, the first of which stands for 10 to the power of `place`.
+    place = 4
+    while score < 10_000.0:
+        score *= 10.0
+        place -= 1
+    digits: i64 = int(score + 0.5)
+    if digits == 100_000:
+        digits, place = 10_000, place + 1
+    if place < 0:
+        out.write(b"0.")
+        for _ in range(-1 - place):
+            out.append(ZERO)
+        place = -1
+    unit: i64 = 10_000
+    while digits or place >= 0:
+        digit: int = digits // unit
+        out.append(ZERO + digit)
+        digits %= unit
+        unit //= 10
+        if not place and digits:
+            out.append(POINT)
+        place -= 1
 
 
 def age_seconds(release: Release) -> int:

@@ -83,7 +83,7 @@ def compose(
     Args:
         names: product by ordinal.
         masked: products that nobody gets.
-        spent: products that this answer must not hold; those that it takes are added.
+        spent: products that this answer must not hold; those that it takes may be added.
     Returns:
         The products, none twice, and an outcome for each offer.
     """
@@ -106,6 +106,8 @@ def compose(
             outcomes.append(outcome(offer.route, FILLED if taken else USED, offer.reason, offer.level))
             taken.append(picks)
             left -= len(picks.products)
+            if left:
+                spent.update(picks.products)
     return taken, tuple(outcomes)
 
 
@@ -115,7 +117,7 @@ def _take(
     ranked: Ranked | Packed,
     names: list[bytes],
     masked: Set[bytes],
-    spent: set[bytes],
+    spent: Set[bytes],
 ) -> Picks | str:
     """The first products of a list that may be shown; the reason where there are none."""
     try:
@@ -124,12 +126,14 @@ def _take(
         if len(ordinals) > wanted:
             ordinals, scores = ordinals[:wanted], scores and scores[:wanted]
         products = [names[ordinal] for ordinal in ordinals]
-        distinct = set(products)
         # Mostly nothing is in the way of a list's head, and the rest of the list need not be read.
-        if len(distinct) < len(products) or not (spent.isdisjoint(distinct) and masked.isdisjoint(distinct)):
-            picks = _allowed(wanted, offer.route, ranked.head(MAX_ITEMS), names, masked, spent)
+        if (
+            (spent and not spent.isdisjoint(products))
+            or (masked and not masked.isdisjoint(products))
+            or len(set(ordinals)) < len(ordinals)
+        ):
+            picks = _allowed(wanted, offer.route, ranked.head(MAX_ITEMS), names, masked, set(spent))
         else:
-            spent |= distinct
             picks = Picks(offer.route, ordinals, products, scores)
     except CorruptRecordError:
         return CORRUPT_RECORD
@@ -162,7 +166,7 @@ def _blended(
     found: list[Picks | str] = []
     for offer in offers:
         ranked = offer.ranked
-        found.append(offer.reason if ranked is None else _take(MAX_ITEMS, offer, ranked, names, masked, set(spent)))
+        found.append(offer.reason if ranked is None else _take(MAX_ITEMS, offer, ranked, names, masked, spent))
     given = [0] * len(offers)
     taken: list[Picks] = []
     longest = max((len(picks.products) for picks in found if not isinstance(picks, str)), default=0)

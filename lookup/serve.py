@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import logging.config
 import socket
-import ssl
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-from granian.constants import Interfaces
-from granian.log import LogLevels
-from granian.server import Server
 
 from lookup.address import AddressError, parse_address
-from lookup.app import create_app
 from lookup.logs import logging_config
+from lookup.process import run, server_context
+from lookup.supervisor import supervise
 from settings import Settings
 from settings.sections import Lookup
 
@@ -29,8 +24,8 @@ class ServeError(RuntimeError):
 def serve(settings: Settings) -> None:
     """Answers requests at lookup.host and lookup.port until SIGINT or SIGTERM; prints where it listens.
 
-    `settings.redis.url` must be set. Port 0 takes a free one. Raises ServeError, SystemExit(1) where workers
-    keep dying.
+    `settings.redis.url` must be set. Port 0 takes a free one. Raises ServeError, and SystemExit(1) where a worker
+    cannot begin.
     """
     try:
         parse_address(settings.redis.url)
@@ -42,28 +37,11 @@ def serve(settings: Settings) -> None:
     with ExitStack() as stack:
         workers = settings.lookup.workers
         folder = stack.enter_context(TemporaryDirectory(prefix="larder-lookup-")) if workers > 1 else ""
-        server = Server(
-            "lookup.app:create_app",
-            address=host,
-            port=port,
-            interface=Interfaces.RSGI,
-            workers=workers,
-            websockets=False,
-            respawn_failed_workers=True,
-            log_level=LogLevels.warning,
-            log_dictconfig=logging_config(settings.lookup.log_format),
-            ssl_cert=Path(certificate) if (certificate := settings.lookup.tls_certificate) else None,
-            ssl_key=Path(key) if (key := settings.lookup.tls_key) else None,
-        )
         scheme = "https" if settings.lookup.tls_certificate else "http"
         shown = f"[{host}]" if ":" in host else host
-        server.on_startup(partial(print, f"larder lookup listens at {scheme}://{shown}:{port}", flush=True))
-        server.serve(target_loader=partial(_application, settings, folder), wrap_loader=False)
-
-
-def _application(settings: Settings, folder: str) -> Any:
-    """Runs in each worker, so that what talks to Redis is made after the fork."""
-    return create_app(settings, folder)
+        listens = partial(print, f"larder lookup listens at {scheme}://{shown}:{port}", flush=True)
+        logging.config.dictConfig(logging_config(settings.lookup.log_format))
+        supervise(partial(run, settings, host, port, folder), workers, listens)
 
 
 def _check_parts(settings: Lookup) -> None:
@@ -89,11 +67,10 @@ def _is_installed(module: str) -> bool:
 def _check_certificate(settings: Lookup) -> None:
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         raise ServeError("set both lookup.tls_certificate and lookup.tls_key, or neither")
-    if settings.tls_certificate:
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_certificate, settings.tls_key)
-        except OSError as error:
-            raise ServeError(f"lookup.tls_certificate and lookup.tls_key cannot be used: {error}") from None
+    try:
+        server_context(settings)
+    except OSError as error:
+        raise ServeError(f"lookup.tls_certificate and lookup.tls_key cannot be used: {error}") from None
 
 
 def free_address(host: str, port: int) -> tuple[str, int]:

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from time import perf_counter_ns, time_ns
 from urllib.parse import urlsplit
 
-from granian.rsgi import Scope
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -27,8 +26,9 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer, set_span_in_contex
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from lookup.answering import Asked
+from lookup.http import Request
 from lookup.routing import GENERIC, PERSONAL, SIMILAR, Outcomes
-from lookup.wire import Replies
+from lookup.wire import Pending
 
 PATHS = {"recommendations": "/v1/recommendations", "batch": "/v1/recommendations:batch"}
 # Refused without a look at what is asked: whoever has no key shall not fill the collector.
@@ -44,6 +44,7 @@ STOP_SECONDS = 1.0
 # https://www.w3.org/TR/trace-context/#traceparent-header: version, trace id, parent id, flags; ids of zeros are none.
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?").fullmatch
 SAMPLED = 1
+NANOSECONDS = 1_000_000_000
 
 Attributes = dict[str, str | int | float]
 
@@ -85,21 +86,21 @@ class Tracing:
         """Spans that it did not take, or that nobody could wait for."""
         return self._exporter.failed + self._unmade
 
-    def begin(self, endpoint: str, scope: Scope) -> Trace | None:
+    def begin(self, endpoint: str, request: Request) -> Trace | None:
         """A trace where this request gets one: its caller decides by `traceparent`, else the share."""
         if endpoint not in PATHS:
             return None
         parent = None
-        given = scope.headers.get("traceparent")
+        given = request.headers.get("traceparent")
         if given and (found := TRACEPARENT(given)) is not None:
             if not int(found[1], 16) & SAMPLED:
                 return None
             parent = self._propagator.extract(
-                {"traceparent": given, "tracestate": scope.headers.get("tracestate") or ""}
+                {"traceparent": given, "tracestate": request.headers.get("tracestate") or ""}
             )
         elif self._random() >= self._share:
             return None
-        return Trace(self, scope.method, PATHS[endpoint], parent)
+        return Trace(self, request.method, PATHS[endpoint], parent)
 
     def make(self, trace: Trace, status: int) -> None:
         """The spans of a request that was answered."""
@@ -120,7 +121,7 @@ class Tracing:
             span.set_status(StatusCode.ERROR)
         within = set_span_in_context(span, Context())
         for route, question in trace.questions.items():
-            question.make(tracer, within, route, epoch, trace.ended)
+            question.make(tracer, within, route, epoch)
         span.end(epoch + trace.ended)
 
     def stop(self) -> None:
@@ -133,26 +134,25 @@ class Tracing:
 class RouteQuestion:
     """What a request asked Redis for one route: of a batch, from the first such question to the last reply."""
 
-    __slots__ = ("began", "count", "ended", "problem")
+    __slots__ = ("asked", "began")
 
     def __init__(self, began: int) -> None:
-        self.began = self.ended = began
-        self.count = 0
-        self.problem = ""
+        self.began = began
+        self.asked: list[Pending] = []
 
-    def replied(self, future: asyncio.Future[Replies]) -> None:
-        """Called by the future, when the route can use what it holds."""
-        self.ended = perf_counter_ns()
-        if not future.cancelled() and isinstance(result := future.result(), str):
-            self.problem = result
-
-    def make(self, tracer: Tracer, within: Context, route: str, epoch: int, latest: int) -> None:
-        """Its span, which ends with the request's at the latest: the future may have told of its replies only then."""
-        attributes: Attributes = {"db.system.name": "redis", "larder.route": route, "larder.questions": self.count}
+    def make(self, tracer: Tracer, within: Context, route: str, epoch: int) -> None:
+        """Its span, of which all replies are there."""
+        attributes: Attributes = {
+            "db.system.name": "redis",
+            "larder.route": route,
+            "larder.questions": len(self.asked),
+        }
         span = tracer.start_span(f"redis {route}", within, SpanKind.CLIENT, attributes, start_time=epoch + self.began)
-        if self.problem:
-            span.set_status(StatusCode.ERROR, self.problem)
-        span.end(epoch + min(self.ended, latest))
+        problem = next((each.result for each in self.asked if isinstance(each.result, str)), "")
+        if problem:
+            span.set_status(StatusCode.ERROR, problem)
+        ended = max(int(each.ended * NANOSECONDS) for each in self.asked)
+        span.end(epoch + max(ended, self.began))
 
 
 class Trace:
@@ -192,12 +192,10 @@ class Trace:
         """A question was just sent to Redis."""
         now = perf_counter_ns()
         for route, sent in ((PERSONAL, asked.of_cookie), (SIMILAR, asked.of_products), (GENERIC, asked.of_place)):
-            if isinstance(sent, asyncio.Future):
-                question = self.questions.get(route)
-                if question is None:
-                    question = self.questions[route] = RouteQuestion(now)
-                question.count += 1
-                sent.add_done_callback(question.replied)
+            if isinstance(sent, Pending):
+                if route not in self.questions:
+                    self.questions[route] = RouteQuestion(now)
+                self.questions[route].asked.append(sent)
 
     def answered(self, asked: Asked, outcomes: Outcomes) -> None:
         """A question has its answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final, cast
 
@@ -35,39 +36,73 @@ class Write:
         self.at = 0.0
 
 
-class Pending:
-    """Commands whose replies are awaited together, until `deadline`; after `due`, Redis is late for everybody.
+UNWRITTEN: Final = Write()
 
-    How long they were awaited since their `write` goes into `times`. The loop's clock would not do: uvloop's has
-    milliseconds.
+
+class Pending:
+    """Commands whose replies are awaited together.
+
+    `result` is None until it is known, at `ended` by perf_counter; then `then` is called, once, and must raise nothing.
+    A future would do the same by another turn of the event loop and twice the work.
     """
 
-    __slots__ = ("deadline", "due", "future", "left", "replies", "times", "write")
+    __slots__ = ("deadline", "due", "ended", "left", "replies", "result", "then", "times", "write")
 
     def __init__(
         self,
         count: int,
-        future: asyncio.Future[Replies],
-        deadline: float,
-        due: float,
-        write: Write,
-        times: Histogram | None,
+        deadline: float = 0.0,
+        due: float = 0.0,
+        write: Write = UNWRITTEN,
+        times: Histogram | None = None,
     ) -> None:
+        """Of `count` replies until `deadline`; after `due`, Redis is late for everybody.
+
+        How long they were awaited since their `write` goes into `times`. The loop's clock would not do: uvloop's has
+        milliseconds.
+        """
         self.left = count
-        self.future = future
         self.deadline = deadline
         self.due = due
         self.write = write
         self.times = times
         self.replies: list[Any] = []
+        self.result: Replies | None = None
+        self.ended = 0.0
+        self.then: Callable[[], object] | None = None
 
     def resolve(self, result: Replies, now: float) -> None:
-        """`now` by perf_counter."""
-        # The future may be cancelled already, with the request that waited on it.
-        if not self.future.done():
-            self.future.set_result(result)
-            if self.times is not None and self.write.at:
-                self.times.add(now - self.write.at)
+        """`now` by perf_counter. Replies that come after a deadline change nothing any more."""
+        if self.result is not None:
+            return
+        self.result, self.ended = result, now
+        if self.times is not None and self.write.at:
+            self.times.add(now - self.write.at)
+        # Let go of first, so that it and what it belongs to hold each other no longer.
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+
+
+# A question on its way, or at once what comes of it.
+Sent = Pending | Replies
+
+
+async def replies_to(sent: Sent) -> Replies:
+    """Waits for what was sent, for whoever is a coroutine anyway."""
+    if not isinstance(sent, Pending):
+        return sent
+    if sent.result is None:
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def tell() -> None:
+            if not told.done():
+                told.set_result(None)
+
+        sent.then = tell
+        await told
+    assert sent.result is not None
+    return sent.result
 
 
 class Wire(asyncio.Protocol):
@@ -91,10 +126,10 @@ class Wire(asyncio.Protocol):
 
     def send(
         self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
-    ) -> asyncio.Future[Replies] | str:
+    ) -> Pending | str:
         """Sends `count` commands with this turn's write; waits for `seconds`, at most and by default the deadline.
 
-        Returns a future of the replies, or at once the reason why there will be none. While a reply is
+        Returns what will hold the replies, or at once the reason why there will be none. While a reply is
         overdue nothing is sent: it would only queue behind the one that is late. `times` learns how long the wait was.
         """
         if self._transport is None:
@@ -104,15 +139,15 @@ class Wire(asyncio.Protocol):
         now = self.loop.time()
         due = now + self._deadline
         deadline = due if seconds is None or seconds > self._deadline else now + seconds
-        future = self.loop.create_future()
         if not self._out:
             self._write = Write()
             self.loop.call_soon(self._flush)
-        self._waiting.append(Pending(count, future, deadline, due, self._write, times))
+        pending = Pending(count, deadline, due, self._write, times)
+        self._waiting.append(pending)
         self._out.append(commands)
         if self._timer is None or deadline < self._timer_at:
             self._wake_at(deadline)
-        return future
+        return pending
 
     def change_deadline(self, deadline: float) -> None:
         """Another deadline for what is sent from now on; nothing may be waiting."""
@@ -185,7 +220,8 @@ class Wire(asyncio.Protocol):
             self.close()
             return
         upcoming = due + SILENCE_SECONDS if self.overdue else due
-        for pending in self._waiting:
+        # Whoever is told may send what stands at the end of the same queue.
+        for pending in list(self._waiting):
             if pending.deadline <= now:
                 pending.resolve(REDIS_TIMEOUT, perf_counter())
             else:

@@ -1,0 +1,404 @@
+"""HTTP/1.1 for callers: on each connection requests come in, and their answers leave in the same order.
+
+httptools takes the bytes apart; what is here says when a request is whole, too large or too late, and when to hang up.
+No class here inherits from asyncio's: compiled, it would lose its plain memory to a dictionary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Final, Protocol, cast, final
+from urllib.parse import unquote
+
+import httptools
+
+from lookup.refusals import BadRequestError
+
+# Of a request line and its headers together, in bytes.
+MOST_HEAD: Final = 65_536
+# For a whole request, since its first byte; for an answer that a caller does not read; between two requests, which is
+# longer than the 60 seconds after which proxies give a connection up of themselves.
+REQUEST_SECONDS: Final = 10
+UNREAD_SECONDS: Final = 10
+IDLE_SECONDS: Final = 75
+# For which a caller may still read why it was refused while it goes on sending.
+LINGER_SECONDS: Final = 2
+# Requests that may wait on one connection before no more are read from it.
+MOST_PIPELINED: Final = 16
+TICK_SECONDS: Final = 1.0
+
+GET: Final = "GET"
+METHODS: Final = {b"GET": GET, b"POST": "POST", b"HEAD": "HEAD"}
+# No other header is looked at.
+HEARD: Final = {
+    name.encode(): name
+    for name in (
+        *("x-api-key", "x-request-id", "traceparent", "tracestate"),
+        *("content-length", "transfer-encoding", "expect"),
+    )
+}
+STATUS_LINES: Final = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
+HANG_UP: Final = b"connection: close\r\n"
+
+log = logging.getLogger("larder.lookup")
+
+
+class Application(Protocol):
+    """What answers."""
+
+    def take(self, request: Request) -> None:
+        """Sees to it that `request.respond` is called, once, now or later. Raises nothing."""
+
+    def admit_body(self, path: str, headers: Mapping[str, str]) -> None:
+        """Raises BadRequestError where nobody needs to wait for the body."""
+
+
+@final
+class Request:
+    """One request. Where it cannot be answered, `problem` is why; its other parts are then as far as they were read."""
+
+    def __init__(
+        self,
+        connection: HttpConnection,
+        method: str,
+        path: str,
+        query: str,
+        headers: dict[str, str],
+        body: bytes,
+        last: bool,
+        problem: BadRequestError | None,
+    ) -> None:
+        """Names of `headers` are in lower case; after the `last` one of a connection comes no other."""
+        self._connection = connection
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.last = last
+        self.problem = problem
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        """Answers. `headers` are whole lines; Content-Length, Date and Connection come by themselves."""
+        self._connection.respond(self, status, headers, body)
+
+
+@final
+class HttpConnection:
+    """One connection: what asyncio calls a protocol."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._all = connections
+        self._app = connections.app
+        self._transport: Any = None
+        self._parser: Any = httptools.HttpRequestParser(self)
+        # The request that is being read.
+        self._receiving = False
+        self._in_head = True
+        self._head = 0
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._size = 0
+        # Those that were read, and the one of them that is being answered.
+        self._queue: deque[Request] = deque()
+        self._current: Request | None = None
+        self._working = False
+        self._blocked = False
+        # Nothing that comes is looked at any more; of the caller's last request, all was read that will be.
+        self._deaf = False
+        self._refused = False
+        self._lingering = False
+        self._since = connections.now
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._all.open.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._all.open.discard(self)
+        self._queue.clear()
+        self._deaf = True
+        self._transport = self._parser = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        if self._in_head:
+            self._head += len(data)
+        try:
+            self._parse(data)
+        except httptools.HttpParserCallbackError:
+            log.exception("a connection failed")
+            self.abort()
+        except httptools.HttpParserError as error:
+            self._refuse(BadRequestError(400, "invalid_http", f"this is not HTTP/1.1: {error}"))
+        else:
+            if self._receiving and self._in_head and self._head > MOST_HEAD:
+                message = f"request line and headers have more than {MOST_HEAD} bytes; ask for less at once"
+                self._refuse(BadRequestError(431, "headers_too_large", message))
+
+    def eof_received(self) -> bool:
+        # Whoever closes one way may still wait for an answer.
+        self._hang_up_when_answered()
+        return True
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+        self._since = self._all.now
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        self._work()
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self._receiving = self._in_head = True
+        self._head = self._size = 0
+        self._url = b""
+        self._headers = {}
+        self._body = []
+        self._since = self._all.now
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        heard = HEARD.get(name.lower())
+        if heard is not None and heard not in self._headers:
+            self._headers[heard] = value.decode("utf-8", "surrogateescape")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if "transfer-encoding" in self._headers or self._headers.get("content-length", "0") != "0":
+            self._expect_body()
+
+    def on_body(self, body: bytes) -> None:
+        self._size += len(body)
+        if self._deaf:
+            return
+        if self._size > self._all.most_body:
+            self._refuse(self._too_large())
+        else:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._deaf:
+            return
+        self._receiving, self._in_head, self._head = False, True, 0
+        self._take(not self._parser.should_keep_alive(), None)
+
+    # What comes of it.
+
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                # Whoever offers another protocol is answered in this one, and goes on in it.
+                data = data[upgrade.args[0] :]
+
+    def respond(self, request: Request, status: int, headers: bytes, body: bytes) -> None:
+        """See Request.respond."""
+        self._current = None
+        if self._transport is None:
+            return
+        self._transport.write(
+            b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (
+                STATUS_LINES[status],
+                headers,
+                self._all.date,
+                HANG_UP if request.last else b"",
+                len(body),
+                b"" if request.method == "HEAD" else body,
+            )
+        )
+        self._since = self._all.now
+        if request.last:
+            self._hang_up()
+        elif self._queue:
+            self._work()
+
+    def end(self) -> None:
+        """No further request is taken; the connection ends when those that were read have their answers."""
+        if not self._receiving:
+            self._hang_up_when_answered()
+
+    def abort(self) -> None:
+        """Ends it as it is."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def look(self) -> None:
+        """Ends what takes too long; called every second."""
+        waited = self._all.now - self._since
+        if self._lingering:
+            if waited >= LINGER_SECONDS:
+                self.abort()
+        elif self._blocked:
+            if waited >= UNREAD_SECONDS:
+                self.abort()
+        elif self._current is not None or self._queue:
+            pass
+        elif self._receiving:
+            if waited >= REQUEST_SECONDS:
+                message = f"the request did not arrive within {REQUEST_SECONDS} seconds; send it again"
+                self._refuse(BadRequestError(408, "request_timeout", message))
+        elif waited >= IDLE_SECONDS:
+            self._hang_up()
+
+    def _take(self, last: bool, problem: BadRequestError | None) -> None:
+        method = self._parser.get_method()
+        path, query = self._url, b""
+        if b"?" in path:
+            path, _, query = path.partition(b"?")
+        text = ""
+        try:
+            text = query.decode()
+        except UnicodeDecodeError:
+            problem = problem or BadRequestError(400, "invalid_encoding", "the query is not percent-encoded UTF-8")
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        known = METHODS.get(method)
+        request = Request(
+            self,
+            known if known is not None else method.decode("latin-1"),
+            _path(path),
+            text,
+            self._headers,
+            body,
+            last or self._all.ending,
+            problem,
+        )
+        if request.last:
+            self._deaf = True
+        if self._current is None and not self._queue and not self._blocked:
+            self._current = request
+            self._app.take(request)
+            return
+        self._queue.append(request)
+        if len(self._queue) == MOST_PIPELINED:
+            self._transport.pause_reading()
+
+    def _work(self) -> None:
+        # Not by each answer for the next one: thousands of short requests may have come at once.
+        if self._working:
+            return
+        self._working = True
+        while self._queue and self._current is None and not self._blocked:
+            self._current = self._queue.popleft()
+            if len(self._queue) == MOST_PIPELINED - 1:
+                self._transport.resume_reading()
+            self._app.take(self._current)
+        self._working = False
+
+    def _expect_body(self) -> None:
+        if self._deaf:
+            return
+        if self._parser.should_upgrade():
+            # Then the parser takes the body for what comes after the upgrade.
+            self._refuse(BadRequestError(400, "upgrade_with_body", "send no Upgrade header with a body"))
+            return
+        try:
+            self._app.admit_body(_path(self._url.partition(b"?")[0]), self._headers)
+        except BadRequestError as error:
+            self._refuse(error)
+            return
+        if int(self._headers.get("content-length", "0")) > self._all.most_body:
+            self._refuse(self._too_large())
+        elif self._headers.get("expect", "").lower() == "100-continue" and self._current is None and not self._queue:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _too_large(self) -> BadRequestError:
+        return BadRequestError(
+            413, "body_too_large", f"the body has more than {self._all.most_body} bytes; split the batch"
+        )
+
+    def _refuse(self, problem: BadRequestError) -> None:
+        """Answers a request of which the rest will not be read."""
+        self._refused = True
+        self._take(True, problem)
+
+    def _hang_up_when_answered(self) -> None:
+        self._deaf = True
+        if self._queue:
+            self._queue[-1].last = True
+        elif self._current is not None:
+            self._current.last = True
+        else:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._deaf = True
+        if self._transport is None:
+            return
+        if self._refused and not self._lingering and self._transport.can_write_eof():
+            # To close with something unread would take the answer from the caller too.
+            self._lingering = True
+            self._since = self._all.now
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+
+@final
+class Connections:
+    """All connections of one worker."""
+
+    def __init__(self, app: Application, most_body: int) -> None:
+        """Bodies have `most_body` bytes at most."""
+        self.app = app
+        self.most_body = most_body
+        self.open: set[HttpConnection] = set()
+        self.ending = False
+        # Seconds since the beginning, and the header of each answer: both are read far more often than they change.
+        self.now = 0
+        self.date = b""
+        self._tick()
+
+    def connect(self) -> asyncio.BaseProtocol:
+        """For a connection that was just accepted."""
+        return cast(asyncio.BaseProtocol, HttpConnection(self))
+
+    async def watch(self) -> None:
+        """Keeps the time, and ends what takes too long. Until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.now += 1
+            self._tick()
+            for each in list(self.open):
+                each.look()
+
+    async def end(self, seconds: float) -> None:
+        """Lets requests that were begun have their answers, for so long at most; ends all connections."""
+        self.ending = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        for each in list(self.open):
+            each.end()
+        while self.open and loop.time() < until:
+            await asyncio.sleep(0.01)
+        for each in list(self.open):
+            each.abort()
+
+    def _tick(self) -> None:
+        self.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
+
+
+def _path(url: bytes) -> str:
+    """The path of a URL without its query."""
+    text = url.decode("latin-1")
+    if not text.startswith("/"):
+        # As a proxy is asked: scheme and host come first.
+        text = "/" + text.partition("://")[2].partition("/")[2]
+    return unquote(text) if "%" in text else text
