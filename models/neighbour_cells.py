@@ -16,7 +16,7 @@ from models.neighbours import NOBODY, Floats, Ints, exclude, nearest, unit_lengt
 from models.ranges import rows_by_range
 from models.top_heaps import Heaps
 
-# Finer cells find more among as many vectors looked at; of twice as many again, filing would take as long as asking.
+# Finer cells find more among as many vectors looked at; filing twice as many takes four times as long.
 CELLS = 2  # times the square root of the vectors
 # Rounds of k-means, each on a sample of so many vectors a cell: the first are cheap, and the last must be large.
 ROUNDS = ((16, 20), (64, 8), (256, 3))
