@@ -35,8 +35,6 @@ SCHEMA = pa.schema(
 # Columns of few values; dictionaries of the others would be given up after much work.
 REPEATED = ["location", "device", "event_type", "route", "release"]
 UNFINISHED = ".part"
-# Names read between two moments in which another thread may run.
-TURN = 2000
 # An unfinished file that nobody touched for so long is of a process that was killed.
 ABANDONED_SECONDS = 3600.0
 
@@ -110,19 +108,20 @@ def _positions(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
 
 
 class ProductIds:
-    """Product ids as Arrow has them; those that were asked for last are kept."""
+    """Product ids as Arrow has them, from what answers name them."""
 
     def __init__(self) -> None:
-        self._names: list[bytes] = []
-        self._ids = pa.array([], pa.string())
+        self._slices: list[pa.StringArray] = []
 
-    def of(self, names: list[bytes]) -> pa.StringArray:
-        """Ids of JSON strings: without their quotation marks, and without escapes where one has some."""
-        if self._names is not names:
-            slices = [_plain(names[start : start + TURN]) for start in range(0, len(names), TURN)]
-            self._ids = pa.concat_arrays(slices) if slices else pa.array([], pa.string())
-            self._names = names
-        return self._ids
+    def add(self, names: list[bytes]) -> None:
+        """Takes ids that are JSON strings: without their quotation marks, and without escapes where one has some."""
+        self._slices.append(_plain(names))
+
+    def array(self) -> pa.StringArray:
+        """All of them, in the order in which they came."""
+        if len(self._slices) != 1:
+            self._slices = [pa.concat_arrays(self._slices) if self._slices else pa.array([], pa.string())]
+        return self._slices[0]
 
 
 def _plain(names: list[bytes]) -> pa.StringArray:

@@ -13,8 +13,8 @@ from typing import Any
 
 # Between the end of a process and the start of its successor.
 PAUSE_SECONDS = 0.5
-# Longer than a process lets its requests end.
-END_SECONDS = 15.0
+# Longer than a process lets its requests end, and then its journey log.
+END_SECONDS = 25.0
 # A fresh interpreter each: a forked one would hold the pipes of its siblings open.
 processes = multiprocessing.get_context("spawn")
 

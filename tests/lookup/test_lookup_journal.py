@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 import subprocess
 import time
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 from larder.cli import app
 from loaders.keys import KINDS, Keys
 from lookup.generic import GenericLists
-from lookup.journal import FULL, Journal
+from lookup.journal import DISK, FULL, Journal
 from lookup.questions import Question
 from lookup.release import Meta, Release
 from lookup.routing import Picks
@@ -90,6 +91,27 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     journal.stop()
     assert journal.written + journal.dropped[FULL] == 25
     assert len(rows_in(tmp_path)) == journal.written == 10
+
+
+def test_a_writer_that_is_killed_is_replaced_and_what_it_had_counted(tmp_path: Path) -> None:
+    journal, release = Journal(tmp_path, most=100, seconds=60), release_named("r1")
+
+    def hand_over(answers: int) -> int:
+        for number in range(answers):
+            journal.note(QUESTION, release, b"%d" % number, TAKEN)
+        journal._hand_over()
+        journal._thread.submit(int).result()
+        return journal.dropped[DISK]
+
+    assert hand_over(3) == 0
+    [writer] = multiprocessing.active_children()
+    writer.kill()
+    writer.join()
+    # Those that it had, and those that it could not be given any more.
+    assert hand_over(2) == 5
+    assert hand_over(4) == 5
+    journal.stop()
+    assert journal.written == len(rows_in(tmp_path)) == 4
 
 
 def test_hours_and_releases_are_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

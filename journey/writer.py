@@ -1,0 +1,123 @@
+"""The process that writes the journey log, so that no answer shares an interpreter with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+from journey.parquet import Impressions, ProductIds, remove_abandoned
+from journey.served import Served
+
+# Answers come first where both want the processor.
+NICENESS = 10
+
+
+class Names(NamedTuple):
+    """Some of a release's products, named as in an answer; `first` are those of another release than before."""
+
+    first: bool
+    names: list[bytes]
+
+
+class Written(NamedTuple):
+    """What became of answers since the last of these; `problem` is why some were lost."""
+
+    written: int
+    lost: int
+    problem: str
+
+
+class Writer:
+    """Writes what was served into files, each of one hour."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        """A file is finished after `seconds`, or with its hour."""
+        self._folder = folder
+        self._seconds = seconds
+        self._ids = ProductIds()
+        self._file: Impressions | None = None
+        self._file_hour = 0
+        self._finish_at = 0.0
+        self._number = 0
+        self._written = 0
+        self._lost = 0
+        self._problem = ""
+
+    def learn(self, names: Names) -> None:
+        """Takes names, to which the ordinals of what comes afterwards refer."""
+        if names.first:
+            self._ids = ProductIds()
+        self._ids.add(names.names)
+
+    def write(self, served: Served) -> None:
+        """Adds answers to the file of their hour. An empty one only has files finished in time. Raises nothing."""
+        try:
+            now = time.monotonic()
+            if self._file is not None and (now >= self._finish_at or (served and served.hour != self._file_hour)):
+                self.finish()
+            if served:
+                file = self._file = self._file or self._open(served.hour, now)
+                file.add(served, self._ids.array())
+        except Exception as error:
+            self._give_up(error, len(served))
+
+    def finish(self) -> None:
+        """Makes what was written visible. Raises nothing."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+        try:
+            file.close()
+            self._written += file.answers
+        except Exception as error:
+            self._give_up(error, file.answers)
+
+    def told(self) -> Written:
+        """What became of answers since it was asked last."""
+        told = Written(self._written, self._lost, self._problem)
+        self._written, self._lost, self._problem = 0, 0, ""
+        return told
+
+    def _open(self, hour: int, now: float) -> Impressions:
+        self._number += 1
+        name = f"served-{time.time_ns() // 1_000_000}-{os.getpid()}-{self._number}"
+        self._file_hour = hour
+        self._finish_at = now + self._seconds
+        return Impressions(self._folder, hour, name)
+
+    def _give_up(self, error: Exception, answers: int) -> None:
+        """A file that could not be written to is lost with all that is in it."""
+        file, self._file = self._file, None
+        if file is not None:
+            answers += file.answers
+            file.discard()
+        self._lost += answers
+        self._problem = str(error)
+
+
+def run(folder: Path, seconds: float, pipe: Connection) -> None:
+    """Writes what comes through the pipe until its other end is closed, and says of each message what was written.
+
+    What was handed over is written, whatever becomes of who handed it over.
+    """
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    os.nice(NICENESS)
+    writer = Writer(folder, seconds)
+    remove_abandoned(folder)
+    try:
+        while True:
+            message = pipe.recv()
+            if message is None:
+                writer.finish()
+            elif isinstance(message, Names):
+                writer.learn(message)
+            else:
+                writer.write(message)
+            pipe.send(writer.told())
+    except (EOFError, OSError):
+        writer.finish()
