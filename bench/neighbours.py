@@ -1,8 +1,9 @@
 """Nearest neighbours of up to a million embeddings on one core: cells beside the exact search, and beside faiss.
 
-Vectors lie in clusters of clusters, as pictures of categories do. Each search asks for a part of them, as a Spark task
-does, and is timed once its index is made; recall is told by the exact neighbours of some of those asked. faiss's IVF
-has as many cells and looks into as many.
+Vectors lie in clusters of clusters, as pictures of categories do: of kinds larger than a list, and of kinds smaller, so
+that a list reaches across many. Each search asks for a part of them, as a Spark task does, and is timed once its index
+is made; recall is told by the exact neighbours of some of those asked. faiss's IVF has as many cells and looks into as
+many.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from models.neighbours import NOBODY, Floats, unit_length
 from settings.sections import Similar, Vision
 
 A_FAMILY = 40  # kinds
-A_KIND = 20  # vectors, fewer than are asked for, so that neighbours are of other kinds too
+KINDS = "1000,20"  # vectors of each
 
 
 def main() -> None:
@@ -34,22 +35,24 @@ def main() -> None:
     parser.add_argument("--measured", type=float, default=1000, help="of those, by their exact neighbours")
     parser.add_argument("--top", type=int, default=30)
     parser.add_argument("--probes", type=int, default=Similar().probes, help="cells that are looked into")
-    parser.add_argument("--kind", type=int, default=A_KIND, help=f"vectors that are alike (default: {A_KIND})")
+    parser.add_argument("--kinds", default=KINDS, help=f"vectors that are alike (default: {KINDS})")
     parser.add_argument("--seed", type=int, default=42)
     arguments = parser.parse_args()
-    scales = {count: _at(count, arguments) for count in (int(float(each)) for each in arguments.vectors.split(","))}
-    largest = max(scales)
-    rates = {name: run["queries_per_second"] for name, run in scales[largest].items()}
+    runs: list[dict[str, Any]] = []
+    for count in (int(float(each)) for each in arguments.vectors.split(",")):
+        for kind in (int(each) for each in arguments.kinds.split(",")):
+            runs.append({"vectors": count, "alike": kind, "engines": _at(count, kind, arguments)})
+    last = runs[-1]
+    rates = {name: figures["queries_per_second"] for name, figures in last["engines"].items()}
     print(
         outcome(
             "neighbours",
-            f"queries/s among {largest:,}",
+            f"queries/s among {last['vectors']:,}, {last['alike']:,} alike",
             rates.pop(OURS),
             rates,
-            recall={name: run["recall"] for name, run in scales[largest].items()},
+            recall={name: figures["recall"] for name, figures in last["engines"].items()},
             probes=arguments.probes,
-            vectors_a_kind=arguments.kind,
-            scales=scales,
+            runs=runs,
         )
     )
 
@@ -66,7 +69,7 @@ def clustered(count: int, dimensions: int, kind: int, seed: int) -> Floats:
     return unit_length(vectors)
 
 
-def _at(count: int, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def _at(count: int, kind: int, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """What each engine did among so many vectors."""
     random = np.random.default_rng(arguments.seed)
     asked = np.sort(random.permutation(count)[: int(arguments.asked)])
@@ -74,7 +77,7 @@ def _at(count: int, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     runs: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        np.save(folder / VECTORS, clustered(count, arguments.dimensions, arguments.kind, arguments.seed))
+        np.save(folder / VECTORS, clustered(count, arguments.dimensions, kind, arguments.seed))
         np.save(folder / ASKED, asked)
         np.save(folder / MEASURED, measured)
         plan = {"top": arguments.top, "probes": arguments.probes, "seed": arguments.seed}
@@ -82,7 +85,7 @@ def _at(count: int, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
             done = watched([sys.executable, "-m", "bench.neighbour_engines", name, work, json.dumps(plan)])
             runs[name] = {**json.loads(done.output.splitlines()[-1]), "peak_mb": done.megabytes()["together"]}
             runs[name]["recall"] = _recall(folder, name)
-            print(f"{count:>9,}  {name:<16} {runs[name]}", flush=True)
+            print(f"{count:>9,}  {kind:>5,}  {name:<16} {runs[name]}", flush=True)
     return runs
 
 

@@ -6,15 +6,14 @@ A module of its own, so that it is imported where tasks run and keeps its model 
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from pyspark import Broadcast, TaskContext
 
+from jobs.saved_models import model_of
 from models import columns as C
 from models.embeddings import packed
 from models.vision import INFERENCE_BATCH, embed, embedding_part
@@ -57,13 +56,6 @@ def loaded(model: bytes) -> keras.Model:
     """The embedding part of the model, loaded once a process."""
     key = hashlib.sha256(model).hexdigest()
     if key not in _LOADED:
-        import keras
-
-        import models.palette  # noqa: F401  Keras must know the layer
-
         _LOADED.clear()
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.keras"
-            path.write_bytes(model)
-            _LOADED[key] = embedding_part(keras.models.load_model(path, compile=False))
+        _LOADED[key] = embedding_part(model_of(model))
     return _LOADED[key]

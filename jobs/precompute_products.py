@@ -17,7 +17,7 @@ from models.neighbour_rules import Rules, without_sizes
 from models.similar import search_of, similar_lists
 from settings import Settings
 
-RECALL = "similar_recall_percent"
+PROBES, RECALL = "similar_probes", "similar_recall_percent"
 
 
 class MissingColumnError(ValueError):
@@ -30,7 +30,8 @@ def lists_by_picture(
     """A list for each product with an embedding, whether or not anybody ever looked at it. None: no list at all.
 
     Args: `embeddings` of EMBEDDINGS; `numbers` of PRODUCT_NUMBERS; `goods` by those numbers.
-    Returns lists and, where not every product was compared with every other, RECALL. Raises MissingColumnError.
+    Returns lists and, where not every product was compared with every other, PROBES and RECALL. Raises
+    MissingColumnError.
     """
     if embeddings is None:
         return spark.createDataFrame([], schemas.RELEASE_PRODUCTS), {}
@@ -43,8 +44,12 @@ def lists_by_picture(
     else:
         embedded = embedded.join(traits, C.PRODUCT_ID, "left")
     spread = embedded.repartition(settings.spark.shuffle_partitions, C.PRODUCT_ID)
-    search = search_of(spread, _listable(goods, settings), wanted.exact_up_to, wanted.probes, settings.vision.seed)
-    measured = {RECALL: round(100 * search.recall(n, rules, settings.vision.seed))} if search.cells else {}
+    seed = settings.vision.seed
+    search = search_of(spread, _listable(goods, settings), wanted.exact_up_to, wanted.probes, seed)
+    search = search.finding(wanted.least_recall, n, rules, seed)
+    if search.cells is None:
+        return similar_lists(spread, search, n, rules), {}
+    measured = {PROBES: round(search.cells.probes), RECALL: round(100 * search.recall(n, rules, seed))}
     return similar_lists(spread, search, n, rules), measured
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import importlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,12 +29,12 @@ from tensorflow.keras.optimizers import deserialize
 
 from jobs.devices import see_only_own_devices, seen_devices
 from jobs.python_workers import leaves_worker_ready
+from jobs.saved_models import know_layers
 from jobs.training_shards import Bytes, Rows, Shard
 from models.averaging import Arrays, refuse_divergence
 from models.precision import in_precision
 
 SEED_STATE = "seed_generator_state"
-LAYERS = {"PairedBatch": "models.paired_batch", "Palette": "models.palette"}  # of ours, which Keras must know
 CALL_BYTES = 16 << 20  # of the samples that one call of TensorFlow trains on, batch after batch
 Steps = Callable[[Bytes, Bytes], None]
 
@@ -96,9 +95,7 @@ class RoundsWorker(SparkWorker):
         size = self.train_config["batch_size"]
         key = hashlib.sha256(repr((self.json, self.master_optimizer, precision, size)).encode()).hexdigest()
         if key not in _COMPILED:
-            for layer, module in LAYERS.items():
-                if layer in self.json:
-                    importlib.import_module(module)
+            know_layers(self.json)
             gc.unfreeze()  # else another model's objects would stay for ever
             _COMPILED.clear()
             model = model_from_json(in_precision(self.json, precision), self.custom_objects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import tempfile
@@ -16,6 +17,7 @@ MODEL_FILE = "model.keras"
 EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 METADATA, DESCRIPTION = "metadata.json", "config.json"
 SHARED = "shared_object_id"
+LAYERS = {"PairedBatch": "models.paired_batch", "Palette": "models.palette"}  # of ours, and where they are
 
 
 def model_bytes(model: keras.Model) -> bytes:
@@ -27,6 +29,25 @@ def model_bytes(model: keras.Model) -> bytes:
         path = Path(folder) / MODEL_FILE
         bare.save(path)
         return _timeless(path.read_bytes())
+
+
+def model_of(data: bytes) -> keras.Model:
+    """The model of such a file, not compiled."""
+    import keras
+
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        know_layers(archive.read(DESCRIPTION).decode())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / MODEL_FILE
+        path.write_bytes(data)
+        return keras.models.load_model(path, compile=False)
+
+
+def know_layers(description: str) -> None:
+    """Imports those of our layers that a model's description names, without which Keras cannot build it."""
+    for layer, module in LAYERS.items():
+        if layer in description:
+            importlib.import_module(module)
 
 
 def _timeless(archive: bytes) -> bytes:

@@ -176,17 +176,19 @@ def _train(
     shares = label_shares(products_of, labels)
     told = _Telling(report, vision.ensemble)
     members: list[keras.Model] = []
+    states: list[State] = []
     for number in range(1, vision.ensemble + 1):
         member = vision.model_copy(update={"seed": vision.seed + number - 1})
         model, trained = models_of(member, shares, backbone)
         compile_for(trained, member, max((shard.samples for shard in shards), default=0))
         rounds = scratch / ("rounds" if number == 1 else f"rounds-{number}")
+        told.begin(number, sum(state.rounds for state in states))
         state = _fit(spark, trained, shards, validation, member, rounds, told)
-        told.states.append(State([], losses=state.losses, validations=state.validations))
+        states.append(State([], losses=state.losses, validations=state.validations))
         model.set_weights(trained.get_weights())
         members.append(model)
     trained_on = sum(shard.samples for shard in shards)
-    return _Trained(as_one(members), told.states, labels, trained_on, len(validation[0]) if validation else 0)
+    return _Trained(as_one(members), states, labels, trained_on, len(validation[0]) if validation else 0)
 
 
 def models_of(vision: Vision, shares: Any, backbone: Backbone | None) -> tuple[keras.Model, keras.Model]:
@@ -248,17 +250,21 @@ def schedule_of(vision: Vision) -> Schedule:
 
 
 class _Telling:
-    """A line a round on standard error, and what it took in all in the stage's report. `states`: of members done."""
+    """A line a round on standard error, and what it took in all in the stage's report."""
 
     def __init__(self, report: StageReport, members: int) -> None:
         self.report, self.details, self.members = report, report.details, members
-        self.states: list[State] = []
+        self.member, self.rounds_before = 1, 0
         self.samples = 0
         self.seconds: Counter[str] = Counter()
 
+    def begin(self, member: int, rounds_before: int) -> None:
+        """What is told from here on is of this member; those before it took so many rounds."""
+        self.member, self.rounds_before = member, rounds_before
+
     def __call__(self, done: Round) -> None:
         validation = "" if done.validation is None else f"  validation {done.validation:.4f}"
-        member = f"member {len(self.states) + 1}/{self.members}  " if self.members > 1 else ""
+        member = f"member {self.member}/{self.members}  " if self.members > 1 else ""
         print(
             f"{JOB}  {member}round {done.number}/{done.rounds}  loss {done.loss:.4f}{validation}"
             f"  {done.samples_per_second:,.0f} pictures/s",
@@ -266,7 +272,7 @@ class _Telling:
             flush=True,
         )
         self.report.doing = f"{member}round {done.number} of {done.rounds} done"
-        before = sum(state.rounds for state in self.states) + done.number - 1
+        before = self.rounds_before + done.number - 1
         if not self.seconds and before:
             self.details["resumed_after"] = before
         self.samples += done.samples

@@ -11,72 +11,16 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from models.top_heaps import Heaps, offer
+
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
 TILE_USERS, TILE_ITEMS = 256, 2048
-# How many scores are compared with a user's n-th best at once.
-STRIDE = 32
 # In place of an extra score: the item is not listed.
 LEFT_OUT = np.float32(-1)
 # Rounding may lift a product above its bound by less than this share.
 SLACK = np.float32(1 + 1e-4)
-
-
-@numba.njit(cache=True, inline="always")
-def _is_worse(score: float, item: int, than_score: float, than_item: int) -> bool:
-    return score < than_score or (score == than_score and item > than_item)
-
-
-@numba.njit(cache=True, nogil=True)
-def _offer(scores: Floats, items: Ints, size: int, score: float, item: int) -> int:
-    """Puts an item into a heap whose root is the worst; returns the heap's size."""
-    at = size
-    if size < len(scores):
-        while at > 0 and _is_worse(score, item, scores[(at - 1) >> 1], items[(at - 1) >> 1]):
-            parent = (at - 1) >> 1
-            scores[at], items[at] = scores[parent], items[parent]
-            at = parent
-        scores[at], items[at] = score, item
-        return size + 1
-    if not _is_worse(scores[0], items[0], score, item):
-        return size
-    at = 0
-    while 2 * at + 1 < size:
-        child = 2 * at + 1
-        if child + 1 < size and _is_worse(scores[child + 1], items[child + 1], scores[child], items[child]):
-            child += 1
-        if not _is_worse(scores[child], items[child], score, item):
-            break
-        scores[at], items[at] = scores[child], items[child]
-        at = child
-    scores[at], items[at] = score, item
-    return size
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
-def _offer_tile(tile: Floats, rows: Ints, numbers: Ints, scores: Floats, items: Ints, sizes: Ints) -> None:
-    """Offers the scores of a tile (r, c), of users `rows` (r,) and items `numbers` (c,); -inf is none."""
-    columns, kept = tile.shape[1], scores.shape[1]
-    for r in range(len(rows)):
-        user, row = rows[r], tile[r]
-        size = sizes[user]
-        start = 0
-        while start < columns:
-            end = min(start + STRIDE, columns)
-            if size == kept and end - start == STRIDE:
-                most = row[start]
-                for column in range(start + 1, end):
-                    most = row[column] if row[column] > most else most
-                if most < scores[user, 0]:
-                    start = end
-                    continue
-            for column in range(start, end):
-                score = row[column]
-                if score > -np.inf and (size < kept or score >= scores[user, 0]):
-                    size = _offer(scores[user], items[user], size, score, numbers[column])
-            start = end
-        sizes[user] = size
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -99,7 +43,7 @@ def _offer_owned(
                 score = np.float32(0)
                 for k in range(users.shape[1]):
                     score += users[user, k] * vectors[item, k]
-                sizes[user] = _offer(scores[user], items[user], sizes[user], score + extra[entry], item)
+                sizes[user] = offer(scores[user], items[user], sizes[user], score + extra[entry], item)
 
 
 class BestItems:
@@ -134,8 +78,7 @@ class BestItems:
         LEFT_OUT stands for none.
         A place that nothing is left for has item -1 and score -inf.
         """
-        items = np.full((len(users), n), -1, np.int32)
-        scores = np.full((len(users), n), -np.inf, np.float32)
+        best = Heaps.empty(len(users), n)
         for start in range(0, len(users), TILE_USERS):
             end = min(start + TILE_USERS, len(users))
             low, high = offsets[start], offsets[end]
@@ -144,11 +87,9 @@ class BestItems:
                 (offsets[start : end + 1] - low).astype(np.int64),
                 owned[low:high].astype(np.int32),
                 None if extra is None else extra[low:high].astype(np.float32),
-                scores[start:end],
-                items[start:end],
+                best.of(slice(start, end)),
             )
-        order = np.lexsort((items, -scores), axis=1)
-        return np.take_along_axis(items, order, 1), np.take_along_axis(scores, order, 1)
+        return best.lists()
 
     def _fill(
         self,
@@ -156,19 +97,18 @@ class BestItems:
         offsets: npt.NDArray[np.int64],
         owned: Ints,
         extra: Floats | None,
-        scores: Floats,
-        items: Ints,
+        best: Heaps,
     ) -> None:
-        sizes = np.zeros(len(users), np.int32)
         if extra is not None:
-            _offer_owned(users, self.vectors, offsets, owned, extra, self.allowed, scores, items, sizes)
+            heaps = (best.scores, best.items, best.sizes)
+            _offer_owned(users, self.vectors, offsets, owned, extra, self.allowed, *heaps)
         lengths = np.linalg.norm(users, axis=1)
         places, owners = self.places[owned], np.repeat(np.arange(len(users)), np.diff(offsets))
         by_place = np.argsort(places, kind="stable")
         places, owners = places[by_place], owners[by_place]
-        full = scores.shape[1]
+        full = best.scores.shape[1]
         for number, (tile, bound, product) in enumerate(zip(self.tiles, self.bounds, self.products, strict=True)):
-            rows = np.flatnonzero((sizes < full) | (scores[:, 0] <= lengths * bound)).astype(np.int32)
+            rows = np.flatnonzero((best.sizes < full) | (best.scores[:, 0] <= lengths * bound)).astype(np.int32)
             if not len(rows):
                 break
             block = users[rows] @ product
@@ -176,4 +116,4 @@ class BestItems:
             at = np.searchsorted(rows, owners[first:last])
             is_here = rows[np.minimum(at, len(rows) - 1)] == owners[first:last]
             block[at[is_here], places[first:last][is_here] - number * TILE_ITEMS] = -np.inf
-            _offer_tile(block, rows, tile, scores, items, sizes)
+            best.offer(block, rows, tile)

@@ -1,77 +1,146 @@
-"""Neighbours among millions: vectors are filed in cells, and a query looks only into the cells about its own.
+"""Neighbours among millions: vectors are filed in cells, and each query looks only into the cells nearest to it.
 
-An inverted file (Jegou, Douze, Schmid 2011) without compression. Queries of one cell look into the same cells, so that
-their scores are one matrix product, and all rules hold as they do for the exact search.
+An inverted file (Jegou, Douze, Schmid 2011) without compression. A query looks into more cells the more of them lie
+about as near as its nearest. Queries are dealt to the cells that they look into, so that a cell's scores are one matrix
+product whoever asks, and all rules hold as they do for the exact search.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from models.neighbour_rules import Pictures, Rules, Traits, nearest_by_rules
-from models.neighbours import NOBODY, Floats, Ints, nearest, unit_length
+from models.neighbour_rules import Forbidden, Pictures, Rows, Rules, by_rules
+from models.neighbours import NOBODY, Floats, Ints, exclude, nearest, unit_length
+from models.ranges import rows_by_range
+from models.top_heaps import Heaps
 
-ROUNDS = 6
-SAMPLE_A_CELL = 64
+# Finer cells find more among as many vectors looked at; filing twice as many takes four times as long.
+CELLS = 2  # times the square root of the vectors
+# Rounds of k-means, each on a sample of so many vectors a cell: the first are cheap, and the last must be large.
+ROUNDS = ((16, 20), (64, 8), (256, 3))
+# Vectors by which is told how many cells a query looks into.
+SAMPLE = 500
+# A cell is as near as its cosine is above this share of the nearest cell's. Of 0, 0.25, 0.5, 0.75 and 1 the best.
+OF_NEAREST = np.float32(0.5)
+# For what rounding may change.
+SLACK = 1e-6
+# Pairs of query and cell that are dealt at a time, in the mean, which bounds memory; and queries that meet all centres.
+PAIRS_AT_ONCE, QUERIES_AT_ONCE = 1 << 20, 1 << 10
+# Scores of a matrix product, so few that they stay in the cache.
+TILE_SCORES = 1 << 17
 
 
 @dataclass(frozen=True)
 class Cells:
     """order (n,): rows of the vectors that were filed, cell by cell. Cell i holds starts[i] to starts[i + 1] of them.
 
-    centres (c, d) of length 1; near (c, probes): the cells about each cell, itself first.
+    centres (c, d) of length 1. A query looks into its nearest cell, and into each whose cosine is above OF_NEAREST of
+    that one's by more than `reach`; `probes` cells, in the mean.
     """
 
-    order: npt.NDArray[np.integer]
-    starts: npt.NDArray[np.integer]
+    order: Rows
+    starts: Rows
     centres: Floats
-    near: Ints
+    reach: float
+    probes: float
 
 
 def filed(vectors: Floats, probes: int, seed: int) -> Cells:
-    """Files vectors (n, d) of length 1 in about as many cells as a cell holds, by k-means on the sphere of a sample."""
-    count = max(1, round(len(vectors) ** 0.5))
-    random = np.random.default_rng(seed)
-    some = vectors[np.sort(random.permutation(len(vectors))[: count * SAMPLE_A_CELL])]
-    centres = some[np.sort(random.permutation(len(some))[:count])]
-    for _ in range(ROUNDS):
-        of_cell = _cells_of(some, centres)
-        sums = np.zeros_like(centres)
-        np.add.at(sums, of_cell, some)
-        empty = np.bincount(of_cell, minlength=count) == 0
-        centres = np.where(empty[:, None], centres, unit_length(sums))
-    of_cell = _cells_of(vectors, centres)
-    starts = np.concatenate(([0], np.cumsum(np.bincount(of_cell, minlength=count))))
-    near, _ = nearest(centres, centres, min(probes, count))
-    # A cell is nearest to itself, but for one that is as another.
-    near[:, 0] = np.where((near == np.arange(count)[:, None]).any(axis=1), near[:, 0], np.arange(count))
-    return Cells(np.argsort(of_cell, kind="stable"), starts, centres, near)
+    """Files vectors (n, d) of length 1 in `cells_for(n)` cells, by k-means on the sphere of samples.
+
+    probes: how many cells vectors like these are to look into, in the mean.
+    """
+    count = cells_for(len(vectors))
+    drawn = np.random.default_rng(seed).permutation(len(vectors))
+    centres = vectors[drawn[:count]]
+    for of_each, rounds in ROUNDS:
+        some = vectors[np.sort(drawn[: count * of_each])]
+        for _ in range(rounds):
+            centres = _moved(centres, some)
+    order, starts = _by_cell(vectors, centres)
+    beyond = _beyond(vectors[drawn[:SAMPLE]], centres)
+    few = max(0, beyond.size - probes * len(beyond))
+    reach = float(np.partition(beyond, few, None)[few]) if few else -np.inf
+    return _reaching(Cells(order, starts, centres, reach, 0), reach, beyond)
+
+
+def finding(cells: Cells, share: float, queries: Floats, exact: Ints) -> Cells:
+    """With as far a reach as finds such a share of the exact neighbours (m, k) of queries (m, d); no less than it is.
+
+    exact: places in the order of the cells, each of which lies in a cell that is so or so near to the query.
+    """
+    beyond = _beyond(queries, cells.centres)
+    of_cell = np.searchsorted(cells.starts, exact, side="right") - 1
+    beyond_of = np.sort(np.take_along_axis(beyond, of_cell, 1)[exact != NOBODY])[::-1]
+    wanted = int(np.ceil(share * len(beyond_of)))
+    return _reaching(cells, float(beyond_of[wanted - 1]) - SLACK, beyond) if wanted else cells
+
+
+def cells_for(count: int) -> int:
+    """How many cells so many vectors are filed in."""
+    return min(count, round(CELLS * count**0.5))
 
 
 def nearest_in_cells(
-    asked: Pictures, own: npt.NDArray[np.integer], listed: Pictures, top: int, rules: Rules, cells: Cells
+    asked: Pictures, own: Rows, listed: Pictures, top: int, rules: Rules, cells: Cells
 ) -> tuple[Ints, Floats]:
-    """As nearest_by_rules, but for what lies in cells farther away; `listed` in the order of the cells."""
-    kept = min(top, len(listed.vectors))
-    indices = np.full((len(own), kept), NOBODY, np.int32)
-    scores = np.full((len(own), kept), -np.inf, np.float32)
-    of_cell = _cells_of(asked.vectors, cells.centres)
-    for cell in np.unique(of_cell).tolist():
-        rows = np.flatnonzero(of_cell == cell)
-        spans = [(cells.starts[each], cells.starts[each + 1]) for each in np.sort(cells.near[cell]).tolist()]
-        members = np.concatenate([np.arange(*span) for span in spans])
-        if not len(members):
-            continue
-        at = np.minimum(np.searchsorted(members, own[rows]), len(members) - 1)
-        here = np.where(members[at] == own[rows], at, NOBODY)
-        found, near = nearest_by_rules(asked.of(rows), here, _of_spans(listed, spans), top, rules)
-        indices[rows, : found.shape[1]] = np.where(found == NOBODY, NOBODY, members[found])
-        scores[rows, : found.shape[1]] = near
-    return indices, scores
+    """As nearest_by_rules, but only of what lies in cells near to each query; `listed` in the order of the cells."""
+
+    def search(rows: Rows, wanted: int) -> tuple[Ints, Floats]:
+        return _search(asked.of(rows), own[rows], listed, min(wanted, len(listed.vectors)), rules, cells)
+
+    return by_rules(search, asked, listed, top, rules, max(1, int(PAIRS_AT_ONCE / cells.probes)))
+
+
+def _search(
+    asked: Pictures, own: Rows, listed: Pictures, wanted: int, rules: Rules, cells: Cells
+) -> tuple[Ints, Floats]:
+    best = Heaps.empty(len(own), wanted)
+    forbid = Forbidden(asked.traits, listed.traits, rules)
+    # The nearest cell of each query first: most of what comes after it is then worse than what the query has.
+    for queries, probed in _pairs(asked.vectors, cells):
+        order, starts = rows_by_range(probed, len(cells.centres))
+        queries = queries[order]
+        for cell in np.flatnonzero(np.diff(starts)).tolist():
+            here = slice(int(cells.starts[cell]), int(cells.starts[cell + 1]))
+            height = TILE_SCORES // max(1, here.stop - here.start) + 1
+            for start in range(starts[cell], starts[cell + 1], height):
+                rows = queries[start : min(start + height, starts[cell + 1])]
+                tile = asked.vectors[rows] @ listed.vectors[here].T
+                exclude(tile, own[rows] - here.start)
+                forbid(rows, here, tile)
+                best.offer(tile, rows, here.start)
+    return best.lists()
+
+
+def _pairs(queries: Floats, cells: Cells) -> list[tuple[Ints, Ints]]:
+    """Rows of queries and the cells that they look into: first their nearest ones, then the others."""
+    rows = np.arange(len(queries), dtype=np.int32)
+    firsts, askers, others = [], [], []
+    for start in range(0, len(queries), QUERIES_AT_ONCE):
+        some = rows[start : start + QUERIES_AT_ONCE]
+        beyond = _beyond(queries[some], cells.centres)
+        first = beyond.argmax(axis=1)
+        beyond[some - start, first] = -np.inf
+        asker, other = np.nonzero(beyond > cells.reach)
+        firsts.append(first.astype(np.int32))
+        askers.append(some[asker])
+        others.append(other.astype(np.int32))
+    return [(rows, np.concatenate(firsts)), (np.concatenate(askers), np.concatenate(others))]
+
+
+def _beyond(queries: Floats, centres: Floats) -> Floats:
+    """By how much the cosine of each query with each centre is above OF_NEAREST of its greatest, (m, c)."""
+    cosines = queries @ centres.T
+    cosines -= OF_NEAREST * cosines.max(axis=1, keepdims=True)
+    return cosines
+
+
+def _reaching(cells: Cells, reach: float, beyond: Floats) -> Cells:
+    reach = min(reach, cells.reach)
+    return replace(cells, reach=reach, probes=float(np.maximum((beyond > reach).sum(axis=1), 1).mean()))
 
 
 def recall(found: Ints, exact: Ints) -> float:
@@ -81,17 +150,15 @@ def recall(found: Ints, exact: Ints) -> float:
     return sum(int((np.isin(other, one) & (other != NOBODY)).sum()) for one, other in pairs) / wanted if wanted else 1.0
 
 
-def _cells_of(vectors: Floats, centres: Floats) -> npt.NDArray[np.integer]:
-    return nearest(vectors, centres, 1)[0][:, 0]
+def _moved(centres: Floats, vectors: Floats) -> Floats:
+    """Each centre to the mean of the vectors nearest to it; one that has none stays."""
+    order, starts = _by_cell(vectors, centres)
+    filled = np.flatnonzero(np.diff(starts))
+    moved = centres.copy()
+    moved[filled] = unit_length(np.add.reduceat(vectors[order], starts[filled]))
+    return moved
 
 
-def _of_spans(pictures: Pictures, spans: list[tuple[int, int]]) -> Pictures:
-    """Rows that lie together are copied far quicker than those that are picked."""
-
-    def joined(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.concatenate([values[start:end] for start, end in spans])
-
-    traits = pictures.traits
-    return Pictures(
-        joined(pictures.vectors), Traits(joined(traits.departments), joined(traits.prices), joined(traits.products))
-    )
+def _by_cell(vectors: Floats, centres: Floats) -> tuple[Rows, Rows]:
+    """Rows of the vectors by their nearest centre, and where those of each begin."""
+    return rows_by_range(nearest(vectors, centres, 1)[0][:, 0], len(centres))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from models.categories import beginnings_of
 from models.neighbours import NOBODY, Floats, Ints, nearest
+
+Rows = npt.NDArray[np.integer]
+Search = Callable[[Rows, int], tuple[Ints, Floats]]
 
 UNKNOWN = -1
 ANY, SAME, OTHER = DEPARTMENTS = ("any", "same", "other")
@@ -34,7 +37,7 @@ class Traits:
     prices: Floats  # NaN likewise
     products: npt.NDArray[np.int64]  # the same number: one product in several sizes; UNKNOWN: like no other
 
-    def of(self, rows: npt.NDArray[np.integer]) -> Traits:
+    def of(self, rows: Rows) -> Traits:
         return Traits(self.departments[rows], self.prices[rows], self.products[rows])
 
 
@@ -64,7 +67,7 @@ class Pictures:
     vectors: Floats
     traits: Traits
 
-    def of(self, rows: npt.NDArray[np.integer]) -> Pictures:
+    def of(self, rows: Rows) -> Pictures:
         return Pictures(self.vectors[rows], self.traits.of(rows))
 
 
@@ -84,46 +87,59 @@ def without_sizes(brand: str | None, title: str | None) -> str:
     return " ".join([brand or "", "|", *words]).casefold() if words else ""
 
 
-def nearest_by_rules(
-    asked: Pictures, own: npt.NDArray[np.integer], listed: Pictures, top: int, rules: Rules
-) -> tuple[Ints, Floats]:
+def nearest_by_rules(asked: Pictures, own: Rows, listed: Pictures, top: int, rules: Rules) -> tuple[Ints, Floats]:
     """As models.neighbours.nearest, of `listed` for each of `asked`, `own` being its row there or -1; but by the rules.
 
     A list comes out short where the rules leave no more, or where the DEEPEST x `top` nearest hold too few that differ.
     """
+
+    def search(rows: Rows, wanted: int) -> tuple[Ints, Floats]:
+        some = asked.of(rows)
+        return nearest(some.vectors, listed.vectors, wanted, own[rows], Forbidden(some.traits, listed.traits, rules))
+
+    return by_rules(search, asked, listed, top, rules, FOLDED_ROWS)
+
+
+def by_rules(
+    search: Search, asked: Pictures, listed: Pictures, top: int, rules: Rules, at_once: int
+) -> tuple[Ints, Floats]:
+    """Lists from what a search finds, which keeps the rules on single pictures itself: what counts as one is folded.
+
+    `search` is given some rows of `asked`, `at_once` at most, and how many of `listed` are wanted for each.
+    """
     kept = min(top, len(listed.vectors))
-    if not (rules.fold and kept):
-        return nearest(asked.vectors, listed.vectors, kept or 1, own, _Forbidden(asked.traits, listed.traits, rules))
-    indices = np.full((len(own), kept), NOBODY, np.int32)
-    scores = np.full((len(own), kept), -np.inf, np.float32)
-    for start in range(0, len(own), FOLDED_ROWS):
-        rows = np.arange(start, min(start + FOLDED_ROWS, len(own)))
+    indices = np.full((len(asked.vectors), kept), NOBODY, np.int32)
+    scores = np.full((len(asked.vectors), kept), -np.inf, np.float32)
+    for start in range(0, len(asked.vectors) if kept else 0, at_once):
+        rows = np.arange(start, min(start + at_once, len(asked.vectors)))
+        if not rules.fold:
+            indices[rows], scores[rows] = search(rows, kept)
+            continue
         wanted = 2 * top
         while len(rows):
-            some = asked.of(rows)
-            forbid = _Forbidden(some.traits, listed.traits, rules)
-            found, near = nearest(some.vectors, listed.vectors, wanted, own[rows], forbid)
-            stay = _distinct(some, listed, found, kept, rules)
-            indices[rows], scores[rows] = _first(found, near, stay, kept)
-            short = (stay.sum(axis=1) < kept) & (found[:, -1] != NOBODY) & (found.shape[1] < len(listed.vectors))
+            found, near = search(rows, wanted)
+            for few in np.split(np.arange(len(rows)), range(FOLDED_ROWS, len(rows), FOLDED_ROWS)):
+                stay = _distinct(asked.of(rows[few]), listed, found[few], kept, rules)
+                indices[rows[few]], scores[rows[few]] = _first(found[few], near[few], stay, kept)
+            short = (indices[rows, -1] == NOBODY) & (found[:, -1] != NOBODY) & (found.shape[1] < len(listed.vectors))
             rows = rows[short] if wanted < DEEPEST * top else rows[:0]
             wanted *= 4
     return indices, scores
 
 
-class _Forbidden:
+class Forbidden:
     """Puts -inf where a rule says no, in the scores of some rows of queries."""
 
     def __init__(self, asked: Traits, listed: Traits, rules: Rules) -> None:
         self.asked, self.listed, self.rules = asked, listed, rules
 
-    def __call__(self, rows: slice, scores: Floats) -> None:
+    def __call__(self, rows: Rows | slice, columns: slice, scores: Floats) -> None:
         if self.rules.department != ANY:
-            asked, listed = self.asked.departments[rows, None], self.listed.departments[None, :]
+            asked, listed = self.asked.departments[rows, None], self.listed.departments[None, columns]
             wrong = (asked != listed) if self.rules.department == SAME else (asked == listed)
             scores[wrong & (asked != UNKNOWN)] = -np.inf
         if self.rules.price_ratio:
-            asked, listed = np.log(self.asked.prices[rows, None]), np.log(self.listed.prices[None, :])
+            asked, listed = np.log(self.asked.prices[rows, None]), np.log(self.listed.prices[None, columns])
             # Nothing is greater than what is unknown. The margin is for what the logarithms lose.
             scores[np.abs(asked - listed) > np.log(self.rules.price_ratio) + 1e-6] = -np.inf
 

@@ -15,12 +15,12 @@ from threadpoolctl import threadpool_limits
 from models import columns as C
 from models.embeddings import unpacked
 from models.histories import lists_of
-from models.neighbour_cells import Cells, filed, nearest_in_cells, recall
+from models.neighbour_cells import Cells, filed, finding, nearest_in_cells, recall
 from models.neighbour_rules import Pictures, Rules, nearest_by_rules, traits_of
 from models.neighbours import NOBODY, Floats, Ints
 
 Batches = Iterable[pa.RecordBatch]
-RECALL_ROWS = 500
+SAMPLE = 500  # products by which recall is told
 LISTS_DDL = f"{C.PRODUCT_ID} string, {C.ITEMS} array<int>, {C.SCORES} array<float>"
 
 
@@ -36,25 +36,36 @@ class Search:
     listed: npt.NDArray[np.integer]
     cells: Cells | None
 
-    def lists(self, rows: npt.NDArray[np.integer], n: int, rules: Rules, exact: bool = False) -> tuple[Ints, Floats]:
-        """Product numbers (m, n) that stand nearest to rows (m,), and cosines; NOBODY and -inf where there are fewer.
-
-        exact: look at all, whatever the cells.
-        """
-        places = np.full(len(self.numbers), NOBODY)
-        places[self.listed] = np.arange(len(self.listed))
-        asked, listed = self.pictures.of(rows), self._candidates
-        if self.cells is None or exact:
-            found, scores = nearest_by_rules(asked, places[rows], listed, n, rules)
-        else:
-            found, scores = nearest_in_cells(asked, places[rows], listed, n, rules, self.cells)
+    def lists(self, rows: npt.NDArray[np.integer], n: int, rules: Rules) -> tuple[Ints, Floats]:
+        """Product numbers (m, n) nearest to rows (m,), and cosines; NOBODY and -inf where there are fewer."""
+        found, scores = self._found(rows, n, rules, self.cells)
         items = self.numbers[self.listed][found] if len(self.listed) else found
         return np.where(found == NOBODY, NOBODY, items), scores
 
+    def finding(self, share: float, n: int, rules: Rules, seed: int) -> Search:
+        """With as many cells more as it takes to find such a share of the exact neighbours of a sample."""
+        if self.cells is None:
+            return self
+        rows = self._drawn([seed])
+        exact, _ = self._found(rows, n, rules, None)
+        return replace(self, cells=finding(self.cells, share, self.pictures.vectors[rows], exact))
+
     def recall(self, n: int, rules: Rules, seed: int) -> float:
-        """The share of the exact neighbours that the cells find, on RECALL_ROWS products drawn at random."""
-        rows = np.sort(np.random.default_rng(seed).permutation(len(self.numbers))[:RECALL_ROWS])
-        return recall(self.lists(rows, n, rules)[0], self.lists(rows, n, rules, exact=True)[0])
+        """The share of the exact neighbours that the cells find, on another sample."""
+        rows = self._drawn([seed, 1])
+        return recall(self._found(rows, n, rules, self.cells)[0], self._found(rows, n, rules, None)[0])
+
+    def _drawn(self, seed: list[int]) -> npt.NDArray[np.integer]:
+        return np.sort(np.random.default_rng(seed).permutation(len(self.numbers))[:SAMPLE])
+
+    def _found(self, rows: npt.NDArray[np.integer], n: int, rules: Rules, cells: Cells | None) -> tuple[Ints, Floats]:
+        """Places in `listed`, and cosines."""
+        places = np.full(len(self.numbers), NOBODY)
+        places[self.listed] = np.arange(len(self.listed))
+        asked, own, listed = self.pictures.of(rows), places[rows], self._candidates
+        if cells is None:
+            return nearest_by_rules(asked, own, listed, n, rules)
+        return nearest_in_cells(asked, own, listed, n, rules, cells)
 
     @cached_property
     def _candidates(self) -> Pictures:
@@ -62,7 +73,8 @@ class Search:
 
 
 def search_of(embedded: DataFrame, allowed: npt.NDArray[np.bool_], exact_up_to: int, probes: int, seed: int) -> Search:
-    """The search over some embeddings. More than `exact_up_to` are filed in cells, of which a query sees `probes`.
+    """The search over some embeddings. More than `exact_up_to` are filed in cells, of which a query sees
+    `probes` in the mean.
 
     Args: `embedded` of PRODUCT_ID, PRODUCT_NUMBER, EMBEDDING and, null where unknown, CATEGORY, PRICE, SAME_PRODUCT;
     `allowed`, shape (products,), says which may be listed.
@@ -80,11 +92,12 @@ def similar_lists(embedded: DataFrame, search: Search, n: int, rules: Rules) -> 
     shared = embedded.sparkSession.sparkContext.broadcast(replace(search))  # without what it has cached
 
     def rank(batches: Batches) -> Batches:
-        # All of a partition at once: the more queries a cell has, the fewer times its vectors are copied.
+        # All of a partition at once, since a cell's scores are one product for whoever asks; and in one order, as
+        # rounding may depend on who is asked for beside whom.
         some, found_by = list(batches), shared.value
         if not some:
             return
-        asked = pa.Table.from_batches(some)
+        asked = pa.Table.from_batches(some).sort_by(C.PRODUCT_NUMBER)
         rows = np.searchsorted(found_by.numbers, asked[C.PRODUCT_NUMBER].to_numpy())
         with threadpool_limits(1, "blas"):  # Spark gives a task one core
             items, scores = found_by.lists(rows, n, rules)

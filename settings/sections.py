@@ -235,7 +235,8 @@ class Similar(Section):
         0.999, gt=0, le=1, description="of pictures with a greater cosine one is listed, the nearest; 1: all are"
     )
     exact_up_to: int = Field(1_000_000, ge=1, description="more pictures are filed in cells, and few cells looked into")
-    probes: int = Field(48, ge=1, description="cells that a product looks into; more find more and take longer")
+    probes: int = Field(48, ge=1, description="cells that a product looks into, in the mean and at least")
+    least_recall: float = Field(0.95, ge=0, le=1, description="share of the exact neighbours to find, by more cells")
     by_category: bool = Field(True, description="a product without a picture gets what sells in its category")
 
     @field_validator("price_ratio")

@@ -128,16 +128,19 @@ def test_what_has_no_picture_is_given_what_sells_in_its_category(made: Made) -> 
 
 
 def test_a_product_that_nobody_ever_saw_is_similar_to_others(spark: SparkSession, tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
+    """Looked for by cells, too: one a product finds nothing, and more are looked into until all is found."""
+    by_cells = Similar(exact_up_to=1, probes=1, least_recall=1)
+    settings = settings_in(tmp_path).model_copy(update={"similar": by_cells})
     tables = Tables(settings.storage.tables)
     write_sources(tables)
     vectors = {"p0": [1.0, 0.0], "unseen": [0.9, 0.1], "p2": [0.0, 1.0]}
     stored = packed(np.array(list(vectors.values()))).to_pylist()
     planned = plan_run(EMBEDDINGS, CATALOGUE_PARTITION, {}, {"of": "others"})
     write_table(tables, planned, schemas.EMBEDDINGS, list(zip(vectors, stored, strict=True)))
-    run(spark, settings)
+    report = run(spark, settings)
     found = {key: items for key, (items, _) in lists_of(settings, "release_products").items()}
     assert found == {"p0": ["unseen", "p2"], "unseen": ["p0", "p2"], "p2": ["unseen", "p0"]}
+    assert (report.details["similar_probes"], report.details["similar_recall_percent"]) == (3, 100)
 
 
 def test_generic_lists_are_where_there_is_support(made: Made) -> None:

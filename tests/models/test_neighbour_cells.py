@@ -2,55 +2,115 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from models.neighbour_cells import Cells, filed, nearest_in_cells, recall
-from models.neighbour_rules import OTHER, Pictures, Rules, nearest_by_rules, traits_of
+from models import neighbour_cells
+from models.neighbour_cells import Cells, _pairs, filed, finding, nearest_in_cells, recall
+from models.neighbour_rules import OTHER, SAME, Pictures, Rules, nearest_by_rules, traits_of
 from models.neighbours import NOBODY, unit_length
 
-N, D, TOP = 5000, 16, 10
+N, D, TOP, ASKED = 5000, 16, 10, np.arange(100)
+
+
+def pictures_of(kinds: int) -> Pictures:
+    random = np.random.default_rng(11)
+    centres = random.normal(size=(kinds, D))
+    vectors = unit_length(centres[random.integers(0, kinds, N)] + 0.5 * random.normal(size=(N, D)))
+    categories = [f"D{number}/x" for number in random.integers(0, 3, N)]
+    prices = [None if price < 1 else float(price) for price in random.integers(0, 9, N)]
+    return Pictures(vectors, traits_of(categories, prices, [None] * N))
 
 
 @pytest.fixture(scope="module")
 def pictures() -> Pictures:
-    random = np.random.default_rng(11)
-    kinds = random.normal(size=(60, D))
-    vectors = unit_length(kinds[random.integers(0, 60, N)] + 0.5 * random.normal(size=(N, D)))
-    categories = [f"D{number}/x" for number in random.integers(0, 3, N)]
-    return Pictures(vectors, traits_of(categories, [None] * N, [None] * N))
+    return pictures_of(60)
+
+
+@pytest.fixture(scope="module")
+def cells(pictures: Pictures) -> Cells:
+    return filed(pictures.vectors, 24, seed=1)
 
 
 def found_in(pictures: Pictures, cells: Cells, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
     """Rows of `pictures` that are found for the first hundred, and the exact ones."""
-    listed = pictures.of(cells.order)
-    place_of = np.argsort(cells.order)[:100]
-    asked = pictures.of(np.arange(100))
-    found, scores = nearest_in_cells(asked, place_of, listed, TOP, rules, cells)
-    assert (np.diff(scores, axis=1) <= 0).all()
-    exact, _ = nearest_by_rules(asked, np.arange(100), pictures, TOP, rules)
+    listed, places = pictures.of(cells.order), np.argsort(cells.order)[ASKED]
+    found, scores = nearest_in_cells(pictures.of(ASKED), places, listed, TOP, rules, cells)
+    exact, _ = nearest_by_rules(pictures.of(ASKED), ASKED, pictures, TOP, rules)
+    assert (np.diff(np.where(np.isinf(scores), -2, scores), axis=1) <= 0).all()
     return np.where(found == NOBODY, NOBODY, cells.order[found]), exact
 
 
-def test_every_vector_lies_in_one_cell(pictures: Pictures) -> None:
-    cells = filed(pictures.vectors, 4, seed=1)
+def test_every_vector_lies_in_one_cell(cells: Cells) -> None:
     assert sorted(cells.order.tolist()) == list(range(N))
     assert cells.starts[0] == 0 and cells.starts[-1] == N and (np.diff(cells.starts) >= 0).all()
-    assert (cells.near[:, 0] == np.arange(len(cells.centres))).all()
 
 
-@pytest.mark.parametrize("rules", [Rules(), Rules(department=OTHER, fold_above=0.99)], ids=str)
-def test_few_cells_find_nearly_all_and_all_cells_find_all(pictures: Pictures, rules: Rules) -> None:
-    few, exact = found_in(pictures, filed(pictures.vectors, 12, seed=1), rules)
+@pytest.mark.parametrize(
+    "rules",
+    [Rules(), Rules(department=SAME, price_ratio=2), Rules(department=OTHER, fold_above=0.99), Rules(fold_above=0.7)],
+    ids=str,
+)
+def test_few_cells_find_nearly_all_and_all_cells_find_all(pictures: Pictures, cells: Cells, rules: Rules) -> None:
+    few, exact = found_in(pictures, cells, rules)
     assert recall(few, exact) > 0.9
-    everything, exact = found_in(pictures, filed(pictures.vectors, N, seed=1), rules)
-    assert recall(everything, exact) == 1
-    assert not (few == np.arange(100)[:, None]).any()  # nobody finds itself
+    assert not (few == ASKED[:, None]).any()  # nobody finds itself
+    everything, exact = found_in(pictures, replace(cells, reach=-np.inf), rules)
+    np.testing.assert_array_equal(everything, exact)
 
 
-def test_the_same_seed_files_alike(pictures: Pictures) -> None:
-    one, other = (filed(pictures.vectors, 4, seed=3) for _ in range(2))
-    assert (one.order == other.order).all() and (one.near == other.near).all()
+def test_a_query_looks_into_so_many_cells_in_the_mean_and_into_its_nearest(pictures: Pictures, cells: Cells) -> None:
+    (queries, nearest_cells), (askers, others) = _pairs(pictures.vectors, cells)
+    assert queries.tolist() == list(range(N))
+    np.testing.assert_array_equal(nearest_cells, (pictures.vectors @ cells.centres.T).argmax(axis=1))
+    assert not (others == nearest_cells[askers]).any()
+    assert cells.probes == pytest.approx(24, rel=0.05)
+    assert 1 + len(askers) / N == pytest.approx(24, rel=0.1)  # of all, where `probes` is of a sample
+    assert len(_pairs(pictures.vectors, replace(cells, reach=np.inf))[1][0]) == 0
+
+
+def test_the_reach_finds_the_share_that_is_wanted_where_lists_reach_across_kinds() -> None:
+    pictures = pictures_of(N // 5)
+    cells = filed(pictures.vectors, 1, seed=1)
+    exact = np.argsort(cells.order)[found_in(pictures, cells, Rules())[1]]
+    assert finding(cells, 0, pictures.vectors[ASKED], exact) is cells
+    probes = [cells.probes]
+    for share in (0.5, 0.9, 1):
+        enough = finding(cells, share, pictures.vectors[ASKED], exact)
+        assert recall(*found_in(pictures, enough, Rules())) >= share
+        less = replace(enough, reach=enough.reach + 0.05)
+        assert recall(*found_in(pictures, less, Rules())) < share
+        probes.append(enough.probes)
+    assert probes == sorted(probes) and probes[-1] <= len(cells.centres)
+
+
+def test_it_matters_not_who_is_asked_for_at_once(
+    pictures: Pictures, cells: Cells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = Rules(fold_above=0.9)
+    at_once, _ = found_in(pictures, cells, rules)
+    monkeypatch.setattr(neighbour_cells, "PAIRS_AT_ONCE", 24 * 13)
+    monkeypatch.setattr(neighbour_cells, "QUERIES_AT_ONCE", 5)
+    monkeypatch.setattr(neighbour_cells, "TILE_SCORES", 150)
+    np.testing.assert_array_equal(found_in(pictures, cells, rules)[0], at_once)
+
+
+def test_who_is_not_listed_may_ask_and_a_cell_may_be_empty() -> None:
+    listed = Pictures(np.float32([[1, 0], [0, 1]]), traits_of([None] * 2, [None] * 2, [None] * 2))
+    centres = np.float32([[1, 0], [0.6, 0.8], [0, 1]])
+    asked = Pictures(np.float32([[0.6, 0.8]]), traits_of([None], [None], [None]))
+    for reach, expected in ((1, [NOBODY, NOBODY]), (0.25, [1, NOBODY]), (0.05, [1, 0])):
+        cells = Cells(np.arange(2), np.array([0, 1, 1, 2]), centres, reach, 1)
+        found, _ = nearest_in_cells(asked, np.array([NOBODY]), listed, 3, Rules(), cells)
+        assert found.tolist() == [expected]
+
+
+def test_the_same_seed_files_alike(pictures: Pictures, cells: Cells) -> None:
+    again = filed(pictures.vectors, 24, seed=1)
+    assert (again.order == cells.order).all() and (again.centres == cells.centres).all()
+    assert (again.reach, again.probes) == (cells.reach, cells.probes)
 
 
 def test_recall_counts_what_is_there() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import models.neighbours as module
-from models.neighbours import nearest, unit_length
+from models.neighbours import best_columns, nearest, unit_length
 
 
 def brute_force(queries: np.ndarray, vectors: np.ndarray, top: int, own: np.ndarray) -> tuple[list, list]:
@@ -24,16 +24,17 @@ def brute_force(queries: np.ndarray, vectors: np.ndarray, top: int, own: np.ndar
 # Small whole numbers: sums are exact in any order, and ties are many.
 @settings(deadline=None, max_examples=150)
 @given(st.data())
-def test_as_brute_force_with_ties_blocks_and_exclusions(data: st.DataObject) -> None:
+def test_as_brute_force_with_ties_tiles_and_exclusions(data: st.DataObject) -> None:
     n, m = data.draw(st.integers(1, 12)), data.draw(st.integers(0, 6))
     top, width = data.draw(st.integers(1, 14)), data.draw(st.integers(1, 3))
-    seed, block = data.draw(st.integers(0, 2**32 - 1)), data.draw(st.integers(1, 40))
+    seed, tile = data.draw(st.integers(0, 2**32 - 1)), (data.draw(st.integers(1, 7)), data.draw(st.integers(1, 13)))
     random = np.random.default_rng(seed)
     queries = random.integers(-2, 3, (m, width)).astype(np.float32)
     vectors = random.integers(-2, 3, (n, width)).astype(np.float32)
     own = random.integers(-1, n, m)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BLOCK_SCORES", block)
+        patch.setattr(module, "TILE_QUERIES", tile[0])
+        patch.setattr(module, "TILE_VECTORS", tile[1])
         indices, scores = nearest(queries, vectors, top, own)
     expected_indices, expected_scores = brute_force(queries, vectors, top, own)
     assert indices.tolist() == expected_indices
@@ -72,3 +73,15 @@ def test_what_does_not_fit(queries: tuple, vectors: tuple, top: int, own: tuple 
 
 def test_zero_vectors_stay_zero() -> None:
     assert unit_length(np.array([[0.0, 0.0], [3.0, 4.0]])).tolist() == [[0, 0], pytest.approx([0.6, 0.8])]
+
+
+def test_columns_of_more_than_a_stride_with_ties_and_forbidden_ones() -> None:
+    """Most strides hold nothing that comes in; those are passed over whole."""
+    random = np.random.default_rng(5)
+    scores = random.integers(-40, 40, (20, 1000)).astype(np.float32)
+    scores[:, random.permutation(1000)[:300]] = -np.inf
+    scores[7] = -np.inf
+    columns, values = best_columns(scores, 30)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :30]
+    np.testing.assert_array_equal(values, np.take_along_axis(scores, order, 1))
+    np.testing.assert_array_equal(columns, np.where(np.isinf(values), -1, order))

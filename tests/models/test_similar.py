@@ -29,7 +29,7 @@ def embedded(spark: SparkSession) -> DataFrame:
 
 
 def lists(embedded: DataFrame, allowed: np.ndarray, n: int, rules: Rules, exact_up_to: int = 100) -> dict[str, Row]:
-    search = search_of(embedded, allowed, exact_up_to, probes=2, seed=1)
+    search = search_of(embedded, allowed, exact_up_to, probes=4, seed=1)
     return {row.product_id: row for row in similar_lists(embedded, search, n, rules).collect()}
 
 
@@ -39,6 +39,16 @@ def test_a_product_is_given_its_nearest_but_itself(embedded: DataFrame, exact_up
     assert {id_: row["items"] for id_, row in found.items()} == {"p0": [1, 2], "p1": [2, 0], "p2": [1, 0], "p3": [2, 1]}
     assert found["p0"].scores == pytest.approx([0.5, 0.0], abs=1e-3)
     assert found["p3"].scores == pytest.approx([0.0, 0.0], abs=1e-3)  # a negative cosine is none
+
+
+def test_as_many_cells_are_looked_into_as_find_what_is_wanted(embedded: DataFrame) -> None:
+    search = search_of(embedded, ALL, 1, probes=1, seed=1)
+    few = search.finding(0, 3, Rules(), seed=1)
+    assert few.cells and few.cells.probes == 1 and few.recall(3, Rules(), seed=1) == 0
+    enough = search.finding(1, 3, Rules(), seed=1)
+    assert enough.cells and enough.cells.probes == 4 and enough.recall(3, Rules(), seed=1) == 1
+    exact = search_of(embedded, ALL, 100, probes=1, seed=1)
+    assert exact.finding(1, 3, Rules(), seed=1) is exact
 
 
 def test_a_product_that_may_not_be_listed_has_a_list_all_the_same(embedded: DataFrame) -> None:
