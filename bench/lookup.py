@@ -2,7 +2,8 @@
 
 Redis, wrk and the server share the machine. Ours is built and installed for the run, as a web tier has it. Each round
 drives the servers one after the other over the same lists; the median round counts. The peers read one key a cookie and
-answer ten numbers; ours answers ten products, routed.
+answer ten numbers; ours answers ten products, routed. Bare does what the peers do, with the endpoint's own HTTP and
+connection to Redis, in one process.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import NamedTuple
 import redis
 
 from bench.lookup_release import DEVICES, LOCATIONS, cookie_id, product_id, write_lookup_release
-from bench.lookup_servers import KEY, ROOT, fastapi, floor, installed, ours, processor_seconds, resident_megabytes
+from bench.lookup_servers import KEY, ROOT, bare, fastapi, floor, installed, ours, processor_seconds, resident_megabytes
 from bench.outcome import outcome
 from bench.wrk import Load, drive, find_wrk, write_requests
 from loaders.embedded import embedded_server
@@ -34,14 +35,15 @@ PATH = "/v1/recommendations"
 ALL_ON = """
 workers = {workers}
 seen = true
-journey = "journey"
+{journey}
 snapshot = "snapshot"
 [lookup.api_keys]
 bench = "{key}"
 spare = "another-key-0123456789"
 """
 HEADERS = {"X-API-Key": KEY}
-OURS = ("ours", "ours, not compiled")
+JOURNEY = 'journey = "journey"'
+OURS = ("ours", "ours, no journey log", "ours, not compiled")
 
 
 class Measured(NamedTuple):
@@ -68,12 +70,16 @@ def main() -> None:
         client = stack.enter_context(redis.Redis.from_url(url))
         client.config_set("save", "")
         port = int(client.connection_pool.connection_kwargs["port"])
-        settings = ALL_ON.format(key=KEY, workers=workers)
+        settings = ALL_ON.format(key=KEY, workers=workers, journey=JOURNEY)
+        unlogged = ALL_ON.format(key=KEY, workers=workers, journey="")
+        build = installed(work)
         questions = _write_questions(work, int(arguments.cookies), int(arguments.products))
         write_lookup_release(client, int(arguments.cookies), int(arguments.products))
         served = {
-            "ours": stack.enter_context(ours(work / "ours", url, settings, installed(work))),
+            "ours": stack.enter_context(ours(work / "ours", url, settings, build)),
+            "ours, no journey log": stack.enter_context(ours(work / "unlogged", url, unlogged, build)),
             "ours, not compiled": stack.enter_context(ours(work / "source", url, settings, ROOT)),
+            "bare": stack.enter_context(bare(port, build)),
             "floor": stack.enter_context(floor(port, workers)),
             "fastapi_redis_py": stack.enter_context(fastapi(port, workers)),
         }
@@ -154,7 +160,7 @@ def _soak(url: str, pid: int, requests: Path, seconds: float) -> dict[str, objec
 
 def _line(name: str, load: Load) -> str:
     return (
-        f"{name:<18}{load.rate:>9,.0f} requests/s   p50 {load.p50:6.2f}  p99 {load.p99:6.2f}  p99.9 {load.p999:6.2f}"
+        f"{name:<21}{load.rate:>9,.0f} requests/s   p50 {load.p50:6.2f}  p99 {load.p99:6.2f}  p99.9 {load.p999:6.2f}"
         f"  most {load.most:7.2f} ms   {load.refused + load.broken} failed"
     )
 

@@ -41,6 +41,16 @@ def ours(work: Path, redis_url: str, settings: str, folder: Path) -> Iterator[tu
 
 
 @contextmanager
+def bare(redis_port: int, folder: Path) -> Iterator[tuple[str, int]]:
+    """The endpoint's HTTP and its connection to Redis alone, of the Larder in `folder`; of one process."""
+    port = _free_port()
+    ports = {"REDIS_PORT": str(redis_port), "PORT": str(port)}
+    command = [sys.executable, "-m", "bench.lookup_bare"]
+    with _running(command, ports, f"http://127.0.0.1:{port}", "/r/none", folder) as served:
+        yield served
+
+
+@contextmanager
 def floor(redis_port: int, workers: int) -> Iterator[tuple[str, int]]:
     """URL and process id of bench/lookup_floor.py."""
     port = _free_port()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import hiredis
 
@@ -133,12 +133,10 @@ class RedisLink:
     async def _connect(self) -> Wire:
         loop, address = asyncio.get_running_loop(), self.address
         if address.socket:
-            _, wire = await loop.create_unix_connection(lambda: Wire(CONNECT_SECONDS), address.socket)
+            _, made = await loop.create_unix_connection(_wire, address.socket)
         else:
-            _, wire = await loop.create_connection(
-                lambda: Wire(CONNECT_SECONDS), address.host, address.port, ssl=address.tls
-            )
-        return wire
+            _, made = await loop.create_connection(_wire, address.host, address.port, ssl=address.tls)
+        return cast(Wire, made)
 
     async def _greet(self, wire: Wire) -> None:
         user = (self.address.username or "default").encode()
@@ -152,6 +150,10 @@ class RedisLink:
             reply = await _reply(wire, greeting)
         if isinstance(reply, hiredis.ReplyError):
             raise GreetingError(str(reply))
+
+
+def _wire() -> asyncio.BaseProtocol:
+    return cast(asyncio.BaseProtocol, Wire(CONNECT_SECONDS))
 
 
 async def _reply(wire: Wire, words: bytes) -> Any:

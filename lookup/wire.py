@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Final, cast
+from typing import Any, Final, cast, final
 
 import hiredis
 
@@ -105,8 +105,9 @@ async def replies_to(sent: Sent) -> Replies:
     return sent.result
 
 
-class Wire(asyncio.Protocol):
-    """A pipelined connection whose every wait ends by its deadline.
+@final
+class Wire:
+    """A pipelined connection whose every wait ends by its deadline: what asyncio calls a protocol.
 
     `deadline` in seconds from sending. `lost` is done when the connection is, with the reason.
     """
@@ -182,6 +183,15 @@ class Wire(asyncio.Protocol):
             self.close()
         if self.overdue:
             self.overdue = bool(waiting) and waiting[0].due <= self.loop.time()
+
+    def eof_received(self) -> None:
+        """The transport closes itself."""
+
+    def pause_writing(self) -> None:
+        """What is not taken in time is given up by its deadline."""
+
+    def resume_writing(self) -> None:
+        """Nothing was held back."""
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None

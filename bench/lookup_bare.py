@@ -1,0 +1,59 @@
+"""The endpoint's own HTTP and its connection to Redis, and nothing else: what its features cost is the difference.
+
+Reads the same records as the floor, and answers the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from collections.abc import Mapping
+from functools import partial
+from typing import cast
+
+import uvloop
+
+from lookup.connections import Connections
+from lookup.http import Request
+from lookup.wire import Pending, Wire, command
+
+unpack = struct.Struct("<30I").unpack
+HEADERS = b"content-type: application/json\r\n"
+
+
+class Bare:
+    """Answers /r/COOKIE."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def admit_body(self, path: str, headers: Mapping[str, str]) -> None:
+        pass
+
+    def take(self, request: Request) -> None:
+        cookie = request.path[3:].encode()
+        sent = self._wire.send(command(b"GET", b"rec:" + cookie), 1)
+        assert isinstance(sent, Pending)
+        sent.then = partial(self._answer, request, cookie, sent)
+
+    def _answer(self, request: Request, cookie: bytes, sent: Pending) -> None:
+        assert isinstance(sent.result, list)
+        [value] = sent.result
+        items = list(unpack(value)[:10]) if value else []
+        request.respond(200, HEADERS, b'{"cookie":"%b","items":%b}' % (cookie, str(items).encode()))
+
+
+async def serve() -> None:
+    loop = asyncio.get_running_loop()
+    wire = Wire(10.0)
+    protocol = cast(asyncio.BaseProtocol, wire)
+    await loop.create_connection(lambda: protocol, "127.0.0.1", int(os.environ["REDIS_PORT"]))
+    connections = Connections(Bare(wire), 0)
+    server = await loop.create_server(connections.connect, "127.0.0.1", int(os.environ["PORT"]))
+    await asyncio.gather(server.serve_forever(), connections.watch())
+
+
+if __name__ == "__main__":
+    uvloop.install()
+    asyncio.run(serve())
