@@ -88,7 +88,7 @@ def _end_of_item(route: str) -> bytes:
 
 def write_score(out: BytesWriter, score: float) -> None:
     """The score as `%.5g` has it, to a unit of the last of its five digits."""
-    if not (COMPILED and 0.0001 <= score < 100_000.0):
+    if not (COMPILED and 0.0001 <= score < 99_999.5):
         out.write(b"%.5g" % score)
         return
     # Five digits, the first of which stands for 10 to the power of `place`.
