@@ -12,9 +12,6 @@ from typing import NamedTuple
 from journey.parquet import Impressions, ProductIds, remove_abandoned
 from journey.served import Served
 
-# Answers come first where both want the processor.
-NICENESS = 10
-
 
 class Names(NamedTuple):
     """Some of a release's products, named as in an answer; `first` are those of another release than before."""
@@ -106,9 +103,9 @@ def run(folder: Path, seconds: float, pipe: Connection) -> None:
 
     What was handed over is written, whatever becomes of who handed it over.
     """
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    os.nice(NICENESS)
+    _stand_back()
     writer = Writer(folder, seconds)
     remove_abandoned(folder)
     try:
@@ -123,3 +120,11 @@ def run(folder: Path, seconds: float, pipe: Connection) -> None:
             pipe.send(writer.told())
     except (EOFError, OSError):
         writer.finish()
+
+
+def _stand_back() -> None:
+    """Answers come first where both want the processor; what is not written in time is counted as dropped."""
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(19)

@@ -94,8 +94,9 @@ class Exchange:
     def answer(self, status: int, headers: bytes, body: bytes) -> None:
         """The end of it."""
         self._app.admission.waiting -= 1
-        self.request.respond(status, headers, body)
+        # Before the answer leaves: on the same connection the next request may be waiting for it.
         self._app.metrics.requested(self.endpoint, status, perf_counter() - self.began)
+        self.request.respond(status, headers, body)
         if self.trace is not None:
             self.trace.end(status)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Of a request line and its headers together, in bytes.
 MOST_HEAD: Final = 65_536
+# For each byte of a body, in how many it may come.
+MOST_A_BYTE: Final = 8
 # For a whole request, since its first byte; for an answer that a caller does not read; between two requests, which is
 # longer than the 60 seconds after which proxies give a connection up of themselves.
 REQUEST_SECONDS: Final = 10
@@ -33,8 +35,8 @@ LINGER_SECONDS: Final = 2
 # Requests that may wait on one connection before no more are read from it.
 MOST_PIPELINED: Final = 16
 
-GET: Final = "GET"
-METHODS: Final = {b"GET": GET, b"POST": "POST", b"HEAD": "HEAD"}
+NEWEST: Final = "1.1"
+METHODS: Final = {b"GET": "GET", b"POST": "POST", b"HEAD": "HEAD"}
 # No other header is looked at.
 HEARD: Final = {
     name.encode(): name
@@ -101,7 +103,7 @@ class HttpConnection:
         # The request that is being read.
         self._receiving = False
         self._in_head = True
-        self._head = 0  # its bytes, but for those that came together with the end of the one before
+        self._read = 0  # its bytes, but for those that came together with the end of the one before
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
@@ -115,6 +117,7 @@ class HttpConnection:
         self._deaf = False
         self._refused = False
         self._lingering = False
+        self._closing = False
         self._since = connections.now
 
     # What the transport calls.
@@ -132,8 +135,7 @@ class HttpConnection:
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        if self._in_head:
-            self._head += len(data)
+        self._read += len(data)
         try:
             self._parse(data)
         except httptools.HttpParserCallbackError:
@@ -142,13 +144,15 @@ class HttpConnection:
         except httptools.HttpParserError as error:
             self._refuse(BadRequestError(400, "invalid_http", f"this is not HTTP/1.1: {error}"))
         else:
-            if self._receiving and self._in_head and (self._head > MOST_HEAD or len(self._url) > MOST_HEAD):
+            # Chunks of a body may be small, and trailers follow them.
+            most = MOST_HEAD if self._in_head else 2 * MOST_HEAD + MOST_A_BYTE * self._size
+            if self._receiving and (self._read > most or len(self._url) > MOST_HEAD):
                 self._refuse(self._too_long())
 
     def eof_received(self) -> bool:
         # Whoever closes one way may still wait for an answer.
         self._hang_up_when_answered()
-        return True
+        return self._transport is not None and bool(self._transport.can_write_eof())
 
     def pause_writing(self) -> None:
         self._blocked = True
@@ -162,17 +166,19 @@ class HttpConnection:
 
     def on_message_begin(self) -> None:
         self._receiving = self._in_head = True
-        self._head = self._size = 0
+        self._read = self._size = 0
         self._url = b""
         self._headers = {}
         self._body = []
-        self._since = self._all.now
+        if not self._blocked:
+            self._since = self._all.now
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        heard = HEARD.get(name.lower())
+        # What follows a body in chunks is no header.
+        heard = HEARD.get(name.lower()) if self._in_head else None
         if heard is not None and heard not in self._headers:
             self._headers[heard] = value.decode("utf-8", "surrogateescape")
 
@@ -193,8 +199,8 @@ class HttpConnection:
     def on_message_complete(self) -> None:
         if self._deaf:
             return
-        self._receiving, self._in_head, self._head = False, True, 0
-        self._take(not self._parser.should_keep_alive(), None)
+        self._receiving, self._in_head, self._read = False, True, 0
+        self._take(not self._parser.should_keep_alive() or self._parser.get_http_version() != NEWEST, None)
 
     # What comes of it.
 
@@ -210,7 +216,7 @@ class HttpConnection:
     def respond(self, request: Request, status: int, headers: bytes, body: bytes) -> None:
         """See Request.respond."""
         self._current = None
-        if self._transport is None:
+        if self._transport is None or self._lingering or self._closing:
             return
         self._transport.write(
             b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
@@ -242,11 +248,8 @@ class HttpConnection:
     def look(self) -> None:
         """Ends what takes too long; called every second."""
         waited = self._all.now - self._since
-        if self._lingering:
-            if waited >= LINGER_SECONDS:
-                self.abort()
-        elif self._blocked:
-            if waited >= UNREAD_SECONDS:
+        if self._lingering or self._closing or self._blocked:
+            if waited >= (LINGER_SECONDS if self._lingering else UNREAD_SECONDS):
                 self.abort()
         elif self._current is not None or self._queue:
             pass
@@ -296,7 +299,7 @@ class HttpConnection:
         self._working = True
         while self._queue and self._current is None and not self._blocked:
             self._current = self._queue.popleft()
-            if len(self._queue) == MOST_PIPELINED - 1:
+            if len(self._queue) == MOST_PIPELINED - 1 and self._transport is not None:
                 self._transport.resume_reading()
             self._app.take(self._current)
         self._working = False
@@ -315,8 +318,12 @@ class HttpConnection:
             return
         if int(self._headers.get("content-length", "0")) > self._all.most_body:
             self._refuse(self._too_large())
-        elif self._headers.get("expect", "").lower() == "100-continue" and self._current is None and not self._queue:
+        elif self._headers.get("expect", "").lower() == "100-continue" and self._is_waited_for():
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _is_waited_for(self) -> bool:
+        """Does nothing come before what is said to the request that is being read?"""
+        return self._current is None and not self._queue and self._parser.get_http_version() == NEWEST
 
     def _too_long(self) -> BadRequestError:
         message = f"request line and headers have more than {MOST_HEAD} bytes together; a batch may have more"
@@ -331,6 +338,8 @@ class HttpConnection:
 
     def _refuse(self, problem: BadRequestError) -> None:
         """Answers a request of which the rest will not be read."""
+        if self._deaf:
+            return
         self._refused = True
         self._take(True, problem)
 
@@ -345,14 +354,16 @@ class HttpConnection:
 
     def _hang_up(self) -> None:
         self._deaf = True
-        if self._transport is None:
+        if self._transport is None or self._lingering or self._closing:
             return
-        if self._refused and not self._lingering and self._transport.can_write_eof():
+        self._since = self._all.now
+        if self._refused and self._transport.can_write_eof():
             # To close with something unread would take the answer from the caller too.
             self._lingering = True
-            self._since = self._all.now
             self._transport.write_eof()
         else:
+            # It is closed when all that was written has left.
+            self._closing = True
             self._transport.close()
 
 

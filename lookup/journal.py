@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -51,14 +50,14 @@ class WriterProcess:
         self._names: list[bytes] = []
 
     def tell(self, message: Any) -> Any:
-        """What the writer says to a message. Raises OSError or EOFError where it ended."""
+        """What the writer says to a message. Raises what went wrong, mostly OSError or EOFError, and ends it then."""
         try:
             if self._pipe is None:
                 self._start()
             assert self._pipe is not None
             self._pipe.send(message)
             return self._pipe.recv()
-        except (OSError, EOFError):
+        except Exception:
             self.end()
             raise
 
@@ -157,15 +156,17 @@ class Journal:
             for said in self._writer.know(notes.names) if notes.answers else []:
                 self._count(*said)
             self._count(*self._writer.tell(notes.served()))
-        except (OSError, EOFError) as error:
+        except Exception as error:
             self._count(0, self._unfinished, f"the process that writes it ended: {error!r}")
         finally:
             with self._lock:
                 self._waiting -= notes.answers
 
     def _finish(self) -> None:
-        with suppress(OSError, EOFError):
+        try:
             self._count(*self._writer.tell(None))
+        except Exception as error:
+            self._count(0, self._unfinished, f"the process that writes it ended: {error!r}")
         self._writer.end()
 
     def _count(self, written: int, lost: int, problem: str) -> None:

@@ -8,7 +8,9 @@ import resource
 import signal
 import socket
 import ssl
+from contextlib import suppress
 from multiprocessing.connection import Connection
+from typing import cast
 
 import uvloop
 
@@ -20,6 +22,8 @@ from settings.sections import Lookup
 
 BACKLOG = 2048
 HANDSHAKE_SECONDS = 10.0
+# For which a TLS connection that is closed here waits for the other side to close it too.
+SHUTDOWN_SECONDS = 1.0
 # For requests that were begun when the end came.
 END_SECONDS = 10.0
 
@@ -27,20 +31,23 @@ END_SECONDS = 10.0
 def run(settings: Settings, host: str, port: int, folder: str, parent: Connection) -> None:
     """Answers until SIGTERM, or until the parent is gone or closes its end of the pipe, which learns when it begins."""
     # An interrupt at a terminal reaches all processes; the parent sees to it that each of them ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
     logging.config.dictConfig(logging_config(settings.lookup.log_format))
     _allow_connections()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     app = LookupApp(settings, folder)
     app.start(loop)
-    loop.run_until_complete(_answer(app, settings.lookup, host, port, parent))
-    app.stop(loop)
-    loop.close()
+    try:
+        loop.run_until_complete(_answer(app, settings.lookup, host, port, parent))
+    finally:
+        app.stop(loop)
+        loop.close()
 
 
 async def _answer(app: LookupApp, settings: Lookup, host: str, port: int, parent: Connection) -> None:
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop, ended = cast(uvloop.Loop, asyncio.get_running_loop()), asyncio.Event()
 
     def end() -> None:
         loop.remove_reader(parent.fileno())
@@ -56,9 +63,11 @@ async def _answer(app: LookupApp, settings: Lookup, host: str, port: int, parent
         backlog=BACKLOG,
         ssl=tls,
         ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+        ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
     )
     watch = loop.create_task(connections.watch())
-    parent.send(True)
+    with suppress(OSError):  # a parent that is gone is noticed below
+        parent.send(True)
     await ended.wait()
     server.close()
     await connections.end(END_SECONDS)

@@ -24,7 +24,7 @@ Work = Callable[[Connection], None]
 
 
 class _Stopped(BaseException):
-    """SIGINT or SIGTERM came."""
+    """One of the signals came."""
 
 
 class _Process:
@@ -39,12 +39,12 @@ class _Process:
 
 
 def supervise(work: Work, count: int, begun: Callable[[], object]) -> None:
-    """Runs `count` processes of `work`, which must be picklable, until SIGINT or SIGTERM; then waits for their end.
+    """Runs `count` processes of `work`, which must be picklable, until SIGINT, SIGTERM or SIGHUP.
 
-    Calls `begun` once all have begun. One that ends later is replaced. Raises SystemExit(1) where one ends before
+    Then waits for their end. Calls `begun` once all have begun. One that ends later is replaced. Raises SystemExit(1) where one ends before
     all have begun.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     running: list[_Process] = []
     try:
@@ -91,6 +91,8 @@ def _end(running: list[_Process]) -> None:
             each.pipe.close()
         for each in running:
             each.process.join(max(0.0, until - time.monotonic()))
+    except _Stopped:
+        pass
     finally:
         for each in running:
             each.process.kill()

@@ -15,6 +15,7 @@ from lookup.http import (
     MOST_HEAD,
     MOST_PIPELINED,
     REQUEST_SECONDS,
+    UNREAD_SECONDS,
     Request,
 )
 from lookup.refusals import BadRequestError
@@ -157,7 +158,7 @@ def test_thousands_of_requests_at_once() -> None:
         (b"GET / HTTP/1.1\r\n", True),
         (b"GET / HTTP/1.1\r\nConnection: close\r\n", False),
         (b"GET / HTTP/1.0\r\n", False),
-        (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n", True),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n", False),
     ],
 )
 def test_a_connection_stays_as_long_as_its_caller_wants(request_line: bytes, stays: bool) -> None:
@@ -236,6 +237,57 @@ def test_what_cannot_be_answered_is_told_and_the_connection_ends(
         assert code is None or found[1] == code
         if code is not None:
             assert await caller.is_ended()
+
+    talk(test)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST /closed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"GET /closed HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGET /more HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+def test_a_connection_ends_once(sent: bytes) -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller = await call()
+        taken: list[Request] = []
+        take = echo.take
+        echo.connections.app = echo
+        echo.take = lambda request: (taken.append(request), take(request))[1]  # type: ignore[method-assign]
+        caller.send(sent)
+        await caller.answer()
+        assert await caller.is_ended()
+        assert len(taken) == 1
+
+    talk(test)
+
+
+def test_trailers_are_bounded_and_no_headers() -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller, greedy = await call(), await call()
+        begun = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+        caller.send(begun + b"X-API-Key: key\r\n\r\n")
+        assert await caller.said() == ["POST", "/x", "", {"transfer-encoding": "chunked"}, "ok"]
+        greedy.send(begun + b"X: " + b"x" * 9 * MOST_HEAD)
+        assert await greedy.answer() == (431, "headers_too_large")
+
+    talk(test)
+
+
+def test_what_a_caller_does_not_read_of_its_last_answer_does_not_keep_the_connection() -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller = await call()
+        caller.send(b"GET /later HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await later(echo, 1)
+        caller.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        echo.later[0].respond(200, b"", b"x" * 20_000_000)
+        [connection] = echo.connections.open
+        echo.connections.now += UNREAD_SECONDS
+        connection.look()
+        await asyncio.sleep(0.05)
+        assert not echo.connections.open
 
     talk(test)
 
