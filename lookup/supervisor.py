@@ -39,9 +39,9 @@ class _Process:
 
 
 def supervise(work: Work, count: int, begun: Callable[[], object]) -> None:
-    """Runs `count` processes of `work`, which must be picklable, until SIGINT, SIGTERM or SIGHUP.
+    """Runs `count` processes of `work`, which must be picklable, until SIGINT, SIGTERM or SIGHUP; then ends them.
 
-    Then waits for their end. Calls `begun` once all have begun. One that ends later is replaced. Raises SystemExit(1) where one ends before
+    Calls `begun` once all have begun. One that ends later is replaced. Raises SystemExit(1) where one ends before
     all have begun.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
