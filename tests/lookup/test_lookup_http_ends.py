@@ -1,0 +1,177 @@
+"""How connections end: refused, late, unread, idle, or with the endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from http_talk import GET, Caller, Echo, later, talk
+
+from lookup.http import IDLE_SECONDS, LINGER_SECONDS, MOST_HEAD, REQUEST_SECONDS, UNREAD_SECONDS, Request
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST /closed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"GET /closed HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGET /more HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+def test_a_connection_ends_once(sent: bytes) -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller = await call()
+        taken: list[Request] = []
+        take = echo.take
+        echo.connections.app = echo
+        echo.take = lambda request: (taken.append(request), take(request))[1]  # type: ignore[method-assign]
+        caller.send(sent)
+        await caller.answer()
+        assert await caller.is_ended()
+        assert len(taken) == 1
+
+    talk(test)
+
+
+def test_trailers_are_bounded_and_no_headers() -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller, greedy = await call(), await call()
+        begun = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+        caller.send(begun + b"X-API-Key: key\r\n\r\n")
+        assert await caller.said() == ["POST", "/x", "", {"transfer-encoding": "chunked"}, "ok"]
+        greedy.send(begun + b"X: " + b"x" * 9 * MOST_HEAD)
+        assert await greedy.answer() == (431, "headers_too_large")
+
+    talk(test)
+
+
+def test_what_a_caller_does_not_read_of_its_last_answer_does_not_keep_the_connection() -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller = await call()
+        caller.send(b"GET /later HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await later(echo, 1)
+        caller.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        echo.later[0].respond(200, b"", b"x" * 20_000_000)
+        [connection] = echo.connections.open
+        echo.connections.now += UNREAD_SECONDS
+        connection.look()
+        await asyncio.sleep(0.05)
+        assert not echo.connections.open
+
+    talk(test)
+
+
+def test_the_refusal_can_be_read_while_more_is_sent() -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller = await call()
+        caller.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n")
+        for _ in range(20):
+            caller.send(b"x" * 100_000)
+        assert await caller.answer() == (413, "body_too_large")
+        [connection] = echo.connections.open
+        echo.connections.now += LINGER_SECONDS
+        connection.look()
+        await asyncio.sleep(0.01)
+        assert not echo.connections.open
+
+    talk(test)
+
+
+@pytest.mark.parametrize("begun", [b"GET /x HT", b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234"])
+def test_a_request_that_does_not_end_is_told_in_time(begun: bytes) -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller = await call()
+        caller.send(begun)
+        await asyncio.sleep(0.05)
+        [connection] = echo.connections.open
+        echo.connections.now += REQUEST_SECONDS - 1
+        connection.look()
+        echo.connections.now += 1
+        connection.look()
+        assert await caller.answer() == (408, "request_timeout")
+        assert await caller.is_ended()
+
+    talk(test)
+
+
+def test_an_idle_connection_ends_and_one_that_waits_for_an_answer_does_not() -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        idle, waiting = await call(), await call()
+        idle.send(GET % b"x")
+        assert (await idle.said())[1] == "/x"
+        waiting.send(GET % b"later")
+        await later(echo, 1)
+        echo.connections.now += IDLE_SECONDS
+        for connection in list(echo.connections.open):
+            connection.look()
+        assert await idle.is_ended()
+        echo.answer(echo.later[0])
+        assert (await waiting.said())[1] == "/later"
+
+    talk(test)
+
+
+def test_a_caller_that_does_not_read_is_given_up() -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller = await call()
+        caller.send((GET % b"later") * 2)
+        await later(echo, 1)
+        caller.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        echo.later[0].respond(200, b"", b"x" * 20_000_000)
+        [connection] = echo.connections.open
+        await asyncio.sleep(0.05)
+        # The second waits until the first has left.
+        assert len(echo.later) == 1
+        echo.connections.now += REQUEST_SECONDS
+        connection.look()
+        await asyncio.sleep(0.05)
+        assert not echo.connections.open
+
+    talk(test)
+
+
+def test_whoever_stops_sending_is_still_answered() -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller = await call()
+        caller.send(GET % b"later")
+        caller.writer.write_eof()
+        await later(echo, 1)
+        await asyncio.sleep(0.02)
+        echo.answer(echo.later[0])
+        assert (await caller.said())[1] == "/later"
+        assert await caller.is_ended()
+
+    talk(test)
+
+
+def test_the_end_waits_for_answers() -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        idle, waiting = await call(), await call()
+        idle.send(GET % b"x")
+        assert (await idle.said())[1] == "/x"
+        waiting.send(GET % b"later")
+        await later(echo, 1)
+        end = asyncio.ensure_future(echo.connections.end(5))
+        assert await idle.is_ended()
+        assert not end.done()
+        echo.answer(echo.later[0])
+        assert (await waiting.said())[1] == "/later"
+        assert await waiting.is_ended()
+        await end
+
+    talk(test)
+
+
+def test_an_answer_to_nobody_is_let_go() -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller = await call()
+        caller.send(GET % b"later")
+        await later(echo, 1)
+        caller.writer.transport.abort()
+        await asyncio.sleep(0.02)
+        echo.answer(echo.later[0])
+        while echo.connections.open:
+            await asyncio.sleep(0.001)
+
+    talk(test)
