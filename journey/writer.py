@@ -12,6 +12,10 @@ from typing import NamedTuple
 from journey.parquet import Impressions, ProductIds, remove_abandoned
 from journey.served import Served
 
+# Answers come first where both want the processor. Lower still, or by SCHED_IDLE, a busy machine would leave it
+# nothing, and the log would be dropped.
+NICENESS = 10
+
 
 class Names(NamedTuple):
     """Some of a release's products, named as in an answer; `first` are those of another release than before."""
@@ -105,7 +109,7 @@ def run(folder: Path, seconds: float, pipe: Connection) -> None:
     """
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    _stand_back()
+    os.nice(NICENESS)
     writer = Writer(folder, seconds)
     remove_abandoned(folder)
     try:
@@ -120,11 +124,3 @@ def run(folder: Path, seconds: float, pipe: Connection) -> None:
             pipe.send(writer.told())
     except (EOFError, OSError):
         writer.finish()
-
-
-def _stand_back() -> None:
-    """Answers come first where both want the processor; what is not written in time is counted as dropped."""
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:
-        os.nice(19)
