@@ -74,7 +74,8 @@ def test_another_seed_gives_other_events_alone(parquet: Path, tmp_path: Path) ->
 
 @settings(max_examples=30, deadline=None)
 @given(
-    rows=st.integers(0, 30_000),
+    # Of 35 to 39 rows there is one cookie, which could have as many events as a bot: such a shape is refused.
+    rows=st.integers(0, 30_000).filter(lambda rows: rows not in range(35, 40)),
     late=st.sampled_from([0.0, 0.1]),
     duplicates=st.sampled_from([0.0, 0.05]),
     dirt=st.sampled_from([0.0, 0.2]),
