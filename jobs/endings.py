@@ -15,7 +15,11 @@ import redis
 OURS = ("__main__", "jobs", "models", "loaders", "lookup", "journey", "storage", "settings", "larder")
 OF_S3 = ("botocore", "boto3")
 # Packages of extras; all others come with larder[jobs].
-EXTRA_OF = {"granian": "lookup", "optuna": "search", "tensorflow": "vision", "elephas": "vision", "PIL": "vision"}
+EXTRA_OF = {
+    **dict.fromkeys(("hiredis", "httptools", "librt", "uvloop"), "lookup"),
+    **dict.fromkeys(("tensorflow", "elephas", "PIL"), "vision"),
+    "optuna": "search",
+}
 OF_SPARK = ("py4j", "pyspark")
 TRACEBACK, OF_JAVA = "Traceback (most recent call last):\n", "\n\tat "
 

@@ -36,11 +36,15 @@ class Served(NamedTuple):
 
 @final
 class Notes:
-    """Gathers what `served` returns. `names` are the release's products, named as in an answer: JSON."""
+    """Gathers what `served` returns. `names` are the release's products, named as in an answer: JSON.
 
-    def __init__(self, hour: int, release: str, names: list[bytes]) -> None:
+    `load` tells one load of a release from another: a name may come again with other products.
+    """
+
+    def __init__(self, hour: int, release: str, load: int, names: list[bytes]) -> None:
         self.hour = hour
         self.release = release
+        self.load = load
         self.names = names
         self.answers = 0
         self._times = BytesWriter()

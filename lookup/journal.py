@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from journey.served import Notes
 from lookup.questions import Question
 from lookup.routing import Picks
+from lookup.spawning import spawned
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -34,7 +35,7 @@ END_SECONDS: Final = 10.0
 SECONDS_AN_HOUR: Final = 3600
 
 NO_COOKIE, FULL, DISK = REASONS = ("no_cookie", "full", "disk")
-NOTHING: Final = Notes(0, "", [])
+NOTHING: Final = Notes(0, "", 0, [])
 
 log = logging.getLogger("larder.lookup")
 
@@ -47,7 +48,7 @@ class WriterProcess:
         self._seconds = seconds
         self._pipe: Connection | None = None
         self._process: BaseProcess | None = None
-        self._names: list[bytes] = []
+        self._known = 0
 
     def tell(self, message: Any) -> Any:
         """What the writer says to a message. Raises what went wrong, mostly OSError or EOFError, and ends it then."""
@@ -61,16 +62,15 @@ class WriterProcess:
             self.end()
             raise
 
-    def know(self, names: list[bytes]) -> list[Any]:
-        """Sees to it that the writer has these names, and raises as `tell`; returns what it says."""
+    def know(self, load: int, names: list[bytes]) -> list[Any]:
+        """Sees to it that the writer has the names of this load, and raises as `tell`; returns what it says."""
         # `larder serve` has seen to it that pyarrow is installed.
         from journey.writer import Names
 
-        if names is self._names:
+        if load == self._known:
             return []
-        self._names = []
         said = [self.tell(Names(not start, names[start : start + TURN])) for start in range(0, len(names), TURN)]
-        self._names = names
+        self._known = load
         return said
 
     def end(self) -> None:
@@ -80,17 +80,12 @@ class WriterProcess:
         if self._process is not None:
             self._process.join(END_SECONDS)
         self._pipe = self._process = None
-        self._names = []
+        self._known = 0
 
     def _start(self) -> None:
         from journey.writer import run
 
-        # A fresh interpreter: a fork of this one would hold all that it has, and its connections open.
-        fresh = multiprocessing.get_context("spawn")
-        self._pipe, theirs = fresh.Pipe()
-        self._process = fresh.Process(target=run, args=(self._folder, self._seconds, theirs), name="journal")
-        self._process.start()
-        theirs.close()
+        self._process, self._pipe = spawned(partial(run, self._folder, self._seconds))
 
 
 class Journal:
@@ -119,9 +114,9 @@ class Journal:
             return
         now = time.time()
         notes = self._notes
-        if notes.answers >= CHUNK or notes.names is not release.names or now >= (notes.hour + 1) * SECONDS_AN_HOUR:
+        if notes.answers >= CHUNK or notes.load != release.load or now >= (notes.hour + 1) * SECONDS_AN_HOUR:
             self._hand_over()
-            notes = self._notes = Notes(int(now // SECONDS_AN_HOUR), release.name, release.names)
+            notes = self._notes = Notes(int(now // SECONDS_AN_HOUR), release.name, release.load, release.names)
         if self._waiting + notes.answers >= self._most:
             self.dropped[FULL] += 1
             return
@@ -145,7 +140,7 @@ class Journal:
     def _hand_over(self) -> None:
         notes = self._notes
         # In an idle second nothing is kept of a release that may not be live any more.
-        self._notes = Notes(notes.hour, notes.release, notes.names) if notes.answers else NOTHING
+        self._notes = Notes(notes.hour, notes.release, notes.load, notes.names) if notes.answers else NOTHING
         with self._lock:
             self._waiting += notes.answers
         self._waiter.submit(self._write, notes)
@@ -153,7 +148,7 @@ class Journal:
     def _write(self, notes: Notes) -> None:
         try:
             self._unfinished += notes.answers
-            for said in self._writer.know(notes.names) if notes.answers else []:
+            for said in self._writer.know(notes.load, notes.names) if notes.answers else []:
                 self._count(*said)
             self._count(*self._writer.tell(notes.served()))
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -18,6 +19,8 @@ from lookup.rendering import encode_text
 from lookup.wire import command
 
 BUCKETS_A_READ: Final = 16
+# From 1, so that 0 can stand for no release.
+LOADS: Final = itertools.count(1)
 HGET: Final = b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 
 
@@ -48,11 +51,13 @@ class Release:
     """One release, immutable but for the generic and similar lists learned while it is served.
 
     `names` holds the product ids by ordinal as JSON strings, ready for an answer. A snapshot has generic lists alone.
+    `load` tells it from any other of this process, also where a name comes again with other products.
     """
 
     def __init__(
         self, meta: Meta, keys: Keys, names: list[bytes], generic: GenericLists, hot: int = 1, is_snapshot: bool = False
     ) -> None:
+        self.load = next(LOADS)
         self.is_snapshot = is_snapshot
         self.name = meta.release
         self.name_json = encode_text(meta.release)

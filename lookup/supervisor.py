@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Any
+
+from lookup.spawning import spawned
 
 # Between the end of a process and the start of its successor.
 PAUSE_SECONDS = 0.5
 # Longer than a process lets its requests end, and then its journey log.
 END_SECONDS = 25.0
-# A fresh interpreter each: a forked one would hold the pipes of its siblings open.
-processes = multiprocessing.get_context("spawn")
 
 log = logging.getLogger("larder.lookup")
 
@@ -31,10 +29,7 @@ class _Process:
     """One of them, and the pipe by which it tells that it has begun; that end closed, it ends."""
 
     def __init__(self, work: Work) -> None:
-        self.pipe, theirs = processes.Pipe()
-        self.process: BaseProcess = processes.Process(target=work, args=(theirs,))
-        self.process.start()
-        theirs.close()
+        self.process, self.pipe = spawned(work)
         self.begun = False
 
 

@@ -28,7 +28,7 @@ def noted(answers: Answers, hour: int = HOUR) -> tuple[Served, list[bytes]]:
     products; a second apart.
     """
     names: dict[bytes, int] = {}
-    notes = Notes(hour, "r1", [])
+    notes = Notes(hour, "r1", 1, [])
     for number, (cookie, location, request_id, of_routes) in enumerate(answers):
         items = 0
         for route, products in of_routes:
