@@ -12,7 +12,7 @@ processes = multiprocessing.get_context("spawn")
 
 
 def spawned(work: Callable[[Connection], None]) -> tuple[BaseProcess, Connection]:
-    """A process of `work`, which must be picklable, and this end of its pipe. It should end where this end is closed."""
+    """A process of `work`, which must be picklable, and this end of its pipe; where that is closed, it should end."""
     ours, theirs = processes.Pipe()
     process = processes.Process(target=work, args=(theirs,))
     process.start()
