@@ -11,16 +11,11 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
-COMPILED = [
-    "journey/served.py",
-    *(
-        f"lookup/{name}.py"
-        for name in (
-            *("admission", "answering", "app", "breakers", "connections", "generic", "http", "journal", "metrics"),
-            *("questions", "records", "release", "rendering", "routing", "scenes", "wire"),
-        )
-    ),
-]
+OF_LOOKUP = """
+    admission alike answering app breakers commands connections generic hot http journal link metrics questions records
+    release rendering requests routing scenes wire
+"""
+COMPILED = ["journey/served.py", *(f"lookup/{name}.py" for name in OF_LOOKUP.split())]
 CHECKED = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
 
 

@@ -14,9 +14,10 @@ from typing import cast
 
 import uvloop
 
+from lookup.commands import command
 from lookup.connections import Connections
-from lookup.http import Request
-from lookup.wire import Pending, Wire, command
+from lookup.requests import Request
+from lookup.wire import Pending, Wire
 
 unpack = struct.Struct("<30I").unpack
 HEADERS = b"content-type: application/json\r\n"

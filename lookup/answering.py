@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any, Final, final
 
+from librt.strings import BytesWriter
+
 from loaders.codec import MAX_ITEMS, CorruptRecordError
-from loaders.keys import CONTEXTS, Keys, key64
+from loaders.keys import Keys, key64
 from lookup.breakers import Breaker
-from lookup.hot import UNREAD, ByCategory, Unread
+from lookup.commands import Seen
+from lookup.hot import UNREAD, ByCategory, Known, Unread
 from lookup.link import Link
-from lookup.masks import Masks, seen_command
+from lookup.masks import Masks
 from lookup.metrics import Metrics
 from lookup.questions import Question
 from lookup.reasons import (
@@ -55,7 +58,7 @@ class Asked:
         question: Question,
         release: Release,
         of_cookie: Sent,
-        similar: list[bytes | Unread | None],
+        similar: list[Known | Unread],
         of_products: Sent,
         of_place: Sent,
         generic_keys: list[int],
@@ -92,7 +95,7 @@ class Answering:
         self._masks = masks
         self._metrics = metrics
         self._times = metrics.route_times
-        self._seen = seen_command(keys) if settings.seen else b""
+        self._seen = Seen(keys) if settings.seen else None
         self.breakers = {route: Breaker(settings.breaker_failures, settings.breaker_seconds) for route in ROUTES}
 
     def ask(self, question: Question, release: Release) -> Asked:
@@ -101,24 +104,34 @@ class Answering:
         of_products: Sent = NOTHING
         of_place: Sent = NOTHING
         generic_keys: list[int] = []
-        similar: list[bytes | Unread | None] = []
+        similar: list[Known | Unread] = []
         steps = question.scene.by_route
         if question.cookie:
-            key = key64(question.cookie)
+            key, out, count = key64(question.cookie), BytesWriter(), 0
             # It concerns every route, so it is read even where the scene has no personal one.
-            commands, count = (self._seen % key, 1) if self._seen else (b"", 0)
+            if self._seen is not None:
+                self._seen.write(out, key)
+                count = 1
             if PERSONAL in steps:
-                commands, count = commands + release.ask_cookie(key), count + release.cookie_reads
-            of_cookie = self._send(PERSONAL, steps, commands, count, release)
+                release.write_cookie(out, key)
+                count += release.cookie_reads
+            of_cookie = self._send(PERSONAL, steps, out.getvalue(), count, release)
         if question.products and SIMILAR in steps:
-            similar = [release.products.get(product) for product in question.products]
-            unread = [product for product, record in zip(question.products, similar, strict=True) if record is UNREAD]
-            commands = b"".join([release.ask_product(key64(product)) for product in unread])
-            of_products = self._send(SIMILAR, steps, commands, len(unread) * len(release.product_kinds), release)
+            out, count = BytesWriter(), 0
+            for product in question.products:
+                record = release.products.get(product)
+                similar.append(record)
+                if record is UNREAD:
+                    release.write_product(out, key64(product))
+                    count += len(release.product_kinds)
+            of_products = self._send(SIMILAR, steps, out.getvalue(), count, release)
         if GENERIC in steps:
             generic_keys = release.generic.missing(question.location, question.device)
-            commands = b"".join([release.ask(CONTEXTS, key) for key in generic_keys])
-            of_place = self._send(GENERIC, steps, commands, len(generic_keys), release)
+            if generic_keys:
+                out = BytesWriter()
+                for key in generic_keys:
+                    release.write_context(out, key)
+                of_place = self._send(GENERIC, steps, out.getvalue(), len(generic_keys), release)
         return Asked(question, release, of_cookie, similar, of_products, of_place, generic_keys)
 
     def _send(self, route: str, steps: Mapping[str, Step], commands: bytes, count: int, release: Release) -> Sent:
@@ -126,7 +139,8 @@ class Answering:
             return SNAPSHOT
         if not count:
             return NOTHING
-        if not self.breakers[route].allows(monotonic()):
+        breaker = self.breakers[route]
+        if breaker.open and not breaker.allows(monotonic()):
             return BREAKER_OPEN
         step = steps.get(route)
         return self._link.send(commands, count, step.seconds if step is not None else None, self._times[route])
@@ -190,7 +204,7 @@ def similar_offer(asked: Asked, replies: Replies) -> Offer:
         if isinstance(record, Unread):
             reply = replies if isinstance(replies, str) else next(read)
             # One that is broken is read again, in case it was mended.
-            if reply is None or (isinstance(reply, bytes) and _is_whole(reply, release)):
+            if reply is None or (isinstance(reply, (bytes, ByCategory)) and _is_whole(reply, release)):
                 release.products.learn(product, reply)
             records.append(reply)
         else:
@@ -241,9 +255,11 @@ def _single(route: str, reply: Any, unknown: str, release: Release) -> Offer:
     """What a reply offers; a string is the reason why there is none."""
     if reply is None or isinstance(reply, str):
         return Offer(route, None, reply or unknown)
+    if isinstance(reply, ByCategory):
+        return Offer(route, Packed(reply.record, len(release.names)), "", CATEGORY)
     if not isinstance(reply, bytes):
         return Offer(route, None, REDIS_ERROR)
-    return Offer(route, Packed(reply, len(release.names)), "", CATEGORY if isinstance(reply, ByCategory) else "")
+    return Offer(route, Packed(reply, len(release.names)))
 
 
 def _decoded(reply: Any, unknown: str, release: Release, limit: int) -> Ranked | str:
@@ -255,7 +271,7 @@ def _decoded(reply: Any, unknown: str, release: Release, limit: int) -> Ranked |
         return CORRUPT_RECORD
 
 
-def _is_whole(record: bytes, release: Release) -> bool:
+def _is_whole(record: bytes | ByCategory, release: Release) -> bool:
     return isinstance(_decoded(record, UNKNOWN_PRODUCT, release, MAX_ITEMS), Ranked)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 import os
-import random
 import re
 from collections.abc import Callable, Mapping
 from time import perf_counter
@@ -15,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, final
 from lookup.admission import HEADER
 from lookup.answering import Asked
 from lookup.explaining import explanation
-from lookup.http import Request
 from lookup.metrics import render
 from lookup.openapi import document
 from lookup.questions import question_from_json, question_from_query, requests_from_body, rules_from
 from lookup.refusals import BadRequestError
 from lookup.release import Release
 from lookup.rendering import answer_json, error_json, to_json
+from lookup.requests import Request
 from lookup.wire import replies_to
 from lookup.worker import Worker
 from settings import Settings
@@ -38,6 +37,8 @@ BATCH: Final = "/v1/recommendations:batch"
 
 # Questions of a batch between two of which other requests get their turn.
 TURN: Final = 50
+ID_DIGITS: Final = 32
+IDS_DRAWN: Final = 256
 SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 
 log = logging.getLogger("larder.lookup")
@@ -118,8 +119,9 @@ class LookupApp:
         self._journal = self._worker.journal
         self._tracing = self._worker.tracing
         self._batches: set[asyncio.Task[None]] = set()
-        # A seed of its own, because forked workers would otherwise draw the same request ids.
-        self._random_bits = random.Random(os.urandom(32)).getrandbits
+        # Request ids to come, one behind the other: drawn singly, they would cost much more.
+        self._ids = b""
+        self._next_id = 0
         self._openapi = to_json(document(self._limits))
         self._paths: dict[str, tuple[str, str, Handler]] = {
             "/v1/recommendations": ("recommendations", "GET", self._recommend),
@@ -256,7 +258,10 @@ class LookupApp:
         given = headers.get("x-request-id")
         if given and SANE_ID(given):
             return given.encode()
-        return b"%032x" % self._random_bits(128)
+        if self._next_id == len(self._ids):
+            self._ids, self._next_id = os.urandom(IDS_DRAWN * ID_DIGITS // 2).hex().encode(), 0
+        self._next_id += ID_DIGITS
+        return self._ids[self._next_id - ID_DIGITS : self._next_id]
 
     def _health_live(self, exchange: Exchange) -> None:
         exchange.answer(200, JSON, b'{"live":true}')

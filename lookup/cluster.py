@@ -11,10 +11,11 @@ from time import perf_counter
 from typing import Any
 
 from lookup.address import RedisAddress
+from lookup.commands import command
 from lookup.link import RedisLink
 from lookup.metrics import Histogram
 from lookup.reasons import REDIS_DOWN
-from lookup.wire import Pending, Sent, command, replies_to
+from lookup.wire import Pending, Sent, replies_to
 
 SLOTS = 16384
 # How often it is asked who holds what; a slot that moved is found again after so long.

@@ -7,7 +7,8 @@ import time
 from email.utils import formatdate
 from typing import Final, cast, final
 
-from lookup.http import Application, HttpConnection
+from lookup.http import HttpConnection
+from lookup.requests import Application
 
 TICK_SECONDS: Final = 1.0
 
@@ -25,11 +26,27 @@ class Connections:
         # Seconds since the beginning, and the header of each answer: both are read far more often than they change.
         self.now = 0
         self.date = b""
+        self._loop = asyncio.get_running_loop()
+        self._unflushed: list[HttpConnection] = []
         self._tick()
 
     def connect(self) -> asyncio.BaseProtocol:
         """For a connection that was just accepted."""
         return cast(asyncio.BaseProtocol, HttpConnection(self))
+
+    def flush_later(self, connection: HttpConnection) -> None:
+        """Has it flush when all that came in this turn of the event loop is dealt with.
+
+        Answers that leave one after the other wake their callers once; one now and then, each time.
+        """
+        if not self._unflushed:
+            self._loop.call_soon(self._flush)
+        self._unflushed.append(connection)
+
+    def _flush(self) -> None:
+        unflushed, self._unflushed = self._unflushed, []
+        for each in unflushed:
+            each.flush()
 
     async def watch(self) -> None:
         """Keeps the time, and ends what takes too long. Until cancelled."""

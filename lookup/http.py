@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Protocol, final
+from typing import TYPE_CHECKING, Any, Final, final
 from urllib.parse import unquote
 
 import httptools
 
+from lookup.alike import Alike
 from lookup.refusals import BadRequestError
+from lookup.requests import Request
 
 if TYPE_CHECKING:
     from lookup.connections import Connections
@@ -35,7 +36,11 @@ LINGER_SECONDS: Final = 2
 # Requests that may wait on one connection before no more are read from it.
 MOST_PIPELINED: Final = 16
 
+# Of answers that wait for the end of a turn of the event loop, on one connection.
+MOST_UNSENT: Final = 65_536
+
 NEWEST: Final = "1.1"
+GET: Final = b"GET"
 METHODS: Final = {b"GET": "GET", b"POST": "POST", b"HEAD": "HEAD"}
 # No other header is looked at.
 HEARD: Final = {
@@ -49,46 +54,6 @@ STATUS_LINES: Final = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".en
 HANG_UP: Final = b"connection: close\r\n"
 
 log = logging.getLogger("larder.lookup")
-
-
-class Application(Protocol):
-    """What answers."""
-
-    def take(self, request: Request) -> None:
-        """Sees to it that `request.respond` is called, once, now or later. Raises nothing."""
-
-    def admit_body(self, path: str, headers: Mapping[str, str]) -> None:
-        """Raises BadRequestError where nobody needs to wait for the body."""
-
-
-@final
-class Request:
-    """One request. Where it cannot be answered, `problem` is why; its other parts are then as far as they were read."""
-
-    def __init__(
-        self,
-        connection: HttpConnection,
-        method: str,
-        path: str,
-        query: str,
-        headers: dict[str, str],
-        body: bytes,
-        last: bool,
-        problem: BadRequestError | None,
-    ) -> None:
-        """Names of `headers` are in lower case; after the `last` one of a connection comes no other."""
-        self._connection = connection
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.last = last
-        self.problem = problem
-
-    def respond(self, status: int, headers: bytes, body: bytes) -> None:
-        """Answers. `headers` are whole lines; Content-Length, Date and Connection come by themselves."""
-        self._connection.respond(self, status, headers, body)
 
 
 @final
@@ -107,7 +72,10 @@ class HttpConnection:
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
+        self._bodied = False
         self._size = 0
+        self._ended = 0  # requests, by what came last
+        self._alike = Alike()
         # Those that were read, and the one of them that is being answered.
         self._queue: deque[Request] = deque()
         self._current: Request | None = None
@@ -115,6 +83,8 @@ class HttpConnection:
         self._blocked = False
         # Nothing that comes is looked at any more; of the caller's last request, all was read that will be.
         self._deaf = False
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self._refused = False
         self._lingering = False
         self._closing = False
@@ -135,6 +105,14 @@ class HttpConnection:
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        begins = not self._receiving
+        if begins and (target := self._alike.target(data)):
+            # Its headers are those of the last one.
+            self._url = target
+            self._take(GET, False, None)
+            return
+        self._alike.forget()
+        self._ended = 0
         self._read += len(data)
         try:
             self._parse(data)
@@ -148,6 +126,8 @@ class HttpConnection:
             most = MOST_HEAD if self._in_head else 2 * MOST_HEAD + MOST_A_BYTE * self._size
             if self._receiving and (self._read > most or len(self._url) > MOST_HEAD):
                 self._refuse(self._too_long())
+            elif begins and self._ended == 1 and not self._receiving and not self._bodied:
+                self._alike.remember(data)
 
     def eof_received(self) -> bool:
         # Whoever closes one way may still wait for an answer.
@@ -184,6 +164,7 @@ class HttpConnection:
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._bodied = "transfer-encoding" in self._headers or "content-length" in self._headers
         if "transfer-encoding" in self._headers or self._headers.get("content-length", "0") != "0":
             self._expect_body()
 
@@ -200,7 +181,9 @@ class HttpConnection:
         if self._deaf:
             return
         self._receiving, self._in_head, self._read = False, True, 0
-        self._take(not self._parser.should_keep_alive() or self._parser.get_http_version() != NEWEST, None)
+        self._ended += 1
+        last = not self._parser.should_keep_alive() or self._parser.get_http_version() != NEWEST
+        self._take(self._parser.get_method(), last, None)
 
     # What comes of it.
 
@@ -212,13 +195,14 @@ class HttpConnection:
             except httptools.HttpParserUpgrade as upgrade:
                 # Whoever offers another protocol is answered in this one, and goes on in it.
                 data = data[upgrade.args[0] :]
+                self._ended += 1
 
     def respond(self, request: Request, status: int, headers: bytes, body: bytes) -> None:
         """See Request.respond."""
         self._current = None
         if self._transport is None or self._lingering or self._closing:
             return
-        self._transport.write(
+        self._write(
             b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
             % (
                 STATUS_LINES[status],
@@ -234,6 +218,13 @@ class HttpConnection:
             self._hang_up()
         elif self._queue:
             self._work()
+
+    def flush(self) -> None:
+        """Sends what was written."""
+        if self._transport is not None and self._unsent:
+            self._transport.write(self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent))
+        self._unsent.clear()
+        self._unsent_bytes = 0
 
     def end(self) -> None:
         """No further request is taken; the connection ends when those that were read have their answers."""
@@ -260,8 +251,16 @@ class HttpConnection:
         elif waited >= IDLE_SECONDS:
             self._hang_up()
 
-    def _take(self, last: bool, problem: BadRequestError | None) -> None:
-        method = self._parser.get_method()
+    def _write(self, data: bytes) -> None:
+        if not self._unsent:
+            self._all.flush_later(self)
+        self._unsent.append(data)
+        self._unsent_bytes += len(data)
+        # So that the transport says when it is too much.
+        if self._unsent_bytes > MOST_UNSENT:
+            self.flush()
+
+    def _take(self, method: bytes, last: bool, problem: BadRequestError | None) -> None:
         path, query = self._url, b""
         if b"?" in path:
             path, _, query = path.partition(b"?")
@@ -319,7 +318,7 @@ class HttpConnection:
         if int(self._headers.get("content-length", "0")) > self._all.most_body:
             self._refuse(self._too_large())
         elif self._headers.get("expect", "").lower() == "100-continue" and self._is_waited_for():
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _is_waited_for(self) -> bool:
         """Does nothing come before what is said to the request that is being read?"""
@@ -341,7 +340,7 @@ class HttpConnection:
         if self._deaf:
             return
         self._refused = True
-        self._take(True, problem)
+        self._take(self._parser.get_method(), True, problem)
 
     def _hang_up_when_answered(self) -> None:
         self._deaf = True
@@ -357,6 +356,7 @@ class HttpConnection:
         if self._transport is None or self._lingering or self._closing:
             return
         self._since = self._all.now
+        self.flush()
         if self._refused and self._transport.can_write_eof():
             # To close with something unread would take the answer from the caller too.
             self._lingering = True

@@ -10,9 +10,10 @@ from typing import Any, Protocol, cast
 import hiredis
 
 from lookup.address import RedisAddress
+from lookup.commands import command
 from lookup.metrics import Histogram
 from lookup.reasons import REDIS_DOWN
-from lookup.wire import Pending, Wire, command, replies_to
+from lookup.wire import Pending, Wire, replies_to
 
 # Together with a pause and the silence of a wire these stay below the two seconds in which all must be well again.
 CONNECT_SECONDS = 1.0
@@ -36,10 +37,6 @@ class Link(Protocol):
     ) -> Pending | str: ...
     async def tried(self) -> None: ...
     async def run(self) -> None: ...
-
-
-class GreetingError(ConnectionError):
-    """Redis was reached, but does not let the endpoint in."""
 
 
 class RedisLink:
@@ -149,7 +146,7 @@ class RedisLink:
             greeting = command(b"AUTH", *user_words, password) if password else command(b"PING")
             reply = await _reply(wire, greeting)
         if isinstance(reply, hiredis.ReplyError):
-            raise GreetingError(str(reply))
+            raise ConnectionError(str(reply))
 
 
 def _wire() -> asyncio.BaseProtocol:
@@ -159,5 +156,5 @@ def _wire() -> asyncio.BaseProtocol:
 async def _reply(wire: Wire, words: bytes) -> Any:
     replies = await replies_to(wire.send(words, 1))
     if isinstance(replies, str):
-        raise GreetingError(f"no reply to the greeting: {replies}")
+        raise ConnectionError(f"no reply to the greeting: {replies}")
     return replies[0]

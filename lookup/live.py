@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 from loaders.keys import Keys
+from lookup.commands import command
 from lookup.link import Link
 from lookup.reading import ReadError, read
 from lookup.release import Release, ReleaseError, load_release, read_meta
 from lookup.snapshot import SnapshotError, load_lists, save_lists
-from lookup.wire import command
 
 # A release that was refused is tried again no sooner, unless the pointer or its meta changes.
 REFUSED_SECONDS = 30.0

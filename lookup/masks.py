@@ -8,11 +8,11 @@ from itertools import islice
 from pathlib import Path
 
 from loaders.keys import Keys
+from lookup.commands import command
 from lookup.link import Link
 from lookup.reading import ReadError, read
 from lookup.rendering import encode_text
 from lookup.snapshot import SnapshotError, load_masks, save_masks
-from lookup.wire import command
 
 # Names encoded between two turns of the event loop.
 TURN = 2000
@@ -79,9 +79,3 @@ class Masks:
             self.names = load_masks(self._folder)
         except SnapshotError as error:
             log.warning("%s", error)
-
-
-def seen_command(keys: Keys) -> bytes:
-    """The command that reads what one visitor is not shown, but for `%016x`, the cookie's 64-bit key."""
-    name = keys.seen(0)
-    return b"*2\r\n$8\r\nSMEMBERS\r\n$%d\r\n%b%%016x\r\n" % (len(name), name[:-16].replace(b"%", b"%%"))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import final
 
 from lookup.routing import ROUTES, Outcomes
 
@@ -40,6 +39,7 @@ FAMILIES = {
 }
 
 
+@final
 class Histogram:
     """How often something took how long."""
 
@@ -47,13 +47,16 @@ class Histogram:
 
     def __init__(self, bounds: Sequence[float]) -> None:
         """`bounds` in seconds, rising; what takes longer than the last is counted too."""
-        self._bounds = bounds
+        self._bounds = list(bounds)
         self._counts = [0] * (len(bounds) + 1)
         self._seconds = 0.0
 
     def add(self, seconds: float) -> None:
         """Counts one."""
-        self._counts[bisect_left(self._bounds, seconds)] += 1
+        bounds, place = self._bounds, 0
+        while place < len(bounds) and bounds[place] < seconds:
+            place += 1
+        self._counts[place] += 1
         self._seconds += seconds
 
     def series(self, name: str, labels: str) -> Series:
@@ -67,24 +70,36 @@ class Histogram:
         return found
 
 
+@final
+class Requests:
+    """Those of one endpoint."""
+
+    def __init__(self) -> None:
+        self.statuses: dict[int, int] = {}
+        self.times = Histogram(BOUNDS)
+
+
+@final
 class Metrics:
     """Counters of one worker. `route_times`: by route, how long Redis took to reply."""
 
     def __init__(self) -> None:
-        self._requests: dict[tuple[str, int], int] = defaultdict(int)
-        self._outcomes: dict[Outcomes, int] = defaultdict(int)
-        self._times: dict[str, Histogram] = defaultdict(lambda: Histogram(BOUNDS))
+        self._requests: dict[str, Requests] = {}
+        self._outcomes: dict[Outcomes, int] = {}
         self.route_times = {route: Histogram(ROUTE_BOUNDS) for route in ROUTES}
         self._unseen = 0
 
     def requested(self, endpoint: str, status: int, seconds: float) -> None:
         """Counts one request."""
-        self._requests[endpoint, status] += 1
-        self._times[endpoint].add(seconds)
+        requests = self._requests.get(endpoint)
+        if requests is None:
+            requests = self._requests[endpoint] = Requests()
+        requests.statuses[status] = requests.statuses.get(status, 0) + 1
+        requests.times.add(seconds)
 
     def answered(self, outcomes: Outcomes) -> None:
         """Counts what became of the routes of one answer."""
-        self._outcomes[outcomes] += 1
+        self._outcomes[outcomes] = self._outcomes.get(outcomes, 0) + 1
 
     def unseen(self) -> None:
         """Counts an answer for which it is not known what the visitor must not be shown."""
@@ -93,15 +108,15 @@ class Metrics:
     def series(self) -> Series:
         """All counters by name and labels."""
         found: Series = {"larder_lookup_seen_unknown_total": self._unseen}
-        for (endpoint, status), count in self._requests.items():
-            found[f'larder_lookup_requests_total{{endpoint="{endpoint}",status="{status}"}}'] = count
+        for endpoint, requests in self._requests.items():
+            for status, count in requests.statuses.items():
+                found[f'larder_lookup_requests_total{{endpoint="{endpoint}",status="{status}"}}'] = count
+            found.update(requests.times.series("larder_lookup_request_seconds", f'endpoint="{endpoint}"'))
         for outcomes, count in self._outcomes.items():
-            for outcome in outcomes:
+            for outcome in outcomes.each:
                 labels = ",".join(f'{name}="{value or "none"}"' for name, value in outcome._asdict().items())
                 series = f"larder_lookup_routes_total{{{labels}}}"
                 found[series] = found.get(series, 0) + count
-        for endpoint, times in self._times.items():
-            found.update(times.series("larder_lookup_request_seconds", f'endpoint="{endpoint}"'))
         for route, times in self.route_times.items():
             found.update(times.series("larder_lookup_route_seconds", f'route="{route}"'))
         return found

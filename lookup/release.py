@@ -9,19 +9,20 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple
 
-from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary, field_width
+from librt.strings import BytesWriter
+
+from loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary
 from loaders.keys import ALL_KINDS, BY_CATEGORY, CONTEXTS, COOKIES, DELTA_FORMAT, FORMAT, KINDS, PRODUCTS, Keys
+from lookup.commands import Buckets, command
 from lookup.generic import EVERYBODY, GenericLists
 from lookup.hot import HotRecords
 from lookup.link import Link
 from lookup.reading import read
 from lookup.rendering import encode_text
-from lookup.wire import command
 
 BUCKETS_A_READ: Final = 16
 # From 1, so that 0 can stand for no release.
 LOADS: Final = itertools.count(1)
-HGET: Final = b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 
 
 class ReleaseError(ValueError):
@@ -67,51 +68,32 @@ class Release:
         self.names = names
         self.generic = generic
         self.products = HotRecords(hot)
-        self._places = {kind: _buckets(keys, meta.base, kind, count) for kind, count in meta.buckets.items()}
-        self._cookies = [self._places[COOKIES]]
+        self._buckets = {kind: Buckets(keys, meta.base, kind, count) for kind, count in meta.buckets.items()}
+        self._cookies = [self._buckets[COOKIES]]
         if meta.changed_buckets:
-            self._cookies.insert(0, _buckets(keys, meta.release, COOKIES, meta.changed_buckets))
+            self._cookies.insert(0, Buckets(keys, meta.release, COOKIES, meta.changed_buckets))
         self.cookie_reads = len(self._cookies)
         self.product_kinds = [kind for kind in (PRODUCTS, BY_CATEGORY) if kind in meta.buckets]
 
     def places(self, kind: str, key: int) -> list[tuple[bytes, bytes]]:
         """Where the record of a 64-bit key (key64 of an id) may lie: Redis key and field; the first that is there."""
         if kind == PRODUCTS:
-            return [_place(self._places[each], key) for each in self.product_kinds]
-        return [_place(each, key) for each in (self._cookies if kind == COOKIES else [self._places[kind]])]
+            return [self._buckets[each].place(key) for each in self.product_kinds]
+        return [each.place(key) for each in (self._cookies if kind == COOKIES else [self._buckets[kind]])]
 
-    def ask_cookie(self, key: int) -> bytes:
+    def write_cookie(self, out: BytesWriter, key: int) -> None:
         """The `cookie_reads` commands that read a cookie's record: of their replies, the first that is not nil."""
-        if self.cookie_reads == 1:
-            return _hget(self._cookies[0], key)
-        return b"".join([_hget(buckets, key) for buckets in self._cookies])
+        for buckets in self._cookies:
+            buckets.write_hget(out, key)
 
-    def ask_product(self, key: int) -> bytes:
+    def write_product(self, out: BytesWriter, key: int) -> None:
         """The commands, one for each of `product_kinds`, that read a product's record: the first that is not nil."""
-        return b"".join([_hget(self._places[kind], key) for kind in self.product_kinds])
+        for kind in self.product_kinds:
+            self._buckets[kind].write_hget(out, key)
 
-    def ask(self, kind: str, key: int) -> bytes:
-        """The command that reads the record of a 64-bit key; of a cookie or a product, see above."""
-        return _hget(self._places[kind], key)
-
-
-# Number of buckets, bytes of a field, and what a bucket's key begins with: bucket_and_field in advance.
-Buckets = tuple[int, int, bytes]
-
-
-def _buckets(keys: Keys, release: str, kind: str, count: int) -> Buckets:
-    return count, field_width(count), keys.bucket(release, kind, 0)[:-1]
-
-
-def _place(buckets: Buckets, key: int) -> tuple[bytes, bytes]:
-    count, width, prefix = buckets
-    quotient, bucket = divmod(key, count)
-    return b"%b%x" % (prefix, bucket), quotient.to_bytes(width, "big")
-
-
-def _hget(buckets: Buckets, key: int) -> bytes:
-    name, field = _place(buckets, key)
-    return HGET % (len(name), name, len(field), field)
+    def write_context(self, out: BytesWriter, key: int) -> None:
+        """The command that reads a generic list."""
+        self._buckets[CONTEXTS].write_hget(out, key)
 
 
 def read_meta(raw: bytes, release: str) -> Meta:

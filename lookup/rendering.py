@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from librt.strings import BytesWriter
 
-from lookup.routing import Outcomes, Picks
+from lookup.routing import ROUTES, Outcomes, Picks
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
@@ -23,6 +23,7 @@ ZERO: Final = ord("0")
 POINT: Final = ord(".")
 COMMA: Final = ord(",")
 
+ENDS_OF_ITEM: Final = {route: b',"route":"%b"}' % route.encode() for route in ROUTES}
 OF_RELEASE: Final = b'],"release":%b,"as_of":"%b","age_seconds":%d,"request_id":"'
 
 _encoder = json.JSONEncoder(ensure_ascii=False)
@@ -47,7 +48,7 @@ def answer_json(
     for place, picks in enumerate(taken):
         if place:
             out.append(COMMA)
-        _write_items(out, picks)
+        _write_items(out, picks, release.names)
     out.write(_of_release(release.name_json, release.as_of, age_seconds(release)))
     out.write(request_id)
     out.write(b'","routes":[')
@@ -64,14 +65,14 @@ def _of_release(name_json: bytes, as_of: bytes, age: int) -> bytes:
     return OF_RELEASE % (name_json, as_of, age)
 
 
-def _write_items(out: BytesWriter, picks: Picks) -> None:
-    products, scores = picks.products, picks.scores
-    end = _end_of_item(picks.route)
-    for place in range(len(products)):
+def _write_items(out: BytesWriter, picks: Picks, names: list[bytes]) -> None:
+    ordinals, scores = picks.ordinals, picks.scores
+    end = ENDS_OF_ITEM[picks.route]
+    for place in range(len(ordinals)):
         if place:
             out.append(COMMA)
         out.write(b'{"id":')
-        out.write(products[place])
+        out.write(names[ordinals[place]])
         out.write(b',"score":')
         score = None if scores is None else scores[place]
         if score is None:
@@ -79,11 +80,6 @@ def _write_items(out: BytesWriter, picks: Picks) -> None:
         else:
             write_score(out, score)
         out.write(end)
-
-
-@lru_cache(maxsize=8)
-def _end_of_item(route: str) -> bytes:
-    return b',"route":"%b"}' % route.encode()
 
 
 def write_score(out: BytesWriter, score: float) -> None:
@@ -120,12 +116,16 @@ def age_seconds(release: Release) -> int:
     return max(0, int(time.time()) - release.as_of_seconds)
 
 
-@lru_cache(maxsize=4096)
+_outcomes_json: Final[dict[Outcomes, bytes]] = {}
+
+
 def outcomes_json(outcomes: Outcomes) -> bytes:
-    """What became of the routes, without brackets. There are few reasons, so each case is encoded once."""
-    return b",".join(
-        to_json({name: value or None for name, value in outcome._asdict().items()}) for outcome in outcomes
-    )
+    """What became of the routes, without brackets. There are few, so each case is encoded once."""
+    found = _outcomes_json.get(outcomes)
+    if found is None:
+        each = (to_json({name: value or None for name, value in one._asdict().items()}) for one in outcomes.each)
+        found = _outcomes_json[outcomes] = b",".join(each)
+    return found
 
 
 def error_json(code: str, message: str) -> bytes:

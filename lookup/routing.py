@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, final
+
+from mypy_extensions import i64
 
 from loaders.codec import MAX_ITEMS, CorruptRecordError
 from lookup.reasons import CORRUPT_RECORD, NOT_NEEDED, NOTHING_NEW
@@ -45,22 +46,38 @@ class Outcome(NamedTuple):
     level: str
 
 
-# There are few, and looking one up is quicker than making it.
-outcome: Final = lru_cache(maxsize=4096)(Outcome)
+@final
+class Outcomes:
+    """What became of the routes of an answer, in their order.
+
+    There are few, so each is made once and found again from the one before it: the same is always the same object,
+    which is counted and printed without a look at what it holds. Only `then` makes them, and NO_OUTCOMES is the first.
+    """
+
+    def __init__(self, each: tuple[Outcome, ...]) -> None:
+        self.each = each
+        self._after: dict[tuple[str, str, str, str], Outcomes] = {}
+
+    def then(self, route: str, status: str, reason: str, level: str) -> Outcomes:
+        """These, and one more."""
+        key = (route, status, reason, level)
+        found = self._after.get(key)
+        if found is None:
+            found = self._after[key] = Outcomes((*self.each, Outcome(*key)))
+        return found
+
+
+NO_OUTCOMES: Final = Outcomes(())
 
 
 @final
 class Picks:
-    """Products that a route gave, by ordinal and by name, and their scores; None where there are none."""
+    """Products that a route gave, by ordinal, and their scores; None where there are none."""
 
-    def __init__(self, route: str, ordinals: list[int], products: list[bytes], scores: Scores) -> None:
+    def __init__(self, route: str, ordinals: list[int], scores: Scores) -> None:
         self.route = route
         self.ordinals = ordinals
-        self.products = products
         self.scores = scores
-
-
-Outcomes = tuple[Outcome, ...]
 
 
 def round_robin(lists: Sequence[Ranked]) -> Ranked:
@@ -90,25 +107,25 @@ def compose(
     if scene.blend:
         return _blended(n, scene, offers, names, masked, spent)
     taken: list[Picks] = []
-    outcomes: list[Outcome] = []
+    outcomes = NO_OUTCOMES
     left = n
     for place, offer in enumerate(offers):
         if offer.ranked is None:
-            outcomes.append(outcome(offer.route, SKIPPED, offer.reason, ""))
+            outcomes = outcomes.then(offer.route, SKIPPED, offer.reason, "")
         elif not left:
-            outcomes.append(outcome(offer.route, SKIPPED, NOT_NEEDED, ""))
+            outcomes = outcomes.then(offer.route, SKIPPED, NOT_NEEDED, "")
         else:
             most = min(left, scene.steps[place].most)
             picks = _take(most, offer, offer.ranked, names, masked, spent)
             if isinstance(picks, str):
-                outcomes.append(outcome(offer.route, SKIPPED, picks, ""))
+                outcomes = outcomes.then(offer.route, SKIPPED, picks, "")
                 continue
-            outcomes.append(outcome(offer.route, FILLED if taken else USED, offer.reason, offer.level))
+            outcomes = outcomes.then(offer.route, FILLED if taken else USED, offer.reason, offer.level)
             taken.append(picks)
-            left -= len(picks.products)
+            left -= len(picks.ordinals)
             if left:
-                spent.update(picks.products)
-    return taken, tuple(outcomes)
+                spent.update([names[ordinal] for ordinal in picks.ordinals])
+    return taken, outcomes
 
 
 def _take(
@@ -125,33 +142,46 @@ def _take(
         ordinals, scores = head.ordinals, head.scores
         if len(ordinals) > wanted:
             ordinals, scores = ordinals[:wanted], scores and scores[:wanted]
-        products = [names[ordinal] for ordinal in ordinals]
         # Mostly nothing is in the way of a list's head, and the rest of the list need not be read.
-        if (
-            (spent and not spent.isdisjoint(products))
-            or (masked and not masked.isdisjoint(products))
-            or len(set(ordinals)) < len(ordinals)
-        ):
+        if _has_twice(ordinals) or ((spent or masked) and _has_any(ordinals, names, masked, spent)):
             picks = _allowed(wanted, offer.route, ranked.head(MAX_ITEMS), names, masked, set(spent))
         else:
-            picks = Picks(offer.route, ordinals, products, scores)
+            picks = Picks(offer.route, ordinals, scores)
     except CorruptRecordError:
         return CORRUPT_RECORD
     return picks if picks.ordinals else offer.reason or NOTHING_NEW
+
+
+def _has_twice(ordinals: list[int]) -> bool:
+    """Is a product in the list more than once? Where each has a bit of its own, of 64, no set need be made."""
+    bits = i64(0)
+    for ordinal in ordinals:
+        bit = i64(1) << (i64(ordinal) & 63)
+        if bits & bit:
+            return len(set(ordinals)) < len(ordinals)
+        bits |= bit
+    return False
+
+
+def _has_any(ordinals: list[int], names: list[bytes], masked: Set[bytes], spent: Set[bytes]) -> bool:
+    for ordinal in ordinals:
+        product = names[ordinal]
+        if product in spent or product in masked:
+            return True
+    return False
 
 
 def _allowed(
     wanted: int, route: str, ranked: Ranked, names: list[bytes], masked: Set[bytes], spent: set[bytes]
 ) -> Picks:
     scores = ranked.scores
-    picks = Picks(route, [], [], None if scores is None else [])
+    picks = Picks(route, [], None if scores is None else [])
     for rank, ordinal in enumerate(ranked.ordinals):
         product = names[ordinal]
         if product in spent or product in masked:
             continue
         spent.add(product)
         picks.ordinals.append(ordinal)
-        picks.products.append(product)
         if scores is not None and picks.scores is not None:
             picks.scores.append(scores[rank])
         if len(picks.ordinals) == wanted:
@@ -169,23 +199,24 @@ def _blended(
         found.append(offer.reason if ranked is None else _take(MAX_ITEMS, offer, ranked, names, masked, spent))
     given = [0] * len(offers)
     taken: list[Picks] = []
-    longest = max((len(picks.products) for picks in found if not isinstance(picks, str)), default=0)
+    longest = max((len(picks.ordinals) for picks in found if not isinstance(picks, str)), default=0)
     for rank in range(longest):
         for place, (step, picks) in enumerate(zip(scene.steps, found, strict=True)):
-            if isinstance(picks, str) or rank >= len(picks.products) or given[place] >= step.most or len(taken) >= n:
+            if isinstance(picks, str) or rank >= len(picks.ordinals) or given[place] >= step.most or len(taken) >= n:
                 continue
-            product = picks.products[rank]
+            product = names[picks.ordinals[rank]]
             if product not in spent:
                 spent.add(product)
                 given[place] += 1
                 one = slice(rank, rank + 1)
-                taken.append(Picks(picks.route, picks.ordinals[one], [product], picks.scores and picks.scores[one]))
-    return taken, tuple(_of_blend(*each, len(taken) >= n) for each in zip(offers, found, given, strict=True))
-
-
-def _of_blend(offer: Offer, found: Picks | str, given: int, full: bool) -> Outcome:
-    if isinstance(found, str):
-        return outcome(offer.route, SKIPPED, found, "")
-    if given:
-        return outcome(offer.route, USED, offer.reason, offer.level)
-    return outcome(offer.route, SKIPPED, NOT_NEEDED if full else NOTHING_NEW, "")
+                taken.append(Picks(picks.route, picks.ordinals[one], picks.scores and picks.scores[one]))
+    outcomes = NO_OUTCOMES
+    for place, offer in enumerate(offers):
+        picks = found[place]
+        if isinstance(picks, str):
+            outcomes = outcomes.then(offer.route, SKIPPED, picks, "")
+        elif given[place]:
+            outcomes = outcomes.then(offer.route, USED, offer.reason, offer.level)
+        else:
+            outcomes = outcomes.then(offer.route, SKIPPED, NOT_NEEDED if len(taken) >= n else NOTHING_NEW, "")
+    return taken, outcomes

@@ -26,7 +26,7 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer, set_span_in_contex
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from lookup.answering import Asked
-from lookup.http import Request
+from lookup.requests import Request
 from lookup.routing import GENERIC, PERSONAL, SIMILAR, Outcomes
 from lookup.wire import Pending
 
@@ -253,7 +253,7 @@ def _told(outcomes: Outcomes) -> Attributes:
     """What became of the routes of one question."""
     return {
         f"larder.route.{outcome.route}.{name}": value
-        for outcome in outcomes
+        for outcome in outcomes.each
         for name, value in (("status", outcome.status), ("reason", outcome.reason), ("level", outcome.level))
         if value
     }
@@ -261,7 +261,7 @@ def _told(outcomes: Outcomes) -> Attributes:
 
 def _totals(outcomes: Sequence[Outcomes]) -> Attributes:
     """Of a batch: how often each status and reason came."""
-    named = [one for each in outcomes for one in each]
+    named = [one for each in outcomes for one in each.each]
     statuses = Counter(f"larder.route.{one.route}.{one.status}" for one in named)
     reasons = Counter(f"larder.route.{one.route}.{one.reason}" for one in named if one.reason)
     return {**statuses, **reasons}

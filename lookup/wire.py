@@ -22,11 +22,7 @@ GRACE_SECONDS: Final = 0.001
 Replies = list[Any] | str
 
 
-def command(*words: bytes) -> bytes:
-    """A Redis command as RESP bytes."""
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
-
-
+@final
 class Write:
     """One write to the connection; `at` is the perf_counter's reading when it left, 0 before."""
 
@@ -39,6 +35,7 @@ class Write:
 UNWRITTEN: Final = Write()
 
 
+@final
 class Pending:
     """Commands whose replies are awaited together.
 

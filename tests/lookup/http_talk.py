@@ -7,8 +7,8 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 
 from lookup.connections import Connections
-from lookup.http import Request
 from lookup.refusals import BadRequestError
+from lookup.requests import Request
 
 MOST_BODY = 1000
 GET = b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -14,7 +14,7 @@ from lookup_servers import Endpoint, RedisServer, free_port, ids_of, publish, ra
 from loaders.masks import Masks
 from loaders.servers import slot_of as loaders_slot_of
 from lookup.cluster import SLOTS, owners_from, slot_of, split_commands
-from lookup.wire import command
+from lookup.commands import command
 
 COOKIES = [f"c{number}" for number in range(60)]
 words = st.lists(st.binary(max_size=5), min_size=2, max_size=4)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MakeEndpoint = Callable[..., Endpoint]
 QUESTION = Question(Scene("default", [], False, 10), 10, "c1")
-TAKEN = [Picks("personal", [1], [b'"x"'], None)]
+TAKEN = [Picks("personal", [1], None)]
 
 
 def rows_in(folder: Path) -> list[dict[str, object]]:

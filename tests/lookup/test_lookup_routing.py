@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lookup.reasons import CORRUPT_RECORD, NOT_NEEDED, NOTHING_NEW, REDIS_DOWN, UNKNOWN_COOKIE
 from lookup.records import Packed, Ranked
-from lookup.routing import FILLED, ROUTES, SKIPPED, USED, Offer, Outcome, Outcomes, Picks, compose, round_robin
+from lookup.routing import FILLED, NO_OUTCOMES, ROUTES, SKIPPED, USED, Offer, Outcome, Picks, compose, round_robin
 from lookup.scenes import Scene, Step
 
 NAMES = [b'"p%d"' % ordinal for ordinal in range(40)]
@@ -41,7 +41,7 @@ scenes = st.builds(scene, st.tuples(*[st.integers(1, 20)] * 3), st.booleans())
 
 
 def flat(taken: Sequence[Picks]) -> list[tuple[str, bytes]]:
-    return [(picks.route, product) for picks in taken for product in picks.products]
+    return [(picks.route, NAMES[ordinal]) for picks in taken for ordinal in picks.ordinals]
 
 
 def composed(
@@ -50,12 +50,11 @@ def composed(
     spent: frozenset[bytes] = frozenset(),
     masked: frozenset[bytes] = frozenset(),
     of: Scene | None = None,
-) -> tuple[list[tuple[str, bytes]], Outcomes]:
+) -> tuple[list[tuple[str, bytes]], tuple[Outcome, ...]]:
     taken, outcomes = compose(n, of or scene(), list(given_offers), NAMES, masked, set(spent))
     for picks in taken:
-        assert picks.scores is None or len(picks.scores) == len(picks.products)
-        assert picks.products == [NAMES[ordinal] for ordinal in picks.ordinals]
-    return flat(taken), outcomes
+        assert picks.scores is None or len(picks.scores) == len(picks.ordinals)
+    return flat(taken), outcomes.each
 
 
 @given(st.integers(1, 30), offers, some_names, some_names, scenes)
@@ -115,6 +114,15 @@ def test_the_level_is_told_only_of_a_list_that_was_used() -> None:
     ]
     assert composed(1, three)[1][2] == Outcome("generic", SKIPPED, NOT_NEEDED, "")
     assert composed(2, three)[1][2] == Outcome("generic", FILLED, "", "device")
+
+
+def test_the_same_outcomes_are_the_same_object() -> None:
+    used = NO_OUTCOMES.then("similar", USED, "", "")
+    both = used.then("generic", SKIPPED, NOT_NEEDED, "")
+    assert both is NO_OUTCOMES.then("similar", USED, "", "").then("generic", SKIPPED, NOT_NEEDED, "")
+    assert both.each == (Outcome("similar", USED, "", ""), Outcome("generic", SKIPPED, NOT_NEEDED, ""))
+    assert used.then("generic", FILLED, "", "") is not both
+    assert NO_OUTCOMES.each == ()
 
 
 def test_a_blend_takes_turns() -> None:

@@ -13,9 +13,10 @@ import pytest
 from certificates import Certificates
 
 from lookup.address import RedisAddress, parse_address
+from lookup.commands import command
 from lookup.link import RedisLink
 from lookup.metrics import Histogram
-from lookup.wire import SILENCE_SECONDS, command, replies_to
+from lookup.wire import SILENCE_SECONDS, replies_to
 
 DEADLINE = 0.05
 PING = command(b"PING")
