@@ -126,7 +126,9 @@ def _family(pid: int) -> list[int]:
     found, left = [], [pid]
     while left:
         found.append(one := left.pop())
-        left += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
+        # A child belongs to the thread that started it.
+        for thread in Path(f"/proc/{one}/task").iterdir():
+            left += map(int, (thread / "children").read_text().split())
     return found
 
 

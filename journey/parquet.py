@@ -17,23 +17,24 @@ import pyarrow.parquet as pq
 
 from journey.served import Served
 
-# The contract's columns first; jobs carry the others past.
+# Of few values in one row group: the places of these are written, never hashed, taken or repeated as texts.
+FEW = pa.dictionary(pa.int32(), pa.string())
+# The contract's columns first; jobs carry the others past. What cannot be null needs no levels.
 SCHEMA = pa.schema(
-    {
-        "ts": pa.timestamp("us", "UTC"),
-        "cookie_id": pa.string(),
-        "location": pa.string(),
-        "device": pa.string(),
-        "product_id": pa.string(),
-        "event_type": pa.string(),
-        "request_id": pa.string(),
-        "route": pa.string(),
-        "release": pa.string(),
-        "position": pa.int16(),
-    }
+    [
+        pa.field("ts", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("cookie_id", FEW, nullable=False),
+        pa.field("location", FEW),
+        pa.field("device", FEW),
+        pa.field("product_id", pa.string(), nullable=False),
+        pa.field("event_type", FEW, nullable=False),
+        pa.field("request_id", FEW, nullable=False),
+        pa.field("route", FEW, nullable=False),
+        pa.field("release", FEW, nullable=False),
+        pa.field("position", pa.int16(), nullable=False),
+    ]
 )
-# Columns of few values; dictionaries of the others would be given up after much work.
-REPEATED = ["location", "device", "event_type", "route", "release"]
+DICTIONARIES = [field.name for field in SCHEMA if field.type == FEW]
 UNFINISHED = ".part"
 INT32 = np.dtype("<i4")
 # An unfinished file that nobody touched for so long is of a process that was killed.
@@ -49,9 +50,15 @@ class Impressions:
         partition.mkdir(parents=True, exist_ok=True)
         self._path = partition / f"{name}.parquet"
         self._unfinished = partition / f"_{name}{UNFINISHED}"
-        # Nobody looks for some of an hour's rows, so nobody needs to know the least and the greatest of them.
+        # Nobody looks for some of an hour's rows, so nobody needs to know the least and the greatest of them. And the
+        # file does not say that its texts were dictionaries here: to whoever reads them they are texts.
         self._writer = pq.ParquetWriter(
-            self._unfinished, SCHEMA, compression="zstd", use_dictionary=REPEATED, write_statistics=False
+            self._unfinished,
+            SCHEMA,
+            compression="zstd",
+            use_dictionary=DICTIONARIES,
+            write_statistics=False,
+            store_schema=False,
         )
         self.answers = 0
 
@@ -83,19 +90,20 @@ def as_table(served: Served, ids: pa.StringArray) -> pa.Table:
     """
     counts = np.frombuffer(served.counts, INT32)
     rows = int(counts.sum())
-    answer = pa.array(np.repeat(np.arange(len(counts), dtype=np.int32), counts))
+    answer = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     runs = np.repeat(np.frombuffer(served.routes, INT32), np.frombuffer(served.route_counts, INT32))
     moments = (np.frombuffer(served.times, "<f8") * 1e6).astype(np.int64)
+    texts = pa.array(served.texts, pa.string())
     columns = {
-        "ts": pa.array(moments, pa.timestamp("us", "UTC")).take(answer),
-        "cookie_id": _texts(served.cookies, served.cookie_ends).take(answer),
-        "location": _at(served.texts, np.frombuffer(served.locations, INT32)).take(answer),
-        "device": _at(served.texts, np.frombuffer(served.devices, INT32)).take(answer),
+        "ts": pa.array(moments[answer], pa.timestamp("us", "UTC")),
+        "cookie_id": _at(_texts(served.cookies, served.cookie_ends), answer),
+        "location": _at(texts, np.frombuffer(served.locations, INT32)[answer]),
+        "device": _at(texts, np.frombuffer(served.devices, INT32)[answer]),
         "product_id": ids.take(pa.array(np.frombuffer(served.ordinals, INT32))),
-        "event_type": pa.repeat("impression", rows),
-        "request_id": _texts(served.request_ids, served.request_id_ends).take(answer),
-        "route": _at(served.texts, runs),
-        "release": pa.repeat(served.release, rows),
+        "event_type": _only("impression", rows),
+        "request_id": _at(_texts(served.request_ids, served.request_id_ends), answer),
+        "route": _at(texts, runs),
+        "release": _only(served.release, rows),
         "position": pa.array(_positions(counts).astype(np.int16)),
     }
     return pa.table(columns, schema=SCHEMA)
@@ -105,9 +113,14 @@ def _texts(data: bytes, ends: bytes) -> pa.StringArray:
     return pa.StringArray.from_buffers(len(ends) // INT32.itemsize - 1, pa.py_buffer(ends), pa.py_buffer(data))
 
 
-def _at(texts: list[str], places: npt.NDArray[np.int32]) -> pa.StringArray:
+def _at(texts: pa.StringArray, places: npt.NDArray[np.int32]) -> pa.DictionaryArray:
     """The texts at these places; None at -1."""
-    return pa.array(texts, pa.string()).take(pa.array(places, mask=places < 0))
+    none = places < 0
+    return pa.DictionaryArray.from_arrays(pa.array(places, mask=none if none.any() else None), texts)
+
+
+def _only(text: str, rows: int) -> pa.DictionaryArray:
+    return _at(pa.array([text], pa.string()), np.zeros(rows, np.int32))
 
 
 def _positions(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:

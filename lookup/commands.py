@@ -74,19 +74,21 @@ class Seen:
         out.write(b"\r\n")
 
 
-def hex_digits(number: int) -> int:
+def hex_digits(number: i64) -> i64:
     """How many digits `%x` writes."""
-    return max(1, (number.bit_length() + 3) // 4)
+    digits: i64 = 1
+    while number >> (4 * digits):
+        digits += 1
+    return digits
 
 
-def write_hex(out: BytesWriter, number: int, digits: int) -> None:
+def write_hex(out: BytesWriter, number: i64, digits: i64) -> None:
     """A number below 2^63 as `%x` has it, with zeros before it up to so many digits."""
     if not COMPILED:
         out.write(b"%0*x" % (digits, number))
         return
     shift: i64 = 4 * digits - 4
-    bits: i64 = number
     while shift >= 0:
-        digit = (bits >> shift) & 15
-        out.append((BEYOND_NINE if digit > 9 else ZERO) + digit)
+        digit: i64 = (number >> shift) & 15
+        out.append(digit + (BEYOND_NINE if digit > 9 else ZERO))
         shift -= 4
