@@ -89,6 +89,6 @@ def write_hex(out: BytesWriter, number: i64, digits: i64) -> None:
         return
     shift: i64 = 4 * digits - 4
     while shift >= 0:
-        digit: i64 = (number >> shift) & 15
+        digit: int = (number >> shift) & 15
         out.append(digit + (BEYOND_NINE if digit > 9 else ZERO))
         shift -= 4

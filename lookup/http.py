@@ -269,7 +269,7 @@ class HttpConnection:
             text = query.decode()
         except UnicodeDecodeError:
             problem = problem or BadRequestError(400, "invalid_encoding", "the query is not percent-encoded UTF-8")
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        body = b"".join(self._body) if self._body else b""
         known = METHODS.get(method)
         request = Request(
             self,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final, final
 
 from mypy_extensions import i64
 
-from loaders.codec import HALF, SCORE_STEPS, CorruptRecordError
+from loaders.codec import SCORE_STEPS, CorruptRecordError
 
 # A varint ends with the byte that is below this.
 MORE: Final = 0x80
 VARINT_BYTES: Final = 5
+HALF_BYTES: Final = 2
+# What a unit of a half's fraction counts, by its exponent.
+SCALES: Final = [2.0 ** (exponent - 25) for exponent in range(31)]
 
 Scores = list[float | None] | None
 
@@ -50,7 +52,7 @@ def decode_head(record: bytes, products: int, limit: int) -> Ranked:
     """
     head, start = (record[0], 1) if record and record[0] < MORE else _varint(record)
     count, scored = head >> 1, head & 1
-    end = len(record) - (HALF.size + count if scored and count else 0)
+    end = len(record) - (HALF_BYTES + count if scored and count else 0)
     if _count_varints(record, start, end) != count:
         raise CorruptRecordError(f"a record of {len(record)} bytes does not hold {count} items")
     ordinals = _ordinals(record, start, min(limit, count), products)
@@ -93,11 +95,24 @@ def _ordinals(record: bytes, start: int, wanted: int, products: int) -> list[int
 
 
 def _scores(record: bytes, at: int, wanted: int) -> list[float | None]:
-    step: float = HALF.unpack_from(record, at)[0] / SCORE_STEPS
-    if not math.isfinite(step):
+    step = half_at(record, at) / SCORE_STEPS
+    scores: list[float | None] = []
+    place, end = i64(at + HALF_BYTES), i64(at + HALF_BYTES + wanted)
+    while place < end:
+        scores.append(record[place] * step)
+        place += 1
+    return scores
+
+
+def half_at(record: bytes, at: int) -> float:
+    """The IEEE 754 half, little-endian, that lies there. Raises CorruptRecordError where it is not finite."""
+    place = i64(at)
+    bits: i64 = record[place] | (record[place + 1] << 8)
+    exponent, fraction = (bits >> 10) & 31, bits & 1023
+    if exponent == 31:
         raise CorruptRecordError("the top score is not finite")
-    first = at + HALF.size
-    return [record[place] * step for place in range(first, first + wanted)]
+    size = float(fraction + 1024 if exponent else fraction) * SCALES[max(exponent, 1)]
+    return -size if bits & 0x8000 else size
 
 
 def _varint(data: bytes) -> tuple[int, int]:

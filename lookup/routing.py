@@ -23,6 +23,8 @@ CATEGORY: Final = "category"  # the level of a similar list that is not by pictu
 USED: Final = "used"
 FILLED: Final = "filled"
 SKIPPED: Final = "skipped"
+# An odd number of 32 bits near 2^32 / the golden ratio: products of it differ in their upper bits (Knuth, TAOCP 6.4).
+SPREAD: Final = 0x9E3779B1
 STATUSES: Final = (USED, FILLED, SKIPPED)
 
 
@@ -143,7 +145,7 @@ def _take(
         if len(ordinals) > wanted:
             ordinals, scores = ordinals[:wanted], scores and scores[:wanted]
         # Mostly nothing is in the way of a list's head, and the rest of the list need not be read.
-        if _has_twice(ordinals) or ((spent or masked) and _has_any(ordinals, names, masked, spent)):
+        if has_twice(ordinals) or ((spent or masked) and _has_any(ordinals, names, masked, spent)):
             picks = _allowed(wanted, offer.route, ranked.head(MAX_ITEMS), names, masked, set(spent))
         else:
             picks = Picks(offer.route, ordinals, scores)
@@ -152,14 +154,16 @@ def _take(
     return picks if picks.ordinals else offer.reason or NOTHING_NEW
 
 
-def _has_twice(ordinals: list[int]) -> bool:
-    """Is a product in the list more than once? Where each has a bit of its own, of 64, no set need be made."""
-    bits = i64(0)
+def has_twice(ordinals: list[int]) -> bool:
+    """Is a product in the list more than once? Mostly each has a bit of its own, in one of two rows: no set is made."""
+    first, second = i64(0), i64(0)
     for ordinal in ordinals:
-        bit = i64(1) << (i64(ordinal) & 63)
-        if bits & bit:
+        number = i64(ordinal)
+        one, other = i64(1) << (number & 63), i64(1) << ((number * SPREAD >> 26) & 63)
+        if first & one and second & other:
             return len(set(ordinals)) < len(ordinals)
-        bits |= bit
+        first |= one
+        second |= other
     return False
 
 

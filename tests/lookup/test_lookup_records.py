@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loaders.codec import CorruptRecordError, decode_list, encode_lists
-from lookup.records import decode_head
+from lookup.records import decode_head, half_at
 
 MANY = 1 << 32
 ordinal_lists = st.lists(st.integers(0, 300) | st.integers(0, MANY - 1), max_size=40)
@@ -50,3 +53,15 @@ def test_any_bytes_are_a_list_or_corrupt(record: bytes) -> None:
 def test_what_does_not_fit_the_release_is_corrupt(record: bytes) -> None:
     with pytest.raises(CorruptRecordError):
         decode_head(record, 5, 10)
+
+
+def test_every_half_is_read_as_struct_reads_it() -> None:
+    for bits in range(1 << 16):
+        record = b"x" + bits.to_bytes(2, "little")
+        [expected] = struct.unpack_from("<e", record, 1)
+        if math.isfinite(expected):
+            assert math.copysign(1, half_at(record, 1)) == math.copysign(1, expected)
+            assert half_at(record, 1) == expected
+        else:
+            with pytest.raises(CorruptRecordError):
+                half_at(record, 1)

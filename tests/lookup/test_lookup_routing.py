@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 
 from lookup.reasons import CORRUPT_RECORD, NOT_NEEDED, NOTHING_NEW, REDIS_DOWN, UNKNOWN_COOKIE
 from lookup.records import Packed, Ranked
-from lookup.routing import FILLED, NO_OUTCOMES, ROUTES, SKIPPED, USED, Offer, Outcome, Picks, compose, round_robin
+from lookup.routing import (
+    FILLED,
+    NO_OUTCOMES,
+    ROUTES,
+    SKIPPED,
+    USED,
+    Offer,
+    Outcome,
+    Picks,
+    compose,
+    has_twice,
+    round_robin,
+)
 from lookup.scenes import Scene, Step
 
 NAMES = [b'"p%d"' % ordinal for ordinal in range(40)]
@@ -161,3 +173,10 @@ def test_round_robin_takes_each_product_once_at_its_best_rank(lists: Sequence[Ra
 def test_round_robin_keeps_each_score_with_its_product() -> None:
     merged = round_robin([Ranked([1, 2], [0.5, 0.25]), Ranked([3, 1], None)])
     assert (merged.ordinals, merged.scores) == ([1, 3, 2], [0.5, None, 0.25])
+
+
+@given(st.lists(st.integers(0, 80) | st.integers(0, 2**32 - 1), max_size=40))
+def test_what_is_listed_twice_is_noticed(ordinals: list[int]) -> None:
+    assert has_twice(ordinals) == (len(set(ordinals)) < len(ordinals))
+    assert not has_twice(list(dict.fromkeys(ordinals)))
+    assert has_twice([*ordinals, 7, *ordinals, 7])
