@@ -3,7 +3,7 @@
 Redis, wrk and the server share the machine. Ours is built and installed for the run, as a web tier has it. Each round
 drives the servers one after the other over the same lists; the median round counts. The peers read one key a cookie and
 answer ten numbers; ours answers ten products, routed. Bare does what the peers do, with the endpoint's own HTTP and
-connection to Redis, in one process.
+connection to Redis, in one process. With own ids, no request is like another, as behind a proxy that numbers them.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def main() -> None:
             "fastapi_redis_py": stack.enter_context(fastapi(port, workers)),
         }
         cases = {name: (*each, questions["known" if name in OURS else "peers"]) for name, each in served.items()}
-        cases |= {name: (*served["ours"], questions[name]) for name in ("mix", "batch")}
+        cases |= {name: (*served["ours"], questions[name]) for name in ("own ids", "mix", "batch")}
         found = _measured(cases, arguments.rounds, arguments.seconds)
         soak = _soak(*served["ours"], questions["mix"], arguments.soak) if arguments.soak else {}
     loads = {name: each.load for name, each in found.items()}
@@ -97,6 +97,7 @@ def main() -> None:
             rates["ours"],
             {name: rates[name] for name in served if name != "ours"},
             milliseconds=latencies,
+            own_ids=round(rates["own ids"]),
             mix=round(rates["mix"]),
             batch_answers=round(rates["batch"] * BATCH),
             processor_microseconds={name: round(each.microseconds, 1) for name, each in found.items()},
@@ -117,6 +118,7 @@ def _write_questions(work: Path, cookies: int, products: int, seed: int = 0) -> 
     cases: dict[str, list[tuple[str, ...]]] = {
         "peers": [("GET", f"/r/{cookie}") for cookie in known],
         "known": [("GET", f"{PATH}?cookie={cookie}") for cookie in known],
+        "own ids": [("GET", f"{PATH}?cookie={cookie}", "", f"{draw.getrandbits(128):032x}") for cookie in known],
         "mix": [("GET", f"{PATH}?{'&'.join(f'{name}={value}' for name, value in each.items())}") for each in mix],
         "batch": [("POST", f"{PATH}:batch", json.dumps({"requests": each})) for each in batches],
     }

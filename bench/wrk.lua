@@ -1,4 +1,5 @@
--- Sends the requests that REQUESTS names, a line each: method, path and (with POST) body, tab-separated.
+-- Sends the requests that REQUESTS names, a line each: method, path, body and request id, tab-separated; the last two may
+-- be missing.
 -- With RATE, a thread's connections together send no faster than so many a second; one that fell behind catches up.
 local ffi = require("ffi")
 ffi.cdef [[
@@ -19,8 +20,11 @@ end
 function init()
   math.randomseed(42)
   for number, line in ipairs(lines) do
-    local method, path, body = line:match("([^\t]+)\t([^\t]+)\t?(.*)")
-    prepared[number] = wrk.format(method, path, nil, body ~= "" and body or nil)
+    local method, path, body, id = line:match("([^\t]+)\t([^\t]+)\t?([^\t]*)\t?(.*)")
+    local headers = {}
+    for name, value in pairs(wrk.headers) do headers[name] = value end
+    if id ~= "" then headers["X-Request-Id"] = id end
+    prepared[number] = wrk.format(method, path, headers, body ~= "" and body or nil)
   end
 end
 

@@ -61,6 +61,6 @@ def drive(
 
 
 def write_requests(file: Path, requests: Sequence[Sequence[str]]) -> Path:
-    """Each request: method, path and, where there is one, a body without line breaks."""
+    """Each request: method, path and, where there are such, a body without line breaks and a request id."""
     file.write_text("".join("\t".join(request) + "\n" for request in requests))
     return file
