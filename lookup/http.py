@@ -41,6 +41,7 @@ MOST_UNSENT: Final = 65_536
 
 NEWEST: Final = "1.1"
 GET: Final = b"GET"
+HOST: Final = b"host"
 METHODS: Final = {b"GET": "GET", b"POST": "POST", b"HEAD": "HEAD"}
 # No other header is looked at.
 HEARD: Final = {
@@ -74,7 +75,8 @@ class HttpConnection:
         self._body: list[bytes] = []
         self._bodied = False
         self._size = 0
-        self._ended = 0  # requests, by what came last
+        self._hosts = 0
+        self._ended = 0  # sound requests, by what came last
         self._alike = Alike()
         # Those that were read, and the one of them that is being answered.
         self._queue: deque[Request] = deque()
@@ -146,7 +148,7 @@ class HttpConnection:
 
     def on_message_begin(self) -> None:
         self._receiving = self._in_head = True
-        self._read = self._size = 0
+        self._read = self._size = self._hosts = 0
         self._url = b""
         self._headers = {}
         self._body = []
@@ -158,7 +160,10 @@ class HttpConnection:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # What follows a body in chunks is no header.
-        heard = HEARD.get(name.lower()) if self._in_head else None
+        name = name.lower()
+        heard = HEARD.get(name) if self._in_head else None
+        if self._in_head and name == HOST:
+            self._hosts += 1
         if heard is not None and heard not in self._headers:
             self._headers[heard] = value.decode("utf-8", "surrogateescape")
 
@@ -181,9 +186,14 @@ class HttpConnection:
         if self._deaf:
             return
         self._receiving, self._in_head, self._read = False, True, 0
-        self._ended += 1
-        last = not self._parser.should_keep_alive() or self._parser.get_http_version() != NEWEST
-        self._take(self._parser.get_method(), last, None)
+        newest = self._parser.get_http_version() == NEWEST
+        problem = None
+        # RFC 9112, section 3.2: a proxy that saw another host than we do would be led astray.
+        if self._hosts > 1 or (newest and not self._hosts):
+            problem = BadRequestError(400, "invalid_http", "send one Host header, as HTTP/1.1 asks")
+        else:
+            self._ended += 1
+        self._take(self._parser.get_method(), not newest or not self._parser.should_keep_alive(), problem)
 
     # What comes of it.
 

@@ -250,3 +250,25 @@ def test_bodies_are_not_taken_for_what_came_before() -> None:
             assert (said[1], said[4]) == (f"/{number}", f"{number:02}")
 
     talk(test)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "version", "status"),
+    [(0, "1.1", 400), (1, "1.1", 200), (2, "1.1", 400), (0, "1.0", 200), (1, "1.0", 200), (2, "1.0", 400)],
+)
+def test_a_request_names_its_host_once(hosts: int, version: str, status: int) -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        asked = f"GET /x HTTP/{version}\r\n".encode() + b"HOST: x\r\n" * hosts + b"\r\n"
+        for _ in range(2):
+            caller = await call()
+            caller.send(asked)
+            answer = await caller.answer()
+            assert answer[0] == status
+            if status == 400:
+                assert answer[1] == "invalid_http"
+            if version == "1.1":
+                # It was read to its end, so the connection is still good.
+                caller.send(asked)
+                assert (await caller.answer())[0] == status
+
+    talk(test)
