@@ -14,7 +14,7 @@ from lookup.logs import logging_config
 from lookup.process import run, server_context
 from lookup.supervisor import supervise
 from settings import Settings
-from settings.sections import Lookup
+from settings.lookup import Lookup
 
 
 class ServeError(RuntimeError):

@@ -20,7 +20,7 @@ from lookup.masks import Masks
 from lookup.metrics import Metrics, Series, SharedCounters, label
 from lookup.rendering import age_seconds
 from settings import Settings
-from settings.sections import Lookup
+from settings.lookup import Lookup
 
 if TYPE_CHECKING:
     from lookup.tracing import Tracing

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from settings.sections import NETWORK_FILE, Section, Settings
+from settings.section import Section
+from settings.sections import NETWORK_FILE, Settings
 
 if sys.version_info >= (3, 11):
     import tomllib
