@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 FILE_VARIABLE = "LARDER_SETTINGS"
-SECRETS = {"api_keys", "url", "traces"}
+SECRETS = {"api_keys", "url", "traces", "kafka", "kafka_options"}
 PREFIX = "LARDER_"
 DEFAULT_FILE = "larder.toml"
 # Settings that name a place; a relative one is relative to the file that names it.

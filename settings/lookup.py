@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -10,6 +12,15 @@ from pydantic import Field, SecretStr, field_validator
 from settings.section import Section
 
 Route = Literal["similar", "personal", "generic"]
+
+
+# A host, an IPv6 address in brackets, or either with a port.
+BROKER = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+NO_OPTIONS = {
+    "bootstrap.servers": "set lookup.kafka",
+    "metadata.broker.list": "set lookup.kafka",
+    "transactional.id": "impressions are sent without transactions",
+}
 
 
 class LookupScene(Section):
@@ -64,12 +75,39 @@ class Lookup(Section):
     journey: str = Field("", description="folder in which served answers are logged as events; empty: they are not")
     journey_answers: int = Field(100_000, ge=1000, description="answers of a worker that wait to be logged, at most")
     journey_seconds: float = Field(60.0, gt=0, description="a file of the log is finished after so long")
+    kafka: str = Field("", description="brokers to which the log goes, too or instead; empty: it does not")
+    kafka_topic: str = Field("larder.impressions", pattern="^[A-Za-z0-9._-]{1,249}$")
+    kafka_options: dict[str, SecretStr] = Field(
+        default_factory=dict, description="any setting of librdkafka, such as security.protocol or sasl.password"
+    )
     snapshot: str = Field("", description="folder in which generic lists outlive a restart; empty: they don't")
     shed_ms: int = Field(150, ge=1, description="requests get a 503 while others wait longer to be looked at")
     max_waiting: int = Field(4000, ge=1, description="requests of a worker that wait for Redis; more get a 503")
     log_format: Literal["text", "json"] = Field("text", description="json: one object a line, for machines")
     traces: str = Field("", description="URL of an OpenTelemetry collector (OTLP over HTTP); empty: no traces")
     trace_share: float = Field(0.01, ge=0, le=1, description="of requests whose caller decides nothing, traced ones")
+
+    @field_validator("kafka")
+    @classmethod
+    def are_brokers(cls, kafka: str) -> str:
+        servers = kafka.split(",") if kafka else []
+        if not all(re.fullmatch(BROKER, server.strip()) for server in servers):
+            raise ValueError('must be brokers such as "broker1:9092,broker2:9092"; all else goes into kafka_options')
+        return kafka
+
+    @field_validator("kafka_options", mode="before")
+    @classmethod
+    def as_librdkafka_names_them(cls, options: Any) -> Any:
+        """`sasl.password = "..."` makes a table in TOML, as in the environment, and numbers need no quotation marks."""
+        return dict(_dotted("", options)) if isinstance(options, dict) else options
+
+    @field_validator("kafka_options")
+    @classmethod
+    def has_nothing_that_larder_sets(cls, options: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, remedy in NO_OPTIONS.items():
+            if name in options:
+                raise ValueError(f"{name} cannot be set here; {remedy}")
+        return options
 
     @field_validator("traces")
     @classmethod
@@ -81,3 +119,13 @@ class Lookup(Section):
             if "@" in parts.netloc or parts.query:
                 raise ValueError("must hold no user, password or key; OTEL_EXPORTER_OTLP_HEADERS can send one")
         return traces
+
+
+def _dotted(prefix: str, table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _dotted(f"{prefix}{name}.", value)
+        elif isinstance(value, bool):
+            yield prefix + name, str(value).lower()
+        else:
+            yield prefix + name, str(value) if isinstance(value, (int, float)) else value
