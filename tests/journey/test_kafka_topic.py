@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections import Counter
 
 import pytest
+from confluent_kafka import KafkaError
 from noted_answers import Answers, noted
 from pydantic import SecretStr
 
@@ -107,6 +110,25 @@ def test_a_producer_that_cannot_be_made_costs_the_answers_alone() -> None:
     place, answers, lost, problem = served_to.told()
     assert (place, answers, lost) == (KAFKA, 0, 6)
     assert "ssl.ca.location" in problem
+
+
+def test_a_producer_that_can_do_no_more_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("journey.kafka.RENEW_SECONDS", 0.0)
+    served_to = topic(test_mock_num_brokers=1)
+    served_to.write(noted(ANSWERS)[0])
+    served_to.failed(KafkaError(KafkaError._FATAL, "no such producer", fatal=True))
+    served_to.write(noted(ANSWERS)[0])
+    served_to.finish()
+    told = served_to.told()
+    assert told.answers + told.lost == 6
+    assert told.answers >= 4
+    assert "no such producer" in told.problem
+
+
+def test_it_needs_no_pyarrow() -> None:
+    script = "import sys, journey.kafka, journey.writer; print('pyarrow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize(

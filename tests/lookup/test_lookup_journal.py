@@ -75,6 +75,19 @@ def test_what_was_served_is_logged_as_it_was(
 
 
 @pytest.mark.end_to_end
+def test_answers_go_to_kafka_instead(redis_server: RedisServer, own_endpoint: MakeEndpoint) -> None:
+    # The broker that librdkafka has for tests; a real one is in test_lookup_kafka.py.
+    options = '{"test.mock.num.brokers": 1}'
+    served = own_endpoint(redis_server.url, kafka="127.0.0.1:1", kafka_options=options)
+    served.wait_ready("r1")
+    for _ in range(3):
+        served.ask("cookie=c1")
+    wait_until(lambda: counted(served, "larder_lookup_journey_delivered_total") == 3)
+    assert counted(served, 'larder_lookup_journey_dropped_total{reason="kafka"}') == 0
+    assert "journey_written" not in served.client.get("/metrics").text
+
+
+@pytest.mark.end_to_end
 def test_a_stop_writes_what_is_left(redis_server: RedisServer, own_endpoint: MakeEndpoint, tmp_path: Path) -> None:
     served = own_endpoint(redis_server.url, journey=tmp_path)
     served.wait_ready("r1")
