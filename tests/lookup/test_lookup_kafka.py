@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -156,17 +157,19 @@ def test_a_broker_that_is_killed_costs_messages_and_no_answer(
     own_broker.kill()
     answers += asked_for(served, 5)
     wait_until(lambda: dropped(served) > 100)
-    before = delivered(served)
     own_broker.start()
     # What came while nobody was there is lost by now, or arrives late.
     wait_until(lambda: delivered(served) + dropped(served) == answers, 30)
-    lost = dropped(served)
+    before = delivered(served)
     while delivered(served) < before + 50:
         answers += asked_for(served, 0.5)
+    wait_until(lambda: delivered(served) + dropped(served) == answers, 30)
+    sent, lost = delivered(served), dropped(served)
     assert served.stop() == 0
     found = own_broker.messages(TOPIC)
-    arrived = {row["request_id"] for _, _, row in found}
-    assert answers - lost - 5 <= len(arrived) <= answers
+    shown = Counter(row["request_id"] for _, _, row in found)
+    # Of a lost answer some messages may have arrived.
+    assert sent <= sum(count == 4 for count in shown.values()) <= len(shown) <= sent + lost
     # Nothing twice, and in order.
     moments = [row["ts"] for _, _, row in found]
     assert len(found) == len({(row["request_id"], row["position"]) for _, _, row in found})
