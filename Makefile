@@ -2,7 +2,7 @@
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
-EXTRAS := jobs,vision,search,airflow,lookup,journey,traces,client,demo,bench,dev
+EXTRAS := jobs,vision,search,airflow,lookup,journey,kafka,traces,client,demo,bench,dev
 
 export JAVA_HOME ?= $(shell sh setup/find_java.sh 2>/dev/null)
 

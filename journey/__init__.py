@@ -1,1 +1,1 @@
-"""What was served to whom: written as events by the endpoint, read back as click-through. Needs pyarrow."""
+"""What was served to whom: written as events by the endpoint, read back as click-through. Kafka apart, by pyarrow."""

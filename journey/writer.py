@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import NamedTuple
 
-from journey.parquet import Impressions, ProductIds, remove_abandoned
-from journey.served import Served
+from journey.places import Place, Places
 
 # Answers come first where both want the processor. Lower still, or by SCHED_IDLE, a busy machine would leave it
 # nothing, and the log would be dropped.
@@ -24,103 +21,41 @@ class Names(NamedTuple):
     names: list[bytes]
 
 
-class Written(NamedTuple):
-    """What became of answers since the last of these; `problem` is why some were lost."""
-
-    written: int
-    lost: int
-    problem: str
-
-
-class Writer:
-    """Writes what was served into files, each of one hour."""
-
-    def __init__(self, folder: Path, seconds: float) -> None:
-        """A file is finished after `seconds`, or with its hour."""
-        self._folder = folder
-        self._seconds = seconds
-        self._ids = ProductIds()
-        self._file: Impressions | None = None
-        self._file_hour = 0
-        self._finish_at = 0.0
-        self._number = 0
-        self._written = 0
-        self._lost = 0
-        self._problem = ""
-
-    def learn(self, names: Names) -> None:
-        """Takes names, to which the ordinals of what comes afterwards refer."""
-        if names.first:
-            self._ids = ProductIds()
-        self._ids.add(names.names)
-
-    def write(self, served: Served) -> None:
-        """Adds answers to the file of their hour; none only have it finished in time. Raises nothing."""
-        try:
-            now = time.monotonic()
-            if self._file is not None and (
-                now >= self._finish_at or (served.answers and served.hour != self._file_hour)
-            ):
-                self.finish()
-            if served.answers:
-                file = self._file = self._file or self._open(served.hour, now)
-                file.add(served, self._ids.array())
-        except Exception as error:
-            self._give_up(error, served.answers)
-
-    def finish(self) -> None:
-        """Makes what was written visible. Raises nothing."""
-        file, self._file = self._file, None
-        if file is None:
-            return
-        try:
-            file.close()
-            self._written += file.answers
-        except Exception as error:
-            self._give_up(error, file.answers)
-
-    def told(self) -> Written:
-        """What became of answers since it was asked last."""
-        told = Written(self._written, self._lost, self._problem)
-        self._written, self._lost, self._problem = 0, 0, ""
-        return told
-
-    def _open(self, hour: int, now: float) -> Impressions:
-        self._number += 1
-        name = f"served-{time.time_ns() // 1_000_000}-{os.getpid()}-{self._number}"
-        self._file_hour = hour
-        self._finish_at = now + self._seconds
-        return Impressions(self._folder, hour, name)
-
-    def _give_up(self, error: Exception, answers: int) -> None:
-        """A file that could not be written to is lost with all that is in it."""
-        file, self._file = self._file, None
-        if file is not None:
-            answers += file.answers
-            file.discard()
-        self._lost += answers
-        self._problem = str(error)
-
-
-def run(folder: Path, seconds: float, pipe: Connection) -> None:
-    """Writes what comes through the pipe until its other end is closed, and says of each message what was written.
+def run(places: Places, pipe: Connection) -> None:
+    """Writes what comes through the pipe until its other end is closed, and says of each message what was written:
+    a list of Written.
 
     What was handed over is written, whatever becomes of who handed it over.
     """
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     os.nice(NICENESS)
-    writer = Writer(folder, seconds)
-    remove_abandoned(folder)
+    written_to = _opened(places)
     try:
         while True:
             message = pipe.recv()
-            if message is None:
-                writer.finish()
-            elif isinstance(message, Names):
-                writer.learn(message)
-            else:
-                writer.write(message)
-            pipe.send(writer.told())
+            for place in written_to:
+                if message is None:
+                    place.finish()
+                elif isinstance(message, Names):
+                    place.learn(message.first, message.names)
+                else:
+                    place.write(message)
+            pipe.send([place.told() for place in written_to])
     except (EOFError, OSError):
-        writer.finish()
+        for place in written_to:
+            place.finish()
+
+
+def _opened(places: Places) -> list[Place]:
+    """The folder first: it waits for nothing. Each needs a package of its own, which the other does without."""
+    opened: list[Place] = []
+    if places.folder is not None:
+        from journey.files import Files
+
+        opened.append(Files(places.folder, places.seconds))
+    if places.kafka is not None:
+        from journey.kafka import Topic
+
+        opened.append(Topic(places.kafka))
+    return opened

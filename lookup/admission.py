@@ -9,7 +9,7 @@ from math import ceil
 from typing import Final
 
 from lookup.refusals import BadRequestError
-from settings.sections import Lookup
+from settings.lookup import Lookup
 
 HEADER: Final = "x-api-key"
 # How often the event loop's delay is measured, and how many delays in a row must be too long.

@@ -35,7 +35,7 @@ from lookup.rendering import encode_text
 from lookup.routing import CATEGORY, GENERIC, PERSONAL, ROUTES, SIMILAR, Offer, Outcomes, Picks, compose, round_robin
 from lookup.scenes import Step
 from lookup.wire import Pending, Replies, Sent
-from settings.sections import Lookup
+from settings.lookup import Lookup
 
 # Of several things that went wrong with a basket, the first of these is told.
 GRAVITY: Final = (REDIS_DOWN, REDIS_TIMEOUT, BREAKER_OPEN, SNAPSHOT, REDIS_ERROR, CORRUPT_RECORD, UNKNOWN_PRODUCT)

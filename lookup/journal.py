@@ -1,6 +1,6 @@
 """The journey log: notes every answer in passing, and has a process of its own write what was noted.
 
-No answer ever waits for it: what the disk does not take in time is dropped and counted.
+No answer ever waits for it: what disk or Kafka do not take in time is dropped and counted.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from journey.places import DISK, KAFKA, Kafka, Places, Written
 from journey.served import Notes
 from lookup.questions import Question
 from lookup.routing import Picks
 from lookup.spawning import spawned
+from settings.lookup import Lookup
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -35,7 +37,8 @@ TICK_SECONDS: Final = 1.0
 END_SECONDS: Final = 10.0
 SECONDS_AN_HOUR: Final = 3600
 
-NO_COOKIE, FULL, DISK = REASONS = ("no_cookie", "full", "disk")
+NO_COOKIE, FULL = "no_cookie", "full"
+REASONS: Final = (NO_COOKIE, FULL, DISK, KAFKA)
 NOTHING: Final = Notes(0, "", 0, [])
 
 log = logging.getLogger("larder.lookup")
@@ -44,15 +47,15 @@ log = logging.getLogger("larder.lookup")
 class WriterProcess:
     """The process that writes, and another one where it ends. Used by one thread."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
-        self._folder = folder
-        self._seconds = seconds
+    def __init__(self, places: Places) -> None:
+        self._places = places
         self._pipe: Connection | None = None
         self._process: BaseProcess | None = None
         self._known = 0
 
     def tell(self, message: Any) -> Any:
-        """What the writer says to a message. Raises what went wrong, mostly OSError or EOFError, and ends it then."""
+        """What the writer says to a message, Written for each place. Raises what went wrong, mostly OSError or
+        EOFError, and ends it then."""
         try:
             if self._pipe is None:
                 self._start()
@@ -65,7 +68,6 @@ class WriterProcess:
 
     def know(self, load: int, names: list[bytes]) -> list[Any]:
         """Sees to it that the writer has the names of this load, and raises as `tell`; returns what it says."""
-        # `larder serve` has seen to it that pyarrow is installed.
         from journey.writer import Names
 
         if load == self._known:
@@ -75,7 +77,7 @@ class WriterProcess:
         return said
 
     def end(self) -> None:
-        """Lets it finish its file, and end."""
+        """Lets it finish what it has, and end."""
         if self._pipe is not None:
             self._pipe.close()
         if self._process is not None:
@@ -86,25 +88,25 @@ class WriterProcess:
     def _start(self) -> None:
         from journey.writer import run
 
-        self._process, self._pipe = spawned(partial(run, self._folder, self._seconds))
+        self._process, self._pipe = spawned(partial(run, self._places))
 
 
 class Journal:
     """Of one worker. `run` must be a task; `stop` writes what is left."""
 
-    def __init__(self, folder: Path, most: int, seconds: float) -> None:
-        """At most `most` answers wait in memory; a file is finished after `seconds`, or with its hour."""
-        self._folder = folder
+    def __init__(self, places: Places, most: int) -> None:
+        """At most `most` answers wait in memory. `larder serve` has seen that what `places` need is installed."""
         self._most = most
         self._notes = NOTHING
         # A thread waits for the process, which may wait for the disk.
         self._waiter = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._writer = WriterProcess(folder, seconds)
-        # With the writer, who has not said yet that they are in a file which can be seen.
-        self._unfinished = 0
+        self._writer = WriterProcess(places)
+        self._called = _called(places)
+        # With the writer, who has not said yet that they are in a file which can be seen, or with a broker.
+        self._unfinished = dict.fromkeys(self._called, 0)
         self._lock = threading.Lock()
         self._waiting = 0
-        self.written = 0
+        self.done = dict.fromkeys(self._called, 0)
         self.dropped = dict.fromkeys(REASONS, 0)
 
     def note(self, question: Question, release: Release, request_id: bytes, taken: Sequence[Picks]) -> None:
@@ -148,26 +150,47 @@ class Journal:
 
     def _write(self, notes: Notes) -> None:
         try:
-            self._unfinished += notes.answers
+            for place in self._unfinished:
+                self._unfinished[place] += notes.answers
             for said in self._writer.know(notes.load, notes.names) if notes.answers else []:
-                self._count(*said)
-            self._count(*self._writer.tell(notes.served()))
+                self._count(said)
+            self._count(self._writer.tell(notes.served()))
         except Exception as error:
-            self._count(0, self._unfinished, f"the process that writes it ended: {error!r}")
+            self._give_up(error)
         finally:
             with self._lock:
                 self._waiting -= notes.answers
 
     def _finish(self) -> None:
         try:
-            self._count(*self._writer.tell(None))
+            self._count(self._writer.tell(None))
         except Exception as error:
-            self._count(0, self._unfinished, f"the process that writes it ended: {error!r}")
+            self._give_up(error)
         self._writer.end()
 
-    def _count(self, written: int, lost: int, problem: str) -> None:
-        self.written += written
-        self.dropped[DISK] += lost
-        self._unfinished -= written + lost
-        if problem:
-            log.warning("the journey log in %s lost %d answers: %s", self._folder, lost, problem)
+    def _give_up(self, error: Exception) -> None:
+        problem = f"the process that writes it ended: {error!r}"
+        self._count([Written(place, 0, answers, problem) for place, answers in self._unfinished.items()])
+
+    def _count(self, said: list[Written]) -> None:
+        for place, answers, lost, problem in said:
+            self.done[place] += answers
+            self.dropped[place] += lost
+            self._unfinished[place] -= answers + lost
+            if problem:
+                log.warning("the journey log in %s lost %d answers: %s", self._called[place], lost, problem)
+
+
+def journey_places(limits: Lookup) -> Places | None:
+    """Where served answers are logged; None where they are not."""
+    kafka = Kafka(limits.kafka, limits.kafka_topic, limits.kafka_options) if limits.kafka else None
+    folder = Path(limits.journey) if limits.journey else None
+    return Places(folder, limits.journey_seconds, kafka) if folder is not None or kafka is not None else None
+
+
+def _called(places: Places) -> dict[str, str]:
+    """Where answers are written, and how that is called in the log."""
+    called = {DISK: str(places.folder)} if places.folder is not None else {}
+    if places.kafka is not None:
+        called[KAFKA] = f"Kafka's topic {places.kafka.topic}"
+    return called

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lookup.openapi_schemas import Json, a_scene, an_id, an_n, reference, schemas
-from settings.sections import Lookup
+from settings.lookup import Lookup
 
 ANSWER_EXAMPLE: Json = {
     "items": [

@@ -9,7 +9,7 @@ from lookup.questions import MAX_ID_BYTES
 from lookup.reasons import MEANINGS
 from lookup.routing import CATEGORY, ROUTES, STATUSES
 from lookup.scenes import DEFAULT, scenes_from
-from settings.sections import Lookup
+from settings.lookup import Lookup
 
 Json = dict[str, Any]
 

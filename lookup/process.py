@@ -18,7 +18,7 @@ from lookup.app import LookupApp
 from lookup.connections import Connections
 from lookup.logs import logging_config
 from settings import Settings
-from settings.sections import Lookup
+from settings.lookup import Lookup
 
 BACKLOG = 2048
 HANDSHAKE_SECONDS = 10.0

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from lookup.refusals import BadRequestError
 from lookup.scenes import DEFAULT, Scene, scenes_from
-from settings.sections import Lookup
+from settings.lookup import Lookup
 
 MAX_ID_BYTES: Final = 512
 LISTS: Final = ("product", "exclude")

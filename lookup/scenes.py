@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, final
 
 from lookup.routing import ROUTES
-from settings.sections import Lookup
+from settings.lookup import Lookup
 
 DEFAULT: Final = "default"
 

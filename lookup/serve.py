@@ -10,11 +10,12 @@ from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 
 from lookup.address import AddressError, parse_address
+from lookup.journal import journey_places
 from lookup.logs import logging_config
 from lookup.process import run, server_context
 from lookup.supervisor import supervise
 from settings import Settings
-from settings.sections import Lookup
+from settings.lookup import Lookup
 
 
 class ServeError(RuntimeError):
@@ -33,6 +34,7 @@ def serve(settings: Settings) -> None:
         raise ServeError(str(error)) from None
     _check_certificate(settings.lookup)
     _check_parts(settings.lookup)
+    _check_kafka(settings.lookup)
     host, port = free_address(settings.lookup.host, settings.lookup.port)
     with ExitStack() as stack:
         workers = settings.lookup.workers
@@ -48,6 +50,7 @@ def _check_parts(settings: Lookup) -> None:
     """What larder[lookup] does not bring has extras, called as the settings that need them."""
     parts = (
         ("journey", settings.journey, "pyarrow"),
+        ("kafka", settings.kafka, "confluent_kafka"),
         ("traces", settings.traces, "opentelemetry.exporter.otlp.proto.http"),
     )
     for name, value, module in parts:
@@ -62,6 +65,18 @@ def _is_installed(module: str) -> bool:
     except ModuleNotFoundError:
         # What it would lie in is missing too.
         return False
+
+
+def _check_kafka(settings: Lookup) -> None:
+    places = journey_places(settings)
+    if places is None or places.kafka is None:
+        return
+    from journey.kafka import KafkaOptionsError, check
+
+    try:
+        check(places.kafka)
+    except KafkaOptionsError as error:
+        raise ServeError(f"lookup.kafka_options cannot be used: {error}") from None
 
 
 def _check_certificate(settings: Lookup) -> None:

@@ -8,19 +8,20 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from journey.places import DISK, KAFKA
 from loaders.keys import Keys
 from lookup.address import RedisAddress, parse_address
 from lookup.admission import Admission, Delay
 from lookup.answering import Answering
 from lookup.cluster import ClusterLink
-from lookup.journal import Journal
+from lookup.journal import Journal, journey_places
 from lookup.link import Link, RedisLink
 from lookup.live import LiveRelease
 from lookup.masks import Masks
 from lookup.metrics import Metrics, Series, SharedCounters, label
 from lookup.rendering import age_seconds
 from settings import Settings
-from settings.sections import Lookup
+from settings.lookup import Lookup
 
 if TYPE_CHECKING:
     from lookup.tracing import Tracing
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 BACKGROUND_SECONDS = 5.0
 SHARE_SECONDS = 1.0
 CANCEL_SECONDS = 0.2
+JOURNEY_SERIES = {DISK: "larder_lookup_journey_written_total", KAFKA: "larder_lookup_journey_delivered_total"}
 
 log = logging.getLogger("larder.lookup")
 
@@ -52,9 +54,8 @@ class Worker:
         self._delay = Delay()
         self.admission = Admission(limits, self._delay)
         self.answering = Answering(self._lookups, keys, self.masks, self.metrics, limits)
-        self.journal = (
-            Journal(Path(limits.journey), limits.journey_answers, limits.journey_seconds) if limits.journey else None
-        )
+        places = journey_places(limits)
+        self.journal = Journal(places, limits.journey_answers) if places is not None else None
         self.tracing = _tracing(limits)
         self._shared = SharedCounters(folder) if folder else None
         self._tasks: list[asyncio.Task[None]] = []
@@ -107,7 +108,8 @@ class Worker:
     def _counters(self) -> Series:
         series = self.metrics.series()
         if self.journal is not None:
-            series["larder_lookup_journey_written_total"] = self.journal.written
+            for place, count in self.journal.done.items():
+                series[JOURNEY_SERIES[place]] = count
             for reason, count in self.journal.dropped.items():
                 series[f'larder_lookup_journey_dropped_total{{reason="{reason}"}}'] = count
         if self.tracing is not None:

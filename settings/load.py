@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from settings.sections import NETWORK_FILE, Section, Settings
+from settings.section import Section
+from settings.sections import NETWORK_FILE, Settings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,7 +21,7 @@ else:
     import tomli as tomllib
 
 FILE_VARIABLE = "LARDER_SETTINGS"
-SECRETS = {"api_keys", "url", "traces"}
+SECRETS = {"api_keys", "url", "traces", "kafka", "kafka_options"}
 PREFIX = "LARDER_"
 DEFAULT_FILE = "larder.toml"
 # Settings that name a place; a relative one is relative to the file that names it.

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from settings.load import SettingsError
-from settings.sections import NETWORK_FILE, Section, Vision
+from settings.section import Section
+from settings.sections import NETWORK_FILE, Vision
 
 if sys.version_info >= (3, 11):
     import tomllib

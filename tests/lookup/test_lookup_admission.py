@@ -19,7 +19,8 @@ from lookup.breakers import Breaker
 from lookup.refusals import BadRequestError
 from lookup.serve import ServeError, serve
 from settings import Settings, SettingsError, load_settings
-from settings.sections import Lookup, Redis
+from settings.lookup import Lookup
+from settings.sections import Redis
 
 WEB, MAIL = "web-0123456789abcdef", "mail-0123456789abcdef"
 MakeRedis = Callable[..., RedisServer]

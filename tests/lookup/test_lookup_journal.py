@@ -16,10 +16,11 @@ import pytest
 from lookup_servers import Endpoint, RedisServer, wait_until
 from typer.testing import CliRunner
 
+from journey.places import DISK, Places
 from larder.cli import app
 from loaders.keys import KINDS, Keys
 from lookup.generic import GenericLists
-from lookup.journal import DISK, FULL, Journal
+from lookup.journal import FULL, Journal
 from lookup.questions import Question
 from lookup.release import Meta, Release
 from lookup.routing import Picks
@@ -74,6 +75,19 @@ def test_what_was_served_is_logged_as_it_was(
 
 
 @pytest.mark.end_to_end
+def test_answers_go_to_kafka_instead(redis_server: RedisServer, own_endpoint: MakeEndpoint) -> None:
+    # The broker that librdkafka has for tests; a real one is in test_lookup_kafka.py.
+    options = '{"test.mock.num.brokers": 1}'
+    served = own_endpoint(redis_server.url, kafka="127.0.0.1:1", kafka_options=options)
+    served.wait_ready("r1")
+    for _ in range(3):
+        served.ask("cookie=c1")
+    wait_until(lambda: counted(served, "larder_lookup_journey_delivered_total") == 3)
+    assert counted(served, 'larder_lookup_journey_dropped_total{reason="kafka"}') == 0
+    assert "journey_written" not in served.client.get("/metrics").text
+
+
+@pytest.mark.end_to_end
 def test_a_stop_writes_what_is_left(redis_server: RedisServer, own_endpoint: MakeEndpoint, tmp_path: Path) -> None:
     served = own_endpoint(redis_server.url, journey=tmp_path)
     served.wait_ready("r1")
@@ -84,17 +98,17 @@ def test_a_stop_writes_what_is_left(redis_server: RedisServer, own_endpoint: Mak
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, most=10, seconds=60)
+    journal = Journal(Places(tmp_path, 60, None), most=10)
     release = release_named("r1")
     for number in range(25):
         journal.note(QUESTION, release, b"%d" % number, TAKEN)
     journal.stop()
-    assert journal.written + journal.dropped[FULL] == 25
-    assert len(rows_in(tmp_path)) == journal.written == 10
+    assert journal.done[DISK] + journal.dropped[FULL] == 25
+    assert len(rows_in(tmp_path)) == journal.done[DISK] == 10
 
 
 def test_a_writer_that_is_killed_is_replaced_and_what_it_had_counted(tmp_path: Path) -> None:
-    journal, release = Journal(tmp_path, most=100, seconds=60), release_named("r1")
+    journal, release = Journal(Places(tmp_path, 60, None), most=100), release_named("r1")
 
     def hand_over(answers: int) -> int:
         for number in range(answers):
@@ -111,11 +125,11 @@ def test_a_writer_that_is_killed_is_replaced_and_what_it_had_counted(tmp_path: P
     assert hand_over(2) == 5
     assert hand_over(4) == 5
     journal.stop()
-    assert journal.written == len(rows_in(tmp_path)) == 4
+    assert journal.done[DISK] == len(rows_in(tmp_path)) == 4
 
 
 def test_hours_and_releases_are_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal, clock = Journal(tmp_path, most=1000, seconds=60), [3600.0 * 10]
+    journal, clock = Journal(Places(tmp_path, 60, None), most=1000), [3600.0 * 10]
     monkeypatch.setattr("lookup.journal.time.time", lambda: clock[0])
     first, second = release_named("r1"), release_named("r2")
     for hour, release in [(10, first), (10, second), (11, second), (12, second)]:

@@ -12,7 +12,8 @@ from lookup.app import LookupApp
 from lookup.openapi_schemas import ERROR_CODES
 from lookup.reasons import MEANINGS
 from settings import Settings
-from settings.sections import Lookup, Redis
+from settings.lookup import Lookup
+from settings.sections import Redis
 
 DOCUMENT = openapi.document(Lookup())
 SCHEMAS = DOCUMENT["components"]["schemas"]

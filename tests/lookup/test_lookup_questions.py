@@ -18,7 +18,7 @@ from lookup.questions import (
     rules_from,
 )
 from lookup.refusals import BadRequestError
-from settings.sections import Lookup, LookupScene
+from settings.lookup import Lookup, LookupScene
 
 LIMITS = Lookup()
 RULES = rules_from(LIMITS)

@@ -24,7 +24,7 @@ BLOCKED = """
 import sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "opentelemetry":
+        if name.partition(".")[0] in ("opentelemetry", "confluent_kafka"):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Missing())
 """
@@ -66,13 +66,42 @@ def test_an_address_that_is_none_stops_at_start(url: str) -> None:
     assert "redis.url" in done.stderr.splitlines()[-1]
 
 
-def test_a_package_that_is_missing_stops_at_start() -> None:
-    settings = {"LARDER_REDIS__URL": "redis://127.0.0.1", "LARDER_LOOKUP__TRACES": "http://127.0.0.1:4318"}
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        (
+            "TRACES",
+            "http://127.0.0.1:4318",
+            "lookup.traces needs opentelemetry: pip install 'larder[traces]', or leave it empty",
+        ),
+        (
+            "KAFKA",
+            "127.0.0.1:9092",
+            "lookup.kafka needs confluent_kafka: pip install 'larder[kafka]', or leave it empty",
+        ),
+    ],
+)
+def test_a_package_that_is_missing_stops_at_start(variable: str, value: str, told: str) -> None:
+    settings = {"LARDER_REDIS__URL": "redis://127.0.0.1", f"LARDER_LOOKUP__{variable}": value}
     environment = {**os.environ, **settings, "LARDER_LOOKUP__PORT": "0"}
     done = subprocess.run([sys.executable, "-c", BLOCKED + SERVE], env=environment, capture_output=True, text=True)
     assert done.returncode != 0
-    last = done.stderr.splitlines()[-1]
-    assert last.endswith("lookup.traces needs opentelemetry: pip install 'larder[traces]', or leave it empty")
+    assert done.stderr.splitlines()[-1].endswith(told)
+
+
+def test_what_librdkafka_does_not_take_stops_at_start_and_shows_no_secret() -> None:
+    settings = {
+        "LARDER_REDIS__URL": "redis://127.0.0.1",
+        "LARDER_LOOKUP__KAFKA": "127.0.0.1:9092",
+        "LARDER_LOOKUP__KAFKA_OPTIONS": '{"sasl.pasword": "hunter2"}',
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE], env={**os.environ, **settings}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "lookup.kafka_options cannot be used" in done.stderr.splitlines()[-1]
+    assert "sasl.pasword" in done.stderr.splitlines()[-1]
+    assert "hunter2" not in done.stderr
 
 
 @pytest.mark.end_to_end

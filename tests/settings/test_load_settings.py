@@ -180,3 +180,43 @@ def test_with_weights_the_candidates_fill_a_list(folder: Path) -> None:
     assert "candidates must be at least personal + over_fetch" in complaint(
         settings_file(folder, text + 'weights = "weights.json"\n')
     )
+
+
+KAFKA = """
+[lookup]
+kafka = "broker1:9092,[::1]:9092"
+[lookup.kafka_options]
+security.protocol = "SASL_SSL"
+"sasl.password" = "hunter2"
+linger.ms = 50
+enable.idempotence = false
+"""
+
+
+def test_settings_of_librdkafka_have_its_names_and_are_not_shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LARDER_LOOKUP__KAFKA_OPTIONS__SASL__USERNAME", "larder")
+    lookup = load_settings(settings_file(folder, KAFKA)).lookup
+    assert {name: value.get_secret_value() for name, value in lookup.kafka_options.items()} == {
+        "security.protocol": "SASL_SSL", "sasl.password": "hunter2", "sasl.username": "larder",
+        "linger.ms": "50", "enable.idempotence": "false",
+    }  # fmt: skip
+    assert "hunter2" not in repr(lookup)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('kafka = "user:hunter2@broker:9092"', "lookup.kafka: Value error, must be brokers such as"),
+        ('kafka = "broker1:9092 broker2:9092"', "must be brokers such as"),
+        ('kafka = "broker1:9092,"', "must be brokers such as"),
+        ('kafka_topic = "a topic"', "lookup.kafka_topic"),
+        ('kafka_options.bootstrap.servers = "hunter2"', "bootstrap.servers cannot be set here; set lookup.kafka"),
+        ('kafka_options.transactional.id = "hunter2"', "transactional.id cannot be set here"),
+        ('kafka_options.sasl.password = ["hunter2"]', "lookup.kafka_options.sasl.password"),
+        ('kafka_options = "hunter2"', "lookup.kafka_options"),
+    ],
+)
+def test_what_does_not_fit_of_kafka_is_named_without_secrets(folder: Path, text: str, told: str) -> None:
+    message = complaint(settings_file(folder, f"[lookup]\n{text}\n"))
+    assert told in message
+    assert "hunter2" not in message
