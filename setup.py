@@ -34,7 +34,7 @@ class AllOrNone(build_ext):
         try:
             super().build_extensions()
         except Exception as error:
-            print(f"warning: nothing is compiled, and lookups take half as much time again: {error}", file=sys.stderr)
+            print(f"warning: nothing is compiled, and lookups take more than twice the time: {error}", file=sys.stderr)
             for extension in self.extensions:
                 Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
             self.extensions = []

@@ -96,12 +96,12 @@ def as_table(served: Served, ids: pa.StringArray) -> pa.Table:
     texts = pa.array(served.texts, pa.string())
     columns = {
         "ts": pa.array(moments[answer], pa.timestamp("us", "UTC")),
-        "cookie_id": _at(_texts(served.cookies, served.cookie_ends), answer),
+        "cookie_id": _of_answers(served.cookies, served.cookie_ends, answer),
         "location": _at(texts, np.frombuffer(served.locations, INT32)[answer]),
         "device": _at(texts, np.frombuffer(served.devices, INT32)[answer]),
         "product_id": ids.take(pa.array(np.frombuffer(served.ordinals, INT32))),
         "event_type": _only("impression", rows),
-        "request_id": _at(_texts(served.request_ids, served.request_id_ends), answer),
+        "request_id": _of_answers(served.request_ids, served.request_id_ends, answer),
         "route": _at(texts, runs),
         "release": _only(served.release, rows),
         "position": pa.array(_positions(counts).astype(np.int16)),
@@ -109,8 +109,11 @@ def as_table(served: Served, ids: pa.StringArray) -> pa.Table:
     return pa.table(columns, schema=SCHEMA)
 
 
-def _texts(data: bytes, ends: bytes) -> pa.StringArray:
-    return pa.StringArray.from_buffers(len(ends) // INT32.itemsize - 1, pa.py_buffer(ends), pa.py_buffer(data))
+def _of_answers(data: bytes, ends: bytes, answer: npt.NDArray[np.int32]) -> pa.DictionaryArray:
+    """Texts of which each answer has one, row by row. A dictionary that held one twice would be written out in full."""
+    count = len(ends) // INT32.itemsize - 1
+    texts = pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(data)).dictionary_encode()
+    return _at(texts.dictionary, texts.indices.to_numpy()[answer])
 
 
 def _at(texts: pa.StringArray, places: npt.NDArray[np.int32]) -> pa.DictionaryArray:

@@ -24,10 +24,11 @@ class Alike:
         self._rest = b""
 
     def remember(self, data: bytes) -> None:
-        """`data` was found to be one whole request, without a body, that leaves the connection open."""
-        at = data.find(AFTER_TARGET)
-        if at > 0 and len(data) - at <= MOST_REMEMBERED and data.startswith(GET):
-            self._rest = data[at:]
+        """`data` was found to be one whole request, sound and without a body, that leaves the connection open."""
+        end = data.find(b" ", len(GET))
+        # Elsewhere the version may stand in a header; and the parser takes others, such as RTSP's, for HTTP's.
+        if data.startswith(GET) and data.startswith(AFTER_TARGET, end) and len(data) - end <= MOST_REMEMBERED:
+            self._rest = data[end:]
 
     def forget(self) -> None:
         """The last request was another one."""

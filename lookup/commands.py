@@ -75,9 +75,9 @@ class Seen:
 
 
 def hex_digits(number: i64) -> i64:
-    """How many digits `%x` writes."""
+    """How many digits `%x` writes of a number below 2^63."""
     digits: i64 = 1
-    while number >> (4 * digits):
+    while digits < KEY_DIGITS and number >> (4 * digits):
         digits += 1
     return digits
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from email.utils import formatdate
 from typing import Final, cast, final
@@ -11,6 +12,8 @@ from lookup.http import HttpConnection
 from lookup.requests import Application
 
 TICK_SECONDS: Final = 1.0
+
+log = logging.getLogger("larder.lookup")
 
 
 @final
@@ -46,7 +49,11 @@ class Connections:
     def _flush(self) -> None:
         unflushed, self._unflushed = self._unflushed, []
         for each in unflushed:
-            each.flush()
+            try:
+                each.flush()
+            except Exception:
+                log.exception("an answer cannot be sent")
+                each.abort()
 
     async def watch(self) -> None:
         """Keeps the time, and ends what takes too long. Until cancelled."""

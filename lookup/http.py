@@ -76,7 +76,7 @@ class HttpConnection:
         self._bodied = False
         self._size = 0
         self._hosts = 0
-        self._ended = 0  # sound requests, by what came last
+        self._ended = 0  # requests, by what came last
         self._alike = Alike()
         # Those that were read, and the one of them that is being answered.
         self._queue: deque[Request] = deque()
@@ -128,7 +128,7 @@ class HttpConnection:
             most = MOST_HEAD if self._in_head else 2 * MOST_HEAD + MOST_A_BYTE * self._size
             if self._receiving and (self._read > most or len(self._url) > MOST_HEAD):
                 self._refuse(self._too_long())
-            elif begins and self._ended == 1 and not self._receiving and not self._bodied:
+            elif begins and self._ended == 1 and not self._receiving and not self._bodied and not self._deaf:
                 self._alike.remember(data)
 
     def eof_received(self) -> bool:
@@ -186,14 +186,13 @@ class HttpConnection:
         if self._deaf:
             return
         self._receiving, self._in_head, self._read = False, True, 0
+        self._ended += 1
         newest = self._parser.get_http_version() == NEWEST
-        problem = None
-        # RFC 9112, section 3.2: a proxy that saw another host than we do would be led astray.
+        # RFC 9112, section 3.2.
         if self._hosts > 1 or (newest and not self._hosts):
-            problem = BadRequestError(400, "invalid_http", "send one Host header, as HTTP/1.1 asks")
-        else:
-            self._ended += 1
-        self._take(self._parser.get_method(), not newest or not self._parser.should_keep_alive(), problem)
+            self._refuse(BadRequestError(400, "invalid_http", "send one Host header, as HTTP/1.1 asks"))
+            return
+        self._take(self._parser.get_method(), not newest or not self._parser.should_keep_alive(), None)
 
     # What comes of it.
 
@@ -205,7 +204,6 @@ class HttpConnection:
             except httptools.HttpParserUpgrade as upgrade:
                 # Whoever offers another protocol is answered in this one, and goes on in it.
                 data = data[upgrade.args[0] :]
-                self._ended += 1
 
     def respond(self, request: Request, status: int, headers: bytes, body: bytes) -> None:
         """See Request.respond."""
@@ -231,10 +229,9 @@ class HttpConnection:
 
     def flush(self) -> None:
         """Sends what was written."""
-        if self._transport is not None and self._unsent:
-            self._transport.write(self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent))
-        self._unsent.clear()
-        self._unsent_bytes = 0
+        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
+        if self._transport is not None and unsent:
+            self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     def end(self) -> None:
         """No further request is taken; the connection ends when those that were read have their answers."""

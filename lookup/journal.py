@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from lookup.release import Release
 
-# Answers handed over at a time: packing them holds up the event loop for a fraction of a millisecond. With each answer
-# the writer has less than half of the work that it would have in chunks of 250.
+# Answers handed over at a time, at most: packing them holds up the event loop for a fraction of a millisecond. With an
+# answer the writer has less than half of the work that it would have in chunks of 250.
 CHUNK: Final = 4000
 # Names packed between two moments in which an answer may be given.
 TURN: Final = 2000
@@ -97,6 +97,7 @@ class Journal:
     def __init__(self, places: Places, most: int) -> None:
         """At most `most` answers wait in memory. `larder serve` has seen that what `places` need is installed."""
         self._most = most
+        self._chunk = min(CHUNK, most // 2)
         self._notes = NOTHING
         # A thread waits for the process, which may wait for the disk.
         self._waiter = ThreadPoolExecutor(1, thread_name_prefix="journal")
@@ -117,7 +118,7 @@ class Journal:
             return
         now = time.time()
         notes = self._notes
-        if notes.answers >= CHUNK or notes.load != release.load or now >= (notes.hour + 1) * SECONDS_AN_HOUR:
+        if notes.answers >= self._chunk or notes.load != release.load or now >= (notes.hour + 1) * SECONDS_AN_HOUR:
             self._hand_over()
             notes = self._notes = Notes(int(now // SECONDS_AN_HOUR), release.name, release.load, release.names)
         if self._waiting + notes.answers >= self._most:

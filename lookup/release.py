@@ -21,6 +21,8 @@ from lookup.reading import read
 from lookup.rendering import encode_text
 
 BUCKETS_A_READ: Final = 16
+# Of anything in a release.
+MOST: Final = 1 << 48
 # From 1, so that 0 can stand for no release.
 LOADS: Final = itertools.count(1)
 
@@ -129,8 +131,8 @@ def _utc(text: str) -> datetime:
 
 
 def _whole(value: Any, least: int) -> int:
-    if type(value) is not int or value < least:
-        raise ValueError(f"{value!r} is not a whole number of at least {least}")
+    if type(value) is not int or not least <= value <= MOST:
+        raise ValueError(f"{value!r} is not a whole number from {least} to {MOST}")
     return value
 
 

@@ -53,7 +53,8 @@ class Outcomes:
     """What became of the routes of an answer, in their order.
 
     There are few, so each is made once and found again from the one before it: the same is always the same object,
-    which is counted and printed without a look at what it holds. Only `then` makes them, and NO_OUTCOMES is the first.
+    which is counted and printed without a look at what it holds. Only `then` makes them, and NO_OUTCOMES is the first;
+    what it is given are constants and the scenes' routes, never what a caller sends, so that they stay few.
     """
 
     def __init__(self, each: tuple[Outcome, ...]) -> None:

@@ -74,7 +74,13 @@ def test_a_release_name_that_comes_again_is_read_again(own_redis: MakeRedis, own
 
 @pytest.mark.parametrize(
     "meta",
-    [{"format": 2}, {"products": 10**6}, {"as_of": "yesterday"}, {"buckets": {"c": 0, "p": 1, "g": 1}}],
+    [
+        {"format": 2},
+        {"products": 10**6},
+        {"as_of": "yesterday"},
+        {"buckets": {"c": 0, "p": 1, "g": 1}},
+        {"buckets": {"c": 2**60, "p": 1, "g": 1}},
+    ],
 )
 def test_a_release_that_cannot_be_read_is_refused(
     own_redis: MakeRedis, own_endpoint: MakeEndpoint, meta: dict[str, object]

@@ -107,6 +107,16 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     assert len(rows_in(tmp_path)) == journal.done[DISK] == 10
 
 
+def test_answers_are_handed_over_before_they_are_too_many(tmp_path: Path) -> None:
+    journal, release = Journal(Places(tmp_path, 60, None), most=1000), release_named("r1")
+    for number in range(3000):
+        journal.note(QUESTION, release, b"%d" % number, TAKEN)
+        if number % 500 == 499:
+            wait_until(lambda: journal._waiting == 0)
+    journal.stop()
+    assert (journal.done[DISK], journal.dropped[FULL]) == (3000, 0)
+
+
 def test_a_writer_that_is_killed_is_replaced_and_what_it_had_counted(tmp_path: Path) -> None:
     journal, release = Journal(Places(tmp_path, 60, None), most=100), release_named("r1")
 
