@@ -12,8 +12,8 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
 OF_LOOKUP = """
-    admission alike answering app breakers commands connections generic hot http journal link metrics questions records
-    release rendering requests routing scenes wire
+    admission alike answering app breakers commands connections digits generic hot http journal link metrics questions
+    records release rendering requests routing scenes wire
 """
 COMPILED = ["journey/served.py", *(f"lookup/{name}.py" for name in OF_LOOKUP.split())]
 CHECKED = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]

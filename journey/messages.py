@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from journey.columns import INT32, counts_of, moments_of, positions_of
 from journey.served import Served
-
-INT32 = np.dtype("<i4")
 
 as_json = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -28,8 +27,7 @@ class Messages(NamedTuple):
 
 def messages(served: Served, names: Sequence[bytes]) -> Iterator[Messages]:
     """The answers in the order in which they were given. `names` are the products of the release, as JSON."""
-    counts = np.frombuffer(served.counts, INT32)
-    moments = (np.frombuffer(served.times, "<f8") * 1e6).astype(np.int64)
+    counts, moments = counts_of(served), moments_of(served)
     heads = _heads(served, moments)
     endings, places = _endings(served, counts)
     ordinals = np.frombuffer(served.ordinals, INT32).tolist()
@@ -73,9 +71,7 @@ def _endings(served: Served, counts: npt.NDArray[np.int32]) -> tuple[list[bytes]
         for position in range(most)
     ]
     runs = np.repeat(found, np.frombuffer(served.route_counts, INT32))
-    ends = np.cumsum(counts)
-    positions = np.arange(counts.sum()) - np.repeat(ends - counts, counts)
-    return endings, (runs * most + positions).tolist()
+    return endings, (runs * most + positions_of(counts)).tolist()
 
 
 def _texts(data: bytes, ends: bytes) -> Iterator[bytes]:

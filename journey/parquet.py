@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from journey.columns import INT32, counts_of, moments_of, positions_of
 from journey.served import Served
 
 # Of few values in one row group: the places of these are written, never hashed, taken or repeated as texts.
@@ -36,7 +37,6 @@ SCHEMA = pa.schema(
 )
 DICTIONARIES = [field.name for field in SCHEMA if field.type == FEW]
 UNFINISHED = ".part"
-INT32 = np.dtype("<i4")
 # An unfinished file that nobody touched for so long is of a process that was killed.
 ABANDONED_SECONDS = 3600.0
 
@@ -88,14 +88,13 @@ def as_table(served: Served, ids: pa.StringArray) -> pa.Table:
 
     `ids` are the products of the release.
     """
-    counts = np.frombuffer(served.counts, INT32)
+    counts = counts_of(served)
     rows = int(counts.sum())
     answer = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     runs = np.repeat(np.frombuffer(served.routes, INT32), np.frombuffer(served.route_counts, INT32))
-    moments = (np.frombuffer(served.times, "<f8") * 1e6).astype(np.int64)
     texts = pa.array(served.texts, pa.string())
     columns = {
-        "ts": pa.array(moments[answer], pa.timestamp("us", "UTC")),
+        "ts": pa.array(moments_of(served)[answer], pa.timestamp("us", "UTC")),
         "cookie_id": _of_answers(served.cookies, served.cookie_ends, answer),
         "location": _at(texts, np.frombuffer(served.locations, INT32)[answer]),
         "device": _at(texts, np.frombuffer(served.devices, INT32)[answer]),
@@ -104,7 +103,7 @@ def as_table(served: Served, ids: pa.StringArray) -> pa.Table:
         "request_id": _of_answers(served.request_ids, served.request_id_ends, answer),
         "route": _at(texts, runs),
         "release": _only(served.release, rows),
-        "position": pa.array(_positions(counts).astype(np.int16)),
+        "position": pa.array(positions_of(counts).astype(np.int16)),
     }
     return pa.table(columns, schema=SCHEMA)
 
@@ -124,12 +123,6 @@ def _at(texts: pa.StringArray, places: npt.NDArray[np.int32]) -> pa.DictionaryAr
 
 def _only(text: str, rows: int) -> pa.DictionaryArray:
     return _at(pa.array([text], pa.string()), np.zeros(rows, np.int32))
-
-
-def _positions(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """0, 1, 2, ... within each answer."""
-    ends = np.cumsum(counts)
-    return np.arange(counts.sum()) - np.repeat(ends - counts, counts)
 
 
 class ProductIds:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from librt.strings import BytesWriter
 
 from loaders.codec import field_width
 from loaders.keys import Keys
+from lookup.digits import hex_digits, write_hex
 
-if TYPE_CHECKING:
-    from mypy_extensions import i64
-
-# Digit by digit is quicker than `%` where this is compiled, and far slower where it is not.
-COMPILED: Final = not __file__.endswith(".py")
-ZERO: Final = ord("0")
-BEYOND_NINE: Final = ord("a") - 10
 KEY_DIGITS: Final = 16
 HALF_KEY: Final = (1 << 32) - 1
 
@@ -72,23 +66,3 @@ class Seen:
         write_hex(out, key >> 32, KEY_DIGITS // 2)
         write_hex(out, key & HALF_KEY, KEY_DIGITS // 2)
         out.write(b"\r\n")
-
-
-def hex_digits(number: i64) -> i64:
-    """How many digits `%x` writes of a number below 2^63."""
-    digits: i64 = 1
-    while digits < KEY_DIGITS and number >> (4 * digits):
-        digits += 1
-    return digits
-
-
-def write_hex(out: BytesWriter, number: i64, digits: i64) -> None:
-    """A number below 2^63 as `%x` has it, with zeros before it up to so many digits."""
-    if not COMPILED:
-        out.write(b"%0*x" % (digits, number))
-        return
-    shift: i64 = 4 * digits - 4
-    while shift >= 0:
-        digit: int = (number >> shift) & 15
-        out.append(digit + (BEYOND_NINE if digit > 9 else ZERO))
-        shift -= 4

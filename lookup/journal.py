@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from lookup.release import Release
 
-# Answers handed over at a time, at most: packing them holds up the event loop for a fraction of a millisecond. With an
-# answer the writer has less than half of the work that it would have in chunks of 250.
+# Answers handed over at a time, at most: packing them holds up the event loop for a fraction of a millisecond.
+# Fewer would cost the writer more, which has some work with a chunk of any size.
 CHUNK: Final = 4000
 # Names packed between two moments in which an answer may be given.
 TURN: Final = 2000

@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from librt.strings import BytesWriter
 
+from lookup.digits import write_score
 from lookup.routing import ROUTES, Outcomes, Picks
 
 if TYPE_CHECKING:
-    from mypy_extensions import i64
-
     from lookup.release import Release
 
-# Digit by digit is quicker than `%` where this is compiled, and far slower where it is not.
-COMPILED: Final = not __file__.endswith(".py")
-ZERO: Final = ord("0")
-POINT: Final = ord(".")
 COMMA: Final = ord(",")
 
 ENDS_OF_ITEM: Final = {route: b',"route":"%b"}' % route.encode() for route in ROUTES}
@@ -80,35 +75,6 @@ def _write_items(out: BytesWriter, picks: Picks, names: list[bytes]) -> None:
         else:
             write_score(out, score)
         out.write(end)
-
-
-def write_score(out: BytesWriter, score: float) -> None:
-    """The score as `%.5g` has it, to a unit of the last of its five digits."""
-    if not (COMPILED and 0.0001 <= score < 99_999.5):
-        out.write(b"%.5g" % score)
-        return
-    # Five digits, the first of which stands for 10 to the power of `place`.
-    place = 4
-    while score < 10_000.0:
-        score *= 10.0
-        place -= 1
-    digits: i64 = int(score + 0.5)
-    if digits == 100_000:
-        digits, place = 10_000, place + 1
-    if place < 0:
-        out.write(b"0.")
-        for _ in range(-1 - place):
-            out.append(ZERO)
-        place = -1
-    unit: i64 = 10_000
-    while digits or place >= 0:
-        digit: int = digits // unit
-        out.append(ZERO + digit)
-        digits %= unit
-        unit //= 10
-        if not place and digits:
-            out.append(POINT)
-        place -= 1
 
 
 def age_seconds(release: Release) -> int:

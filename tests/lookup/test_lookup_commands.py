@@ -9,7 +9,7 @@ from librt.strings import BytesWriter
 
 from loaders.codec import bucket_and_field
 from loaders.keys import COOKIES, Keys
-from lookup import commands
+from lookup import digits
 from lookup.commands import Buckets, Seen, command
 
 KEYS = Keys("shop")
@@ -22,7 +22,7 @@ as_compiled = pytest.mark.parametrize("compiled", [False, True])
 def test_a_record_is_read_where_the_loader_wrote_it(compiled: bool, key: int, count: int) -> None:
     buckets, out = Buckets(KEYS, "r1", COOKIES, count), BytesWriter()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands, "COMPILED", compiled)
+        patch.setattr(digits, "COMPILED", compiled)
         buckets.write_hget(out, key)
     bucket, field = bucket_and_field(key, count)
     name = KEYS.bucket("r1", COOKIES, bucket)
@@ -35,6 +35,6 @@ def test_a_record_is_read_where_the_loader_wrote_it(compiled: bool, key: int, co
 def test_what_a_visitor_is_not_shown_is_read_by_its_key(compiled: bool, key: int) -> None:
     out = BytesWriter()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands, "COMPILED", compiled)
+        patch.setattr(digits, "COMPILED", compiled)
         Seen(KEYS).write(out, key)
     assert out.getvalue() == command(b"SMEMBERS", KEYS.seen(key))

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from librt.strings import BytesWriter
 
-from lookup import rendering
+from lookup import digits
 
 
 def written(score: float) -> str:
     out = BytesWriter()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rendering, "COMPILED", True)
-        rendering.write_score(out, score)
+        patch.setattr(digits, "COMPILED", True)
+        digits.write_score(out, score)
     return out.getvalue().decode()
 
 
