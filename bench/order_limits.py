@@ -1,0 +1,196 @@
+"""What the order of a household's own products lacks: how much better it would be if it knew what nobody can know.
+
+The Complete Journey, one process, products that a household bought before. The learned order (decision 14), fitted to
+the eight weeks before an instant, orders the four weeks after it; then the same with one more feature, taken from those
+four weeks themselves. What exact knowledge of a thing adds is what a perfect forecast of it would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from demo.complete_journey import source_folder
+from models.best_items import BestItems
+from models.candidates import FEATURES, Candidates, Shelf, features_of, shelf_of
+from models.item_figures import MONTH_DAYS, WEEK_DAYS, ItemFigures
+from models.metrics import Truth, measured
+from models.personal import History, Owned
+from models.rankers import best_of_each
+from models.ranking_fit import fitted
+
+INSTANTS = ("2017-09-11", "2017-10-09", "2017-11-06", "2017-12-04")
+WINDOW_DAYS, WINDOWS, HALF_LIFE_DAYS = 28, 2, 60.0  # days of a window, how many the order is fitted to; of the demo
+RANK, ITERATIONS, REGULARISATION, SEED, CORES = 64, 10, 10.0, 0, 2
+SHOWN, RESAMPLES = 30, 1000
+A_DAY = np.timedelta64(1, "D")
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Log:
+    """Purchases (k,): household, product and instant; the category of each product (products,)."""
+
+    households: npt.NDArray[np.int64]
+    products: npt.NDArray[np.int64]
+    times: npt.NDArray[np.datetime64]
+    categories: npt.NDArray[np.int32]
+
+    def between(self, start: np.datetime64, end: np.datetime64) -> npt.NDArray[np.int64]:
+        """Which pairs, household * products + product, were bought in start <= time < end, once each."""
+        some = (self.times >= start) & (self.times < end)
+        return np.unique(self.households[some] * len(self.categories) + self.products[some])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Pairs of household and product bought before an instant, what is known of them, and which were bought again."""
+
+    pairs: Candidates
+    features: Floats
+    bought: Flags
+    truth: Truth
+    categories: npt.NDArray[np.int32]
+
+
+def read_log() -> Log:
+    rows = pd.read_parquet(source_folder() / "transactions.parquet").query("quantity > 0")
+    goods = pd.read_parquet(source_folder() / "products.parquet").set_index("product_id")
+    ids, products = np.unique(rows.product_id, return_inverse=True)
+    _, households = np.unique(rows.household_id, return_inverse=True)
+    path = goods.reindex(ids)[["department", "product_category", "product_type"]].fillna("").agg("/".join, axis=1)
+    return Log(households, products, rows.transaction_timestamp.to_numpy(), pd.factorize(path)[0].astype(np.int32))
+
+
+def seen_at(log: Log, instant: np.datetime64) -> Seen:
+    """What the order knows at an instant, and what of the products known then was bought in four weeks."""
+    users, items = int(log.households.max()) + 1, len(log.categories)
+    before = log.times < instant
+    keys, entries = np.unique(log.households[before] * items + log.products[before], return_inverse=True)
+    ages = (instant - log.times[before]) / A_DAY
+    days = np.full(len(keys), np.inf)
+    np.minimum.at(days, entries, ages)
+    purchases, strengths = np.bincount(entries), np.bincount(entries, 2 ** (-ages / HALF_LIFE_DAYS))
+    rows, bought = keys // items, keys % items
+    offsets = np.searchsorted(rows, np.arange(users + 1))
+    owned = Owned(offsets, bought.astype(np.int32), strengths.astype(np.float32))
+    history = History(owned, purchases.astype(np.float32), days.astype(np.float32))
+    pairs = Candidates(rows, bought, np.arange(len(keys)))
+    factors, shelf = _factors(log, rows, bought, strengths, _figures(bought, purchases, days, items))
+    after = log.between(instant, instant + WINDOW_DAYS * A_DAY)
+    known = np.isin(after % items, bought) & np.isin(after // items, rows)
+    after = after[known]
+    truth = Truth(after // items, after % items, users, items)
+    features = features_of(shelf, factors, history, pairs, FEATURES)
+    return Seen(pairs, features, np.isin(keys, after), truth, log.categories)
+
+
+def _figures(bought: npt.NDArray[np.int64], purchases: npt.NDArray[np.int64], days: Floats, items: int) -> ItemFigures:
+    conditions = (purchases > 0, purchases > 1, days <= MONTH_DAYS, days <= WEEK_DAYS)
+    return ItemFigures(*(np.bincount(bought[some], minlength=items).astype(np.float32) for some in conditions))
+
+
+def _factors(
+    log: Log,
+    rows: npt.NDArray[np.int64],
+    bought: npt.NDArray[np.int64],
+    strengths: npt.NDArray[np.number],
+    figures: ItemFigures,
+) -> tuple[npt.NDArray[np.float32], Shelf]:
+    import implicit
+    import scipy.sparse
+
+    shape = (int(log.households.max()) + 1, len(log.categories))
+    matrix = scipy.sparse.csr_matrix(((1 + strengths).astype(np.float32), (rows, bought)), shape)
+    with threadpool_limits(1, "blas"):
+        model = implicit.als.AlternatingLeastSquares(
+            RANK, REGULARISATION, 1.0, iterations=ITERATIONS, num_threads=CORES, random_state=SEED
+        )
+        model.fit(matrix, show_progress=False)
+    return model.user_factors, shelf_of(BestItems(model.item_factors), log.categories, figures)
+
+
+def nothing(seen: Seen) -> Floats:
+    return np.zeros(len(seen.bought))
+
+
+def other_buyers(seen: Seen) -> Floats:
+    """Of each pair, how many other households buy the product in the four weeks, as log(1 + n)."""
+    buyers = np.bincount(seen.truth.items, minlength=seen.truth.n_items)
+    return np.log1p(buyers[seen.pairs.items] - seen.bought)
+
+
+def other_buyers_of_category(seen: Seen) -> Floats:
+    """The same of the product's category: pairs of household and product."""
+    buyers = np.bincount(seen.categories[seen.truth.items], minlength=int(seen.categories.max()) + 1)
+    return np.log1p(buyers[seen.categories[seen.pairs.items]] - seen.bought)
+
+
+def category_needed(seen: Seen) -> Floats:
+    """Whether the household buys anything of the product's category in the four weeks, that product or another."""
+    count = int(seen.categories.max()) + 1
+    needed = seen.truth.users * count + seen.categories[seen.truth.items]
+    return np.isin(seen.pairs.users * count + seen.categories[seen.pairs.items], needed).astype(np.float64)
+
+
+KNOWN: dict[str, Callable[[Seen], Floats]] = {
+    "the order as it is": nothing,
+    "how many others will buy the product": other_buyers,
+    "how many others will buy of its category": other_buyers_of_category,
+    "which categories the household will buy of": category_needed,
+}
+
+
+def ndcg(seen: Seen, older: list[Seen], known: Callable[[Seen], Floats]) -> Floats:
+    """NDCG@10 on all products, a figure a household, of an order fitted to older windows with what is `known`."""
+    names = (*FEATURES, "known")
+    learned = fitted(
+        names, np.concatenate([_with(some, known) for some in older]), np.concatenate([some.bought for some in older])
+    )
+    lists, _ = best_of_each(seen.pairs, learned.log_odds(_with(seen, known)), seen.truth.n_users, SHOWN)
+    return measured(lists, seen.truth).ndcg
+
+
+def _with(seen: Seen, known: Callable[[Seen], Floats]) -> Floats:
+    return np.column_stack([seen.features, known(seen)])
+
+
+def difference(figures: Floats, base: Floats) -> tuple[float, list[float]]:
+    """The mean of the differences and its 95% interval, bootstrapped over households."""
+    gained = figures - base
+    draws = np.random.default_rng(SEED).integers(0, len(gained), (RESAMPLES, len(gained)))
+    return float(gained.mean()), np.percentile(gained[draws].mean(axis=1), [2.5, 97.5]).tolist()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.order_limits", description=__doc__)
+    parser.add_argument("--instants", nargs="+", default=INSTANTS, metavar="DATE", help="(default: %(default)s)")
+    arguments = parser.parse_args()
+    log, found = read_log(), {}
+    window = functools.cache(functools.partial(seen_at, log))
+    for date in arguments.instants:
+        instant = np.datetime64(date)
+        seen, *older = (window(instant - n * WINDOW_DAYS * A_DAY) for n in range(WINDOWS + 1))
+        figures = {name: ndcg(seen, older, known) for name, known in KNOWN.items()}
+        base = figures.pop("the order as it is")
+        print(f"from {date}: {base.mean():.4f} as it is", flush=True)
+        found[date] = {"as it is": round(float(base.mean()), 4)}
+        for name, values in figures.items():
+            mean, (low, high) = difference(values, base)
+            print(f"  had it known {name}: {mean:+.4f} [{low:+.4f}, {high:+.4f}]", flush=True)
+            found[date][name] = round(mean, 4)
+    print(json.dumps({"bench": "order_limits", "unit": "NDCG@10, all products", "windows": found}))
+
+
+if __name__ == "__main__":
+    main()
