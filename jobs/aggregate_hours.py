@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -109,14 +109,10 @@ def _plan(hour: EventHour, settings: Settings, table: str = COUNTS) -> Manifest:
     return plan_run(table, hour_partition(hour.hour), {"events": hour.identity}, parameters)
 
 
-def _not_current(tables: Tables, hours: Iterable[EventHour], settings: Settings) -> list[EventHour]:
-    planned = [(hour, _plan(hour, settings)) for hour in hours]
-    existing = tables.find_all(COUNTS, [manifest.partition for _, manifest in planned])
-    return [
-        hour
-        for (hour, plan), current in zip(planned, existing, strict=True)
-        if current is None or current.run != plan.run
-    ]
+def _not_current(tables: Tables, hours: list[EventHour], settings: Settings) -> list[EventHour]:
+    planned = [_plan(hour, settings, table) for hour in hours for table in TABLES]
+    current = iter(tables.are_current(planned))
+    return [hour for hour in hours if not all([next(current) for _ in TABLES])]
 
 
 def _aggregate(spark: SparkSession, tables: Tables, hours: list[EventHour], settings: Settings) -> list[Manifest]:

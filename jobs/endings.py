@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ EXTRA_OF = {
     "optuna": "search",
 }
 OF_SPARK = ("py4j", "pyspark")
+READING = re.compile(r"\[FAILED_READ_FILE\.\w+] Encountered error while reading file (.+?)\.\s")
+CAUSE = re.compile(r"^Caused by: (.*)", re.MULTILINE)
 TRACEBACK, OF_JAVA = "Traceback (most recent call last):\n", "\n\tat "
 
 
@@ -63,6 +66,14 @@ def explained(error: Exception) -> str | None:
 
 def _of_task(text: str) -> str | None:
     """What Spark passes on of a task's error: Python's tracebacks, each cause before what came of it, then Java's."""
+    unreadable = READING.search(text)
+    if unreadable:
+        causes = CAUSE.findall(text)
+        why = f": {causes[-1]}" if causes else ""
+        return (
+            f"{unreadable[1]} can't be read{why}; put it right, or if it is of one of Larder's tables, remove it and "
+            f"run again what makes that table"
+        )
     _, _, tracebacks = text.partition(TRACEBACK)
     lines = tracebacks.partition(OF_JAVA)[0].rpartition(TRACEBACK)[2].splitlines()
     # Of a traceback, all but the error itself is indented.

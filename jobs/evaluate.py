@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def read_report(tables: Tables, manifest: Manifest) -> dict[str, Any]:
     """The report of an evaluation as written to report.json."""
-    return json.loads((tables.run_place(manifest) / "report.json").read())
+    return json.loads(tables.read(manifest, "report.json"))
 
 
 def _plan(sources: dict[str, Any], arguments: argparse.Namespace) -> Manifest:

@@ -106,13 +106,13 @@ def main(argv: list[str] | None = None) -> None:
 
 def model_bytes_of(tables: Tables, trained: Manifest) -> bytes:
     """The .keras file of a run of `vision_model`."""
-    return (tables.run_place(trained) / MODEL_FILE).read()
+    return tables.read(trained, MODEL_FILE)
 
 
 def training_of(tables: Tables, trained: Manifest) -> dict[str, Any]:
     """labels, loss (one figure a round) and a summary, of a run of `vision_model`. An ensemble has `members`, each with
     a loss of its own."""
-    return dict(json.loads((tables.run_place(trained) / TRAINING_FILE).read()))
+    return dict(json.loads(tables.read(trained, TRAINING_FILE)))
 
 
 def floats_of(trained: Manifest) -> int:

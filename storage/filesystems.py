@@ -12,6 +12,9 @@ import pyarrow.fs as fs
 
 from storage.s3 import SCHEMES, etags, open_s3
 
+OF_HADOOP = ("hdfs", "viewfs")
+KNOWN = "name a local path, or one of s3a:// or hdfs://"
+
 
 class PlaceError(ValueError):
     """A URI of a kind of store that is not known here, or of none at all."""
@@ -47,10 +50,12 @@ class Place:
             return fs.LocalFileSystem(), rest
         if scheme in SCHEMES:
             return open_s3(), rest
+        if scheme not in OF_HADOOP:
+            raise PlaceError(f"{self.uri}: no kind of place that is known here; {KNOWN}")
         try:
             return fs.FileSystem.from_uri(self.uri)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise PlaceError(f"{self.uri}: {error}; name a local path, or one of s3a:// or hdfs://") from None
+            raise PlaceError(f"{self.uri}: {error}; {KNOWN}") from None
         except OSError as error:
             if "libhdfs" not in str(error):
                 raise
@@ -71,6 +76,12 @@ class Place:
         shown = (f for f in found if f.type == fs.FileType.File and not _is_hidden(f.path[len(path) :]))
         return sorted(shown, key=lambda f: f.path)
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file directly in it, by name; none if it is not there."""
+        system, path = self.open()
+        found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return {info.base_name: info.size for info in found if info.type == fs.FileType.File}
+
     def versions(self, files: Iterable[fs.FileInfo]) -> dict[str, str]:
         """By path, what changes whenever a file's content may have: the ETag on S3, else the time of change."""
         of_path = etags(self.path) if self.uri.partition("://")[0] in SCHEMES else {}
@@ -87,8 +98,11 @@ class Place:
         with system.open_input_stream(path) as stream:
             return stream.read()
 
-    def write(self, data: bytes | pa.Buffer) -> None:
-        """Writes the file whole or not at all: a reader never sees half of it."""
+    def write(self, data: bytes | pa.Buffer, durable: bool = False) -> None:
+        """Writes the file whole or not at all: a reader never sees half of it.
+
+        `durable`: on a local disk it also outlives a loss of power from then on; on S3 it always does.
+        """
         system, path = self.open()
         if isinstance(system, fs.S3FileSystem):  # an object is seen only once it is complete
             with system.open_output_stream(path) as stream:
@@ -99,9 +113,17 @@ class Place:
         system.create_dir(folder, recursive=True)
         with system.open_output_stream(part) as stream:
             stream.write(data)
+        if durable and self.is_local:
+            _to_disk(part)
         if not self.is_local and self.exists():
             system.delete_file(path)  # HDFS does not rename onto a file
         system.move(part, path)
+
+
+def _to_disk(path: str) -> None:
+    """What the system still holds of a file in memory is on disk when this returns."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def _is_hidden(below: str) -> bool:

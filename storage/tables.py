@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -26,6 +26,10 @@ MANIFEST_READERS = 16
 
 class MissingPartitionError(LookupError):
     """A table has no such partition; the message names both and says which command makes it."""
+
+
+class DamagedTableError(RuntimeError):
+    """A file of a table is not what its manifest says; the message names it and says how it is made anew."""
 
 
 @cache
@@ -105,13 +109,30 @@ class Tables:
         return self.place(manifest.table) / "runs" / manifest.run
 
     def uris(self, manifests: Iterable[Manifest]) -> list[str]:
-        """The data files of these manifests, for Spark or pyarrow to read."""
+        """The data files of these manifests, for Spark or pyarrow to read. Raises DamagedTableError.
+
+        Spark takes an empty file for no rows, and a machine that loses power leaves some.
+        """
+        manifests = list(manifests)
+        for damage in self._damages(manifests):
+            if damage:
+                raise DamagedTableError(damage)
         return [(self.run_place(m) / file.name).uri for m in manifests for file in m.files]
 
+    def read(self, manifest: Manifest, name: str) -> bytes:
+        """A file of this manifest. Raises DamagedTableError."""
+        self.uris([manifest])
+        return (self.run_place(manifest) / name).read()
+
     def find(self, table: str, partition: str) -> Manifest | None:
-        """The partition's manifest, or None."""
+        """The partition's manifest, or None. Raises DamagedTableError."""
         place = self._manifest_place(table, partition)
-        return Manifest.from_json(place.read()) if place.exists() else None
+        try:
+            return Manifest.from_json(place.read()) if place.exists() else None
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise DamagedTableError(
+                f"{place.uri} is no manifest ({error!r}); remove it, and run again what makes {table} of {partition}"
+            ) from None
 
     def find_all(self, table: str, partitions: Iterable[str]) -> list[Manifest | None]:
         """`find` for many partitions at once, in their order."""
@@ -127,14 +148,41 @@ class Tables:
             )
         return manifest
 
+    def are_current(self, planned: Sequence[Manifest]) -> list[bool]:
+        """Of each planned run, whether it is already what its partition shows, and its files are all there."""
+        with ThreadPoolExecutor(MANIFEST_READERS) as pool:
+            found = list(pool.map(lambda each: self.find(each.table, each.partition), planned))
+        shown = [some if some and some.run == each.run else None for some, each in zip(found, planned, strict=True)]
+        damages = iter(self._damages([some for some in shown if some]))
+        return [some is not None and next(damages) is None for some in shown]
+
     def is_current(self, planned: Manifest) -> bool:
-        """Whether the planned run is already what the partition shows."""
-        existing = self.find(planned.table, planned.partition)
-        return existing is not None and existing.run == planned.run
+        """`are_current` of one run."""
+        return self.are_current([planned])[0]
 
     def publish(self, manifest: Manifest) -> None:
         """Makes the run visible. The last step of every job."""
-        self._manifest_place(manifest.table, manifest.partition).write(manifest.as_json())
+        self._manifest_place(manifest.table, manifest.partition).write(manifest.as_json(), durable=True)
+
+    def _damages(self, manifests: Sequence[Manifest]) -> list[str | None]:
+        """Of each manifest, how one of its files differs from what it says; None where none does."""
+        with ThreadPoolExecutor(MANIFEST_READERS) as pool:
+            return list(pool.map(self._damage, manifests))
+
+    def _damage(self, manifest: Manifest) -> str | None:
+        if not manifest.files:
+            return None
+        place = self.run_place(manifest)
+        sizes = place.sizes()
+        for file in manifest.files:
+            found = sizes.get(file.name)
+            if found != file.bytes:
+                state = "is gone" if found is None else f"has {found:,} bytes"
+                return (
+                    f"{(place / file.name).uri} {state}, where its manifest says {file.bytes:,} bytes; run again what "
+                    f"makes {manifest.table} of {manifest.partition}: it is made anew, to the same bytes"
+                )
+        return None
 
     def _manifest_place(self, table: str, partition: str) -> Place:
         return self.place(table) / "manifests" / f"{partition}.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -99,6 +100,22 @@ def test_of_a_task_the_error_that_ended_it_counts(spark: SparkSession, capsys: p
         with pytest.raises(Py4JJavaError if mistake else SystemExit), errors_in_a_line():
             rows.collect()
     assert capsys.readouterr().err == "larder: two\nlines (in a task of Spark)\n"
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("read", ["rows", "arrow", "schema"])
+def test_a_file_that_spark_can_not_read_is_named(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str], read: str
+) -> None:
+    path = tmp_path / "a.b.parquet"
+    path.write_bytes(b"no Parquet at all" * 10)
+    with pytest.raises(SystemExit), errors_in_a_line():
+        if read == "schema":
+            spark.read.parquet(str(path))
+        frame = spark.read.schema("id long").parquet(str(path))
+        frame.toArrow() if read == "arrow" else frame.collect()
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"larder: file:\S+/a\.b\.parquet can't be read: .+; put it right, or if it is .+ table\n", said)
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda path: path.stem)

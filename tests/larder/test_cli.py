@@ -177,7 +177,7 @@ def set_aside(tables: Tables, table: str, partition: str, rows: list[tuple[str, 
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(dict(zip(("source", "reason", "raw"), zip(*rows, strict=True), strict=True))), sink)
     place.write(sink.getvalue())
-    tables.publish(replace(planned, files=(DataFile("part-00000.parquet", len(rows), 1),)))
+    tables.publish(replace(planned, files=(DataFile("part-00000.parquet", len(rows), sink.getvalue().size),)))
 
 
 def quarantine_shown(folder: Path, *arguments: str) -> list[list[str]]:

@@ -26,7 +26,9 @@ def test_what_is_written_is_read(folder: Place) -> None:
     assert place.read() == b"two"
 
 
-@pytest.mark.parametrize("uri", ["gopher://shop/events", "://shop", "a b://shop"])
+@pytest.mark.parametrize(
+    "uri", ["gopher://shop/events", "://shop", "a b://shop", "gs://shop/events", "abfss://a@b.net/c", "hdfs://a b:x"]
+)
 def test_a_place_of_an_unknown_kind_is_named(uri: str) -> None:
     with pytest.raises(PlaceError, match=r".*; name a local path, or one of s3a:// or hdfs://"):
         Place(uri).exists()

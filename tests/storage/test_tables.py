@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import DataFile, Manifest, MissingPartitionError, Tables, tables
+from storage import DamagedTableError, DataFile, Manifest, MissingPartitionError, Tables, tables
 from storage.tables import fingerprint, plan_run
 
 PARTITION = "dt=2017-12-03/hr=07"
@@ -90,7 +91,10 @@ def test_a_fingerprint_stays_what_it_was() -> None:
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[Tables, Manifest]:
     files = (DataFile("part-00000.parquet", 3, 100), DataFile("part-00001.parquet", 4, 110))
-    return Tables(str(tmp_path)), replace(plan_run(**MADE_FROM), files=files, counts={"rows_in": 7})
+    made, manifest = Tables(str(tmp_path)), replace(plan_run(**MADE_FROM), files=files, counts={"rows_in": 7})
+    for file in files:
+        (made.run_place(manifest) / file.name).write(b"x" * file.bytes)
+    return made, manifest
 
 
 def test_a_partition_is_there_once_it_is_published(written: tuple[Tables, Manifest]) -> None:
@@ -136,6 +140,44 @@ def test_data_files_lie_in_the_folder_of_their_run(written: tuple[Tables, Manife
     folder = f"{tables.root}/counts/runs/{manifest.run}"
     assert tables.uris([manifest]) == [f"{folder}/part-00000.parquet", f"{folder}/part-00001.parquet"]
     assert tables.uris([]) == []
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "gone": (Path.unlink, "is gone, where its manifest says 110 bytes"),
+    "emptied by a loss of power": (
+        lambda path: path.write_bytes(b""),
+        "has 0 bytes, where its manifest says 110 bytes",
+    ),
+    "cut off": (lambda path: path.write_bytes(b"x" * 109), "has 109 bytes, where its manifest says 110 bytes"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_named_and_made_anew(written: tuple[Tables, Manifest], damage: str) -> None:
+    tables, manifest = written
+    other = replace(manifest, partition="dt=2017-12-03/hr=08", files=manifest.files[:1])
+    tables.publish(manifest)
+    tables.publish(other)
+    path = Path(tables.uris([manifest])[1])
+    spoil, said = DAMAGES[damage]
+    spoil(path)
+    with pytest.raises(DamagedTableError) as caught:
+        tables.uris([other, manifest])
+    assert str(caught.value).startswith(f"{path} {said}; run again what makes counts of {PARTITION}")
+    with pytest.raises(DamagedTableError):
+        tables.read(manifest, "part-00000.parquet")
+    assert tables.are_current([other, manifest, other]) == [True, False, True]
+    assert tables.read(other, "part-00000.parquet") == b"x" * 100
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"rows": 1, "files": [{"name": "x"}]}'])
+def test_what_is_no_manifest_is_named(written: tuple[Tables, Manifest], content: bytes) -> None:
+    tables, manifest = written
+    tables.publish(manifest)
+    path = Path(tables.root) / "counts" / "manifests" / f"{PARTITION}.json"
+    path.write_bytes(content)
+    with pytest.raises(DamagedTableError, match=f"{path} is no manifest .*; remove it, and run again"):
+        tables.find("counts", PARTITION)
 
 
 def test_a_reference_names_table_partition_and_run(written: tuple[Tables, Manifest]) -> None:
