@@ -33,10 +33,20 @@ def write_arrays(place: Place, arrays: Mapping[str, Array]) -> int:
     return int(data.size)
 
 
+class DamagedTrainingError(RuntimeError):
+    """A file of a training that was cut short is not whole, as a loss of power leaves it; the message names it."""
+
+
 def read_arrays(place: Place) -> dict[str, Array]:
-    """The arrays of such a file, not writable."""
-    source = pa.memory_map(place.path) if place.is_local else pa.BufferReader(place.read())
-    row = pa.ipc.open_file(source).get_batch(0)
+    """The arrays of such a file, not writable. Raises DamagedTrainingError."""
+    try:
+        source = pa.memory_map(place.path) if place.is_local else pa.BufferReader(place.read())
+        row = pa.ipc.open_file(source).get_batch(0)
+    except (pa.ArrowInvalid, FileNotFoundError) as error:
+        folder = place.uri.rpartition("/")[0]
+        raise DamagedTrainingError(
+            f"{place.uri}, of a training that was cut short, can't be read ({error}); remove {folder} and run it again"
+        ) from None
     return {name: row.column(name).values.to_numpy() for name in row.schema.names}
 
 

@@ -182,6 +182,18 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(spark: SparkSessio
     assert other != once
 
 
+@pytest.mark.parametrize("content", [b"", b"ARROW1", b"\0" * 5000, None])
+def test_what_a_loss_of_power_leaves_of_a_training_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "training" / "items-003.arrow"
+    als_files.write_arrays(Place(str(path)), {"factors": np.ones(9)})
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(als_files.DamagedTrainingError) as caught:
+        als_files.read_arrays(Place(str(path)))
+    said = str(caught.value)
+    assert said.startswith(f"{path}, of a training that was cut short, can't be read (")
+    assert said.endswith(f"; remove {path.parent} and run it again")
+
+
 def test_a_training_can_go_on_from_what_a_killed_removal_leaves(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
