@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import Request, urlopen
 
 import redis
 
@@ -43,7 +44,8 @@ spare = "another-key-0123456789"
 """
 HEADERS = {"X-API-Key": KEY}
 JOURNEY = 'journey = "journey"'
-OURS = ("ours", "ours, no journey log", "ours, not compiled")
+TO_KAFKA = "ours, journey to Kafka"
+LOGGED, DROPPED, NO_COOKIE = ("ours", TO_KAFKA), "larder_lookup_journey_dropped_total", "no_cookie"
 
 
 class Measured(NamedTuple):
@@ -61,6 +63,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds over all servers; the median counts")
     parser.add_argument("--workers", type=int, default=1, help="workers of each server (default: 1)")
     parser.add_argument("--soak", type=float, default=0, help=f"also hold {SOAK_RATE:,} requests/s for so many seconds")
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="also with the journey log going to this broker instead")
     arguments = parser.parse_args()
     find_wrk()
     workers = arguments.workers
@@ -83,10 +86,16 @@ def main() -> None:
             "floor": stack.enter_context(floor(port, workers)),
             "fastapi_redis_py": stack.enter_context(fastapi(port, workers)),
         }
-        cases = {name: (*each, questions["known" if name in OURS else "peers"]) for name, each in served.items()}
+        if arguments.kafka:
+            to_kafka = ALL_ON.format(key=KEY, workers=workers, journey=f'kafka = "{arguments.kafka}"')
+            served[TO_KAFKA] = stack.enter_context(ours(work / "kafka", url, to_kafka, build))
+        cases = {
+            name: (*each, questions["known" if name.startswith("ours") else "peers"]) for name, each in served.items()
+        }
         cases |= {name: (*served["ours"], questions[name]) for name in ("own ids", "mix", "batch")}
         found = _measured(cases, arguments.rounds, arguments.seconds)
         soak = _soak(*served["ours"], questions["mix"], arguments.soak) if arguments.soak else {}
+        dropped = {name: _not_logged(served[name][0]) for name in served if name in LOGGED}
     loads = {name: each.load for name, each in found.items()}
     rates = {name: load.rate for name, load in loads.items()}
     latencies = {name: {"p50": load.p50, "p99": load.p99, "p999": load.p999} for name, load in loads.items()}
@@ -102,6 +111,7 @@ def main() -> None:
             batch_answers=round(rates["batch"] * BATCH),
             processor_microseconds={name: round(each.microseconds, 1) for name, each in found.items()},
             failed=sum(load.refused + load.broken for load in loads.values()),
+            not_logged=dropped,
             cookies=int(arguments.cookies),
             workers=workers,
             **soak,
@@ -158,6 +168,14 @@ def _soak(url: str, pid: int, requests: Path, seconds: float) -> dict[str, objec
     memory = [round(before), round(resident_megabytes(pid))]
     print(_line("soak", load), f"memory {memory} MB, {time.monotonic() - began:.0f} s", flush=True)
     return {"soak": {"rate": round(load.rate), **load._asdict(), "megabytes": memory}}
+
+
+def _not_logged(url: str) -> int:
+    """How many answers of a server so far had a cookie and are not in its journey log."""
+    with urlopen(Request(f"{url}/metrics", headers=HEADERS), timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    dropped = [line for line in lines if line.startswith(f"{DROPPED}{{") and NO_COOKIE not in line]
+    return round(sum(float(line.rpartition(" ")[2]) for line in dropped))
 
 
 def _line(name: str, load: Load) -> str:

@@ -104,15 +104,16 @@ def _named(hours: list[EventHour]) -> str:
     )
 
 
-def _plan(hour: EventHour, settings: Settings, table: str = COUNTS) -> Manifest:
+def _plan(hour: EventHour, settings: Settings, table: str) -> Manifest:
     parameters = {"events": settings.events.model_dump()}
     return plan_run(table, hour_partition(hour.hour), {"events": hour.identity}, parameters)
 
 
 def _not_current(tables: Tables, hours: list[EventHour], settings: Settings) -> list[EventHour]:
-    planned = [_plan(hour, settings, table) for hour in hours for table in TABLES]
-    current = iter(tables.are_current(planned))
-    return [hour for hour in hours if not all([next(current) for _ in TABLES])]
+    """Hours without current counts, and those with a damaged file. What was set aside may be gone by its age."""
+    counted = tables.are_current([_plan(hour, settings, COUNTS) for hour in hours])
+    apart = [tables.are_damaged([_plan(hour, settings, table) for hour in hours]) for table in (QUARANTINED, BOTS)]
+    return [hour for hour, current, *damaged in zip(hours, counted, *apart, strict=True) if not current or any(damaged)]
 
 
 def _aggregate(spark: SparkSession, tables: Tables, hours: list[EventHour], settings: Settings) -> list[Manifest]:

@@ -22,7 +22,7 @@ EXTRA_OF = {
     "optuna": "search",
 }
 OF_SPARK = ("py4j", "pyspark")
-READING = re.compile(r"\[FAILED_READ_FILE\.\w+] Encountered error while reading file (.+?)\.\s")
+READING = re.compile(r"\[FAILED_READ_FILE\.\w+] Encountered error while reading file (.+?)\.\s+(.*)")
 CAUSE = re.compile(r"^Caused by: (.*)", re.MULTILINE)
 TRACEBACK, OF_JAVA = "Traceback (most recent call last):\n", "\n\tat "
 
@@ -68,11 +68,11 @@ def _of_task(text: str) -> str | None:
     """What Spark passes on of a task's error: Python's tracebacks, each cause before what came of it, then Java's."""
     unreadable = READING.search(text)
     if unreadable:
-        causes = CAUSE.findall(text)
-        why = f": {causes[-1]}" if causes else ""
+        file, told = unreadable.groups()
+        reasons = [reason for reason in (told.partition("SQLSTATE")[0].strip(), *CAUSE.findall(text)[-1:]) if reason]
         return (
-            f"{unreadable[1]} can't be read{why}; put it right, or if it is of one of Larder's tables, remove it and "
-            f"run again what makes that table"
+            f"{file} can't be read: {' '.join(reasons)}; run it again; if that does not help, put the file right, or "
+            f"where it is of one of Larder's tables, remove it and make that table again"
         )
     _, _, tracebacks = text.partition(TRACEBACK)
     lines = tracebacks.partition(OF_JAVA)[0].rpartition(TRACEBACK)[2].splitlines()

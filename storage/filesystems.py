@@ -118,12 +118,17 @@ class Place:
         if not self.is_local and self.exists():
             system.delete_file(path)  # HDFS does not rename onto a file
         system.move(part, path)
+        if durable and self.is_local:
+            _to_disk(folder)
 
 
 def _to_disk(path: str) -> None:
-    """What the system still holds of a file in memory is on disk when this returns."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+    """What the system still holds in memory of a file, or of the names in a folder, is on disk when this returns."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _is_hidden(below: str) -> bool:

@@ -114,9 +114,10 @@ class Tables:
         Spark takes an empty file for no rows, and a machine that loses power leaves some.
         """
         manifests = list(manifests)
-        for damage in self._damages(manifests):
-            if damage:
-                raise DamagedTableError(damage)
+        damages = [damage for damage in self.damages(manifests) if damage]
+        if damages:
+            more = f" (and {len(damages) - 1} more partitions are damaged)" if len(damages) > 1 else ""
+            raise DamagedTableError(damages[0] + more)
         return [(self.run_place(m) / file.name).uri for m in manifests for file in m.files]
 
     def read(self, manifest: Manifest, name: str) -> bytes:
@@ -127,11 +128,14 @@ class Tables:
     def find(self, table: str, partition: str) -> Manifest | None:
         """The partition's manifest, or None. Raises DamagedTableError."""
         place = self._manifest_place(table, partition)
+        if not place.exists():
+            return None
+        data = place.read()
         try:
-            return Manifest.from_json(place.read()) if place.exists() else None
+            return Manifest.from_json(data)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise DamagedTableError(
-                f"{place.uri} is no manifest ({error!r}); remove it, and run again what makes {table} of {partition}"
+                f"{place.uri} is no manifest ({error!r}); remove it, and make {table} of {partition} again"
             ) from None
 
     def find_all(self, table: str, partitions: Iterable[str]) -> list[Manifest | None]:
@@ -150,11 +154,11 @@ class Tables:
 
     def are_current(self, planned: Sequence[Manifest]) -> list[bool]:
         """Of each planned run, whether it is already what its partition shows, and its files are all there."""
-        with ThreadPoolExecutor(MANIFEST_READERS) as pool:
-            found = list(pool.map(lambda each: self.find(each.table, each.partition), planned))
-        shown = [some if some and some.run == each.run else None for some, each in zip(found, planned, strict=True)]
-        damages = iter(self._damages([some for some in shown if some]))
-        return [some is not None and next(damages) is None for some in shown]
+        return [shown and not damage for shown, damage in self._shown(planned)]
+
+    def are_damaged(self, planned: Sequence[Manifest]) -> list[bool]:
+        """Of each planned run, whether it is what its partition shows, and one of its files differs."""
+        return [shown and bool(damage) for shown, damage in self._shown(planned)]
 
     def is_current(self, planned: Manifest) -> bool:
         """`are_current` of one run."""
@@ -164,10 +168,24 @@ class Tables:
         """Makes the run visible. The last step of every job."""
         self._manifest_place(manifest.table, manifest.partition).write(manifest.as_json(), durable=True)
 
-    def _damages(self, manifests: Sequence[Manifest]) -> list[str | None]:
+    def damages(self, manifests: Sequence[Manifest]) -> list[str | None]:
         """Of each manifest, how one of its files differs from what it says; None where none does."""
         with ThreadPoolExecutor(MANIFEST_READERS) as pool:
             return list(pool.map(self._damage, manifests))
+
+    def _shown(self, planned: Sequence[Manifest]) -> list[tuple[bool, str | None]]:
+        """Of each planned run, whether its partition shows it, and its damage. What is no manifest shows nothing."""
+        with ThreadPoolExecutor(MANIFEST_READERS) as pool:
+            found = list(pool.map(self._readable, planned))
+        shown = [some if some and some.run == each.run else None for some, each in zip(found, planned, strict=True)]
+        damages = iter(self.damages([some for some in shown if some]))
+        return [(some is not None, next(damages) if some else None) for some in shown]
+
+    def _readable(self, planned: Manifest) -> Manifest | None:
+        try:
+            return self.find(planned.table, planned.partition)
+        except DamagedTableError:
+            return None
 
     def _damage(self, manifest: Manifest) -> str | None:
         if not manifest.files:
@@ -179,8 +197,8 @@ class Tables:
             if found != file.bytes:
                 state = "is gone" if found is None else f"has {found:,} bytes"
                 return (
-                    f"{(place / file.name).uri} {state}, where its manifest says {file.bytes:,} bytes; run again what "
-                    f"makes {manifest.table} of {manifest.partition}: it is made anew, to the same bytes"
+                    f"{(place / file.name).uri} {state}, where its manifest says {file.bytes:,} bytes; "
+                    f"make {manifest.table} of {manifest.partition} again"
                 )
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from settings import Settings
 from storage import DamagedTableError, Tables
 
 END = START + 2
+OF_HOURS = ("quarantine", "bots")
 pytestmark = pytest.mark.end_to_end
 
 
@@ -22,13 +24,13 @@ def rolled_up(spark: SparkSession, settings: Settings) -> None:
     roll_up.run(spark, argparse.Namespace(settings=settings, start=START, end=END, from_empty=True))
 
 
-@pytest.fixture(scope="module")
-def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    folder = tmp_path_factory.mktemp("damaged")
+@pytest.fixture
+def made(spark: SparkSession, tmp_path: Path) -> Settings:
+    folder = tmp_path
     rows = [{"cookie_id": f"c{n}", "event_type": "purchase"} for n in range(40)]
     for hour in range(START, END):
-        write_parquet(folder, hour, [*rows, {"cookie_id": None}])
-    settings = settings_in(folder)
+        write_parquet(folder, hour, [*rows, {"cookie_id": None}, *[{"cookie_id": "robot"}] * 9])
+    settings = settings_in(folder, max_events_an_hour=8)
     aggregate(spark, settings, START, END)
     rolled_up(spark, settings)
     return settings
@@ -40,24 +42,28 @@ def test_counts_that_were_emptied_are_not_taken_for_an_hour_without_events(spark
     manifest = Path(made.storage.tables) / "interactions" / "manifests" / f"{as_of_partition(END)}.json"
     path.write_bytes(b"")
     manifest.unlink()
-    with pytest.raises(
-        DamagedTableError, match=f"{path} has 0 bytes, .*; run again what makes hourly_counts of dt=2017"
-    ):
+    with pytest.raises(DamagedTableError, match=f"{path} has 0 bytes, .*; make hourly_counts of dt=2017"):
         rolled_up(spark, made)
     assert aggregate(spark, made, START, END).details["hours"] == 1
     rolled_up(spark, made)
     assert visible(made.storage.tables) == before
 
 
-@pytest.mark.parametrize("table", ["quarantine", "interactions", "contexts"])
+@pytest.mark.parametrize("table", ["quarantine", "bots", "interactions", "contexts"])
 def test_what_is_damaged_is_made_anew_by_its_job(spark: SparkSession, made: Settings, table: str) -> None:
     tables, before = Tables(made.storage.tables), visible(made.storage.tables)
-    manifest = manifest_of(made, START, table) if table == "quarantine" else tables.get(table, as_of_partition(END), "")
+    manifest = manifest_of(made, START, table) if table in OF_HOURS else tables.get(table, as_of_partition(END), "")
     path = Path(tables.uris([manifest])[0])
     path.write_bytes(path.read_bytes()[:-1])
     aggregate(spark, made, START, END)
     rolled_up(spark, made)
     assert visible(made.storage.tables) == before
+
+
+def test_what_was_set_aside_may_be_removed_by_its_age(spark: SparkSession, made: Settings) -> None:
+    for table in OF_HOURS:
+        shutil.rmtree(Path(made.storage.tables) / table / "manifests")
+    assert aggregate(spark, made, START, END).details["hours"] == 0
 
 
 def test_what_is_whole_is_left_alone(spark: SparkSession, made: Settings) -> None:

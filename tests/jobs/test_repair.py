@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from jobs import aggregate_hours, repair, roll_up
 from jobs.aggregate_hours import IncompleteHourError
-from jobs.arguments import as_of_partition
+from jobs.arguments import as_of_partition, hour_partition
 from jobs.report import StageReport
 from settings import Settings, SettingsError
 from storage import MissingPartitionError, Tables
@@ -113,6 +113,22 @@ def test_a_state_built_on_one_put_right_since_is_stale_too(spark: SparkSession, 
     repaired(spark, settings, end=START + 3)
     assert repaired(spark, settings).details["rolled_up_from"] == "2017-12-03T03"
     assert repaired(spark, settings).details["rolled_up_from"] == "nothing to do"
+
+
+@pytest.mark.parametrize("table", ["interactions", "contexts", "hourly_counts"])
+def test_what_was_damaged_after_a_repair_keeps_the_late_events(
+    spark: SparkSession, tmp_path: Path, on_time: dict[str, str], table: str
+) -> None:
+    write_hours(tmp_path, late=False)
+    settings = settings_in(tmp_path)
+    rolled_up(spark, settings, *[1] * HOURS)
+    write_late(tmp_path)
+    repaired(spark, settings)
+    tables = Tables(settings.storage.tables)
+    partition = hour_partition(START + LATE) if table == "hourly_counts" else as_of_partition(START + HOURS)
+    Path(tables.uris([tables.get(table, partition, "")])[0]).write_bytes(b"")
+    repaired(spark, settings)
+    assert data(settings) == on_time
 
 
 def test_an_empty_window_is_nothing_to_do(spark: SparkSession, tmp_path: Path) -> None:

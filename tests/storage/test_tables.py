@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import DamagedTableError, DataFile, Manifest, MissingPartitionError, Tables, tables
+from storage.filesystems import PlaceError
 from storage.tables import fingerprint, plan_run
 
 PARTITION = "dt=2017-12-03/hr=07"
@@ -163,7 +165,7 @@ def test_a_damaged_file_is_named_and_made_anew(written: tuple[Tables, Manifest],
     spoil(path)
     with pytest.raises(DamagedTableError) as caught:
         tables.uris([other, manifest])
-    assert str(caught.value).startswith(f"{path} {said}; run again what makes counts of {PARTITION}")
+    assert str(caught.value).startswith(f"{path} {said}; make counts of {PARTITION} again")
     with pytest.raises(DamagedTableError):
         tables.read(manifest, "part-00000.parquet")
     assert tables.are_current([other, manifest, other]) == [True, False, True]
@@ -176,8 +178,29 @@ def test_what_is_no_manifest_is_named(written: tuple[Tables, Manifest], content:
     tables.publish(manifest)
     path = Path(tables.root) / "counts" / "manifests" / f"{PARTITION}.json"
     path.write_bytes(content)
-    with pytest.raises(DamagedTableError, match=f"{path} is no manifest .*; remove it, and run again"):
+    with pytest.raises(DamagedTableError, match=f"{path} is no manifest .*; remove it, and make counts of"):
         tables.find("counts", PARTITION)
+    assert not tables.is_current(manifest)
+    tables.publish(manifest)
+    assert tables.is_current(manifest)
+
+
+def test_a_place_that_is_not_known_is_no_damage() -> None:
+    with pytest.raises(PlaceError):
+        Tables("gs://shop/tables").find("counts", PARTITION)
+
+
+def test_a_manifest_and_its_name_are_on_disk_once_it_is_published(
+    written: tuple[Tables, Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, manifest = written
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
+    tables.publish(manifest)
+    file, folder = synced
+    assert folder == str((Path(tables.root) / "counts" / "manifests" / PARTITION).parent)
+    assert Path(file).parent == Path(folder)
+    assert Path(file).name.startswith(".")
 
 
 def test_a_reference_names_table_partition_and_run(written: tuple[Tables, Manifest]) -> None:
