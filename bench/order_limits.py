@@ -19,18 +19,18 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from demo.complete_journey import source_folder
+from jobs.evaluation_methods import IMPLICIT_ALS
 from models.best_items import BestItems
 from models.candidates import FEATURES, Candidates, Shelf, features_of, shelf_of
 from models.item_figures import MONTH_DAYS, WEEK_DAYS, ItemFigures
-from models.metrics import Truth, measured
+from models.metrics import Truth, means, measured
 from models.personal import History, Owned
 from models.rankers import best_of_each
 from models.ranking_fit import fitted
 
 INSTANTS = ("2017-09-11", "2017-10-09", "2017-11-06", "2017-12-04")
 WINDOW_DAYS, WINDOWS, HALF_LIFE_DAYS = 28, 2, 60.0  # days of a window, how many the order is fitted to; of the demo
-RANK, ITERATIONS, REGULARISATION, SEED, CORES = 64, 10, 10.0, 0, 2
-SHOWN, RESAMPLES = 30, 1000
+SHOWN, RESAMPLES, SEED = 30, 1000, 0
 A_DAY = np.timedelta64(1, "D")
 
 Floats = npt.NDArray[np.float64]
@@ -45,11 +45,6 @@ class Log:
     products: npt.NDArray[np.int64]
     times: npt.NDArray[np.datetime64]
     categories: npt.NDArray[np.int32]
-
-    def between(self, start: np.datetime64, end: np.datetime64) -> npt.NDArray[np.int64]:
-        """Which pairs, household * products + product, were bought in start <= time < end, once each."""
-        some = (self.times >= start) & (self.times < end)
-        return np.unique(self.households[some] * len(self.categories) + self.products[some])
 
 
 @dataclass(frozen=True)
@@ -87,9 +82,9 @@ def seen_at(log: Log, instant: np.datetime64) -> Seen:
     history = History(owned, purchases.astype(np.float32), days.astype(np.float32))
     pairs = Candidates(rows, bought, np.arange(len(keys)))
     factors, shelf = _factors(log, rows, bought, strengths, _figures(bought, purchases, days, items))
-    after = log.between(instant, instant + WINDOW_DAYS * A_DAY)
-    known = np.isin(after % items, bought) & np.isin(after // items, rows)
-    after = after[known]
+    later = ~before & (log.times < instant + WINDOW_DAYS * A_DAY)
+    after = np.unique(log.households[later] * items + log.products[later])
+    after = after[np.isin(after % items, bought) & np.isin(after // items, rows)]
     truth = Truth(after // items, after % items, users, items)
     features = features_of(shelf, factors, history, pairs, FEATURES)
     return Seen(pairs, features, np.isin(keys, after), truth, log.categories)
@@ -107,15 +102,13 @@ def _factors(
     strengths: npt.NDArray[np.number],
     figures: ItemFigures,
 ) -> tuple[npt.NDArray[np.float32], Shelf]:
-    import implicit
-    import scipy.sparse
+    from implicit.als import AlternatingLeastSquares
+    from scipy.sparse import csr_matrix
 
     shape = (int(log.households.max()) + 1, len(log.categories))
-    matrix = scipy.sparse.csr_matrix(((1 + strengths).astype(np.float32), (rows, bought)), shape)
+    matrix = csr_matrix(((1 + strengths).astype(np.float32), (rows, bought)), shape)
     with threadpool_limits(1, "blas"):
-        model = implicit.als.AlternatingLeastSquares(
-            RANK, REGULARISATION, 1.0, iterations=ITERATIONS, num_threads=CORES, random_state=SEED
-        )
+        model = AlternatingLeastSquares(**IMPLICIT_ALS)
         model.fit(matrix, show_progress=False)
     return model.user_factors, shelf_of(BestItems(model.item_factors), log.categories, figures)
 
@@ -143,8 +136,9 @@ def category_needed(seen: Seen) -> Floats:
     return np.isin(seen.pairs.users * count + seen.categories[seen.pairs.items], needed).astype(np.float64)
 
 
+NOTHING = "nothing"
 KNOWN: dict[str, Callable[[Seen], Floats]] = {
-    "the order as it is": nothing,
+    NOTHING: nothing,
     "how many others will buy the product": other_buyers,
     "how many others will buy of its category": other_buyers_of_category,
     "which categories the household will buy of": category_needed,
@@ -165,30 +159,25 @@ def _with(seen: Seen, known: Callable[[Seen], Floats]) -> Floats:
     return np.column_stack([seen.features, known(seen)])
 
 
-def difference(figures: Floats, base: Floats) -> tuple[float, list[float]]:
-    """The mean of the differences and its 95% interval, bootstrapped over households."""
-    gained = figures - base
-    draws = np.random.default_rng(SEED).integers(0, len(gained), (RESAMPLES, len(gained)))
-    return float(gained.mean()), np.percentile(gained[draws].mean(axis=1), [2.5, 97.5]).tolist()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.order_limits", description=__doc__)
     parser.add_argument("--instants", nargs="+", default=INSTANTS, metavar="DATE", help="(default: %(default)s)")
     arguments = parser.parse_args()
-    log, found = read_log(), {}
+    log = read_log()
+    found: dict[str, dict[str, object]] = {}
     window = functools.cache(functools.partial(seen_at, log))
     for date in arguments.instants:
         instant = np.datetime64(date)
         seen, *older = (window(instant - n * WINDOW_DAYS * A_DAY) for n in range(WINDOWS + 1))
         figures = {name: ndcg(seen, older, known) for name, known in KNOWN.items()}
-        base = figures.pop("the order as it is")
+        base = figures.pop(NOTHING)
         print(f"from {date}: {base.mean():.4f} as it is", flush=True)
-        found[date] = {"as it is": round(float(base.mean()), 4)}
+        found[date] = {"as it is": float(base.mean())}
         for name, values in figures.items():
-            mean, (low, high) = difference(values, base)
-            print(f"  had it known {name}: {mean:+.4f} [{low:+.4f}, {high:+.4f}]", flush=True)
-            found[date][name] = round(mean, 4)
+            gained = means({"ndcg": values - base}, RESAMPLES, SEED)
+            low, high = np.array(gained["ndcg interval"])
+            print(f"  had it known {name}: {gained['ndcg']:+.4f} [{low:+.4f}, {high:+.4f}]", flush=True)
+            found[date][name] = gained
     print(json.dumps({"bench": "order_limits", "unit": "NDCG@10, all products", "windows": found}))
 
 

@@ -80,7 +80,7 @@ def _first_stale(tables: Tables, start: int, end: int) -> tuple[int, bool] | Non
 
 def _is_stale(tables: Tables, state: Manifest, start: int, end: int) -> bool:
     """Whether a state is damaged, or what it was made from is not what there is now."""
-    if tables.damages([state])[0]:
+    if tables.damage(state):
         return True
     counts = tables.find_all(COUNTS, [hour_partition(number) for number in range(start, end)])
     if state.inputs["hours"] != fingerprint([manifest.reference if manifest else None for manifest in counts]):

@@ -135,12 +135,12 @@ def _roll_up(
         StatePlan(tables.run_place(interactions), *_files_of(tables, interactions_before)),
         StatePlan(tables.run_place(contexts), *_files_of(tables, contexts_before)),
     )
-    of_hours = [
-        (hour, file)
+    uris = iter(tables.uris(hours))
+    files = [
+        HourFile(hour, next(uris), file.rows)
         for hour, manifest in zip(range(arguments.start, arguments.end), hours, strict=True)
         for file in manifest.files
     ]
-    files = [HourFile(hour, uri, file.rows) for (hour, file), uri in zip(of_hours, tables.uris(hours), strict=True)]
     tasks = together(files, [file.rows for file in files], ROWS_A_TASK)
     ranges = rules.ranges
     rows = sum(file.rows for file in files) + sum(plan.rows_before for plan in states)

@@ -29,7 +29,7 @@ class MissingPartitionError(LookupError):
 
 
 class DamagedTableError(RuntimeError):
-    """A file of a table is not what its manifest says; the message names it and says how it is made anew."""
+    """A file of a table is not what its manifest says, or that is none; the message names it."""
 
 
 @cache
@@ -114,7 +114,7 @@ class Tables:
         Spark takes an empty file for no rows, and a machine that loses power leaves some.
         """
         manifests = list(manifests)
-        damages = [damage for damage in self.damages(manifests) if damage]
+        damages = [damage for damage in self._damages(manifests) if damage]
         if damages:
             more = f" (and {len(damages) - 1} more partitions are damaged)" if len(damages) > 1 else ""
             raise DamagedTableError(damages[0] + more)
@@ -168,26 +168,8 @@ class Tables:
         """Makes the run visible. The last step of every job."""
         self._manifest_place(manifest.table, manifest.partition).write(manifest.as_json(), durable=True)
 
-    def damages(self, manifests: Sequence[Manifest]) -> list[str | None]:
-        """Of each manifest, how one of its files differs from what it says; None where none does."""
-        with ThreadPoolExecutor(MANIFEST_READERS) as pool:
-            return list(pool.map(self._damage, manifests))
-
-    def _shown(self, planned: Sequence[Manifest]) -> list[tuple[bool, str | None]]:
-        """Of each planned run, whether its partition shows it, and its damage. What is no manifest shows nothing."""
-        with ThreadPoolExecutor(MANIFEST_READERS) as pool:
-            found = list(pool.map(self._readable, planned))
-        shown = [some if some and some.run == each.run else None for some, each in zip(found, planned, strict=True)]
-        damages = iter(self.damages([some for some in shown if some]))
-        return [(some is not None, next(damages) if some else None) for some in shown]
-
-    def _readable(self, planned: Manifest) -> Manifest | None:
-        try:
-            return self.find(planned.table, planned.partition)
-        except DamagedTableError:
-            return None
-
-    def _damage(self, manifest: Manifest) -> str | None:
+    def damage(self, manifest: Manifest) -> str | None:
+        """How one of its files differs from what a manifest says; None where none does."""
         if not manifest.files:
             return None
         place = self.run_place(manifest)
@@ -201,6 +183,24 @@ class Tables:
                     f"make {manifest.table} of {manifest.partition} again"
                 )
         return None
+
+    def _damages(self, manifests: Sequence[Manifest]) -> list[str | None]:
+        with ThreadPoolExecutor(MANIFEST_READERS) as pool:
+            return list(pool.map(self.damage, manifests))
+
+    def _shown(self, planned: Sequence[Manifest]) -> list[tuple[bool, str | None]]:
+        """Of each planned run, whether its partition shows it, and its damage. What is no manifest shows nothing."""
+        with ThreadPoolExecutor(MANIFEST_READERS) as pool:
+            found = list(pool.map(self._readable, planned))
+        shown = [some if some and some.run == each.run else None for some, each in zip(found, planned, strict=True)]
+        damages = iter(self._damages([some for some in shown if some]))
+        return [(some is not None, next(damages) if some else None) for some in shown]
+
+    def _readable(self, planned: Manifest) -> Manifest | None:
+        try:
+            return self.find(planned.table, planned.partition)
+        except DamagedTableError:
+            return None
 
     def _manifest_place(self, table: str, partition: str) -> Place:
         return self.place(table) / "manifests" / f"{partition}.json"
