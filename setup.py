@@ -12,10 +12,12 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
 OF_LOOKUP = """
-    admission alike answering app breakers commands connections digits generic hot http journal link metrics questions
-    records release rendering requests routing scenes wire
+    answer/answering answer/rendering answer/routing answer/scenes digits http/admission http/application
+    http/connections http/http_connection http/query http/repeated_request http/request operations/journal
+    operations/metrics redis/circuit_breaker redis/link redis/redis_commands redis/redis_connection
+    release/generic_lists release/record_cache release/record_decoding release/served_release
 """
-COMPILED = ["journey/served.py", *(f"lookup/{name}.py" for name in OF_LOOKUP.split())]
+COMPILED = ["larder/journey/served.py", *(f"larder/lookup/{name}.py" for name in OF_LOOKUP.split())]
 CHECKED = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
 
 

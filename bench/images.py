@@ -25,8 +25,8 @@ from PIL import Image
 from bench.larder_jobs import run_job, write_settings
 from bench.outcome import outcome
 from bench.process_memory import Watched
-from models import columns as C
-from settings.sections import Vision
+from larder.models import columns as C
+from larder.settings.sections import Vision
 
 DIFFERENT = 40
 WIDTH, HEIGHT = 640, 480

@@ -23,7 +23,7 @@ import redis
 
 from bench.outcome import outcome
 from bench.release import AS_OF, ITEMS, write_release
-from loaders.embedded import embedded_server
+from larder.loaders.embedded import embedded_server
 
 PIPELINED = 1000
 JSON_COOKIES = 200_000  # redis-py is the same at any size, and slow
@@ -86,7 +86,7 @@ def _measured(client: redis.Redis, cookies: int, work: Callable[[], None]) -> tu
 
 
 def _ours(settings: Path) -> None:
-    from jobs import load_redis
+    from larder.jobs import load_redis
 
     argv = ["--settings", str(settings), "--as-of", AS_OF, "--without-spark"]
     load_redis.run(None, load_redis.parse_arguments(argv))
@@ -94,9 +94,9 @@ def _ours(settings: Path) -> None:
 
 def _payload(file: Path) -> int:
     """Bytes of a record of ours, on average: what redis-benchmark is to write."""
-    from jobs.load_files import as_lists
-    from jobs.load_redis import record_lengths
-    from loaders.keys import COOKIES
+    from larder.jobs.publishing.load_files import as_lists
+    from larder.jobs.load_redis import record_lengths
+    from larder.loaders.keys import COOKIES
 
     batch = next(pq.ParquetFile(file).iter_batches(10_000))
     return int(record_lengths([as_lists(COOKIES, batch)], False).mean())

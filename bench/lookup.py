@@ -25,7 +25,7 @@ from bench.lookup_release import DEVICES, LOCATIONS, cookie_id, product_id, writ
 from bench.lookup_servers import KEY, ROOT, bare, fastapi, floor, installed, ours, processor_seconds, resident_megabytes
 from bench.outcome import outcome
 from bench.wrk import Load, drive, find_wrk, write_requests
-from loaders.embedded import embedded_server
+from larder.loaders.embedded import embedded_server
 
 QUESTIONS = 20_000
 BATCHES = 200

@@ -14,10 +14,10 @@ from typing import cast
 
 import uvloop
 
-from lookup.commands import command
-from lookup.connections import Connections
-from lookup.requests import Request
-from lookup.wire import Pending, Wire
+from larder.lookup.redis.redis_commands import command
+from larder.lookup.http.connections import Connections
+from larder.lookup.http.request import Request
+from larder.lookup.redis.redis_connection import Pending, Wire
 
 unpack = struct.Struct("<30I").unpack
 HEADERS = b"content-type: application/json\r\n"

@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 import redis
 
-from loaders.codec import DICTIONARY_CHUNK, bucket_and_field, encode_dictionary, encode_lists
-from loaders.keys import CONTEXTS, COOKIES, FORMAT, PRODUCTS, Keys, context_key64, key64
+from larder.loaders.codec import DICTIONARY_CHUNK, bucket_and_field, encode_dictionary, encode_lists
+from larder.loaders.keys import CONTEXTS, COOKIES, FORMAT, PRODUCTS, Keys, context_key64, key64
 
 AS_OF = "2026-11-20T00"
 RELEASE = "bench"

@@ -20,8 +20,8 @@ import numpy as np
 from bench.neighbour_engines import ASKED, ENGINES, EXACT, MEASURED, OURS, VECTORS
 from bench.outcome import outcome
 from bench.process_memory import watched
-from models.neighbours import NOBODY, Floats, unit_length
-from settings.sections import Similar, Vision
+from larder.models.search.exact import NOBODY, Floats, unit_length
+from larder.settings.sections import Similar, Vision
 
 A_FAMILY = 40  # kinds
 KINDS = "1000,20"  # vectors of each
@@ -91,7 +91,7 @@ def _at(count: int, kind: int, arguments: argparse.Namespace) -> dict[str, dict[
 
 def _recall(folder: Path, name: str) -> float:
     """Of the exact neighbours' places. A vector as near as the last of them would do as well; floats have few such."""
-    from models.neighbour_cells import recall
+    from larder.models.search.ivf import recall
 
     found, exact = (np.load(folder / f"{each}.npy") for each in (name, EXACT))
     return round(recall(np.where(found < 0, NOBODY, found), exact), 4)

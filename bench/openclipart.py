@@ -25,16 +25,16 @@ import pyarrow.parquet as pq
 from bench.efficientnet_lite import write_backbone
 from bench.larder_jobs import run_job, write_settings
 from bench.outcome import outcome
-from jobs.embed_products import EMBEDDINGS
-from jobs.evaluate_pictures import EMBEDDING, HISTOGRAM, MeasuredPictures, measured
-from jobs.ingest_images import IMAGES, PARTITION
-from jobs.picture_page import picture_page
-from models import columns as C
-from models.embeddings import unpacked
-from models.picture_baselines import histogram_vectors
-from models.retrieval import leaf_precision_at_k
-from settings.sections import Evaluation, Vision
-from storage import Place, Tables
+from larder.jobs.embed_products import EMBEDDINGS
+from larder.jobs.evaluation.picture_evaluation import EMBEDDING, HISTOGRAM, MeasuredPictures, measured
+from larder.jobs.ingest_images import IMAGES, PARTITION
+from larder.jobs.evaluation.picture_page import picture_page
+from larder.models import columns as C
+from larder.models.vision.embeddings import unpacked
+from larder.models.vision.picture_baselines import histogram_vectors
+from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
+from larder.settings.sections import Evaluation, Vision
+from larder.storage import Place, Tables
 
 PACKAGE = "openclipart-png"
 PICTURES = Path("usr/share/openclipart/png")

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.precompute import CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
-from storage import Manifest, Tables
-from storage.tables import DataFile, fingerprint
+from larder.jobs.precompute import CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
+from larder.storage import Manifest, Tables
+from larder.storage.manifests import DataFile, fingerprint
 
 AS_OF = "2026-11-20T00"
 ITEMS = 30

@@ -21,7 +21,7 @@ from bench.outcome import outcome
 from bench.process_memory import watched
 from bench.tastes import tastes, write_interactions
 from bench.topn_engines import ENGINES
-from models import columns as C
+from larder.models import columns as C
 
 ITERATIONS, ROWS_A_GROUP = 3, 50_000
 

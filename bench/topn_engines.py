@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from models import columns as C
+from larder.models import columns as C
 
 TOP, CORES, RUNS = 30, 2, 2
 GEMM_ROWS = 2048
@@ -26,8 +26,8 @@ Floats = npt.NDArray[np.float32]
 
 def ours(folder: Path) -> float:
     """Parquet to Parquet; what a user bought is left out."""
-    from models.lists import personal_lists
-    from models.rankers import ALWAYS, Blend, Rules
+    from larder.models.lists.top_n_lists import personal_lists
+    from larder.models.ranking.rankers import ALWAYS, Blend, Rules
 
     spark, rules = _spark(), Rules(TOP, ALWAYS)
     items = spark.read.parquet(str(folder / "items.parquet"))
@@ -109,9 +109,9 @@ def _factors(path: Path) -> Floats:
 
 
 def _spark() -> Any:
-    from jobs.session import start_session
-    from settings import Settings
-    from settings.sections import Spark
+    from larder.jobs.runtime.session import start_session
+    from larder.settings import Settings
+    from larder.settings.sections import Spark
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     return start_session("bench", Settings(spark=Spark(master=f"local[{CORES}]", driver_memory="8g")))

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from bench.vision_pictures import read_drawn
-from models.averaging import OuterStep
-from models.vision import build_model, compile_model
+from larder.models.vision.federated import OuterStep
+from larder.models.vision.network import build_model, compile_model
 
 CORES = 2
 EMBEDDING, LEARNING_RATE = 64, 0.003
@@ -153,8 +153,8 @@ class Ours(Engine):
     """Rounds of an epoch, with a checkpoint each."""
 
     def prepare(self) -> None:
-        from jobs.training_shards import write_shard
-        from storage import Place
+        from larder.jobs.vision.training_shards import write_shard
+        from larder.storage import Place
 
         self.spark = _spark(self.workers)
         pixels, labels, _ = self.drawn.train
@@ -171,9 +171,9 @@ class Ours(Engine):
         self.rdd = self.spark.sparkContext.parallelize(shards, self.workers)
 
     def train(self, model: Any, epochs: int, seed: int) -> None:
-        from jobs.data_parallel import Round, RoundsModel, Schedule
-        from jobs.training_checkpoints import Checkpoints
-        from storage import Place
+        from larder.jobs.vision.data_parallel import Round, RoundsModel, Schedule
+        from larder.jobs.vision.training_checkpoints import Checkpoints
+        from larder.storage import Place
 
         rounds: list[Round] = []
         schedule = Schedule(epochs, 1, self.plan.batch_size, seed, outer=OuterStep(*self.plan.outer))
@@ -207,16 +207,16 @@ ENGINES: dict[str, type[Engine]] = {
 
 
 def _spark(workers: int) -> Any:
-    from jobs.session import start_session
-    from settings import Settings
-    from settings.sections import Spark
+    from larder.jobs.runtime.session import start_session
+    from larder.settings import Settings
+    from larder.settings.sections import Spark
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     return start_session("bench", Settings(spark=Spark(master=f"local[{workers}]", driver_memory="2g")))
 
 
 def main(arguments: Sequence[str]) -> None:
-    import jobs.quiet_tensorflow  # noqa: F401  before anything else imports TensorFlow
+    from larder.jobs.runtime import quiet_tensorflow  # noqa: F401  before anything else imports TensorFlow
 
     name, folder, plan = arguments[0], Path(arguments[1]), Plan(**json.loads(arguments[2]))
     engine = ENGINES[name](folder, plan)

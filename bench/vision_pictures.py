@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from demo.pack_shots import Product, pack_shot
-from models.vision import label_list, label_matrix, label_shares
+from larder.models.vision.network import label_list, label_matrix, label_shares
 
 CORES, CHUNK = 2, 64
 MAKERS = 12

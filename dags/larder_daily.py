@@ -45,7 +45,7 @@ from typing import Any
 from airflow.providers.standard.sensors.external_task import ExternalTaskSensor
 from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup, TriggerRule, task
 
-from dags.submit import DEFAULT_ARGUMENTS, LarderJob, dags_start, first_hour, has_vision, macros, parameters
+from larder.dags.submit import DEFAULT_ARGUMENTS, LarderJob, dags_start, first_hour, has_vision, macros, parameters
 
 DAY_BEGIN, DAY_END = "{{ hour(data_interval_start) }}", "{{ hour(data_interval_end) }}"
 AS_OF_END = ["--as-of", DAY_END]

@@ -45,7 +45,7 @@ from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup, task
 
-from dags.submit import DEFAULT_ARGUMENTS, LarderJob, dags_start, has_deltas, macros, parameters
+from larder.dags.submit import DEFAULT_ARGUMENTS, LarderJob, dags_start, has_deltas, macros, parameters
 
 WINDOW = ["--start", "{{ hour(data_interval_start) }}", "--end", "{{ hour(data_interval_end) }}"]
 NEWEST = timedelta(hours=2)

@@ -22,23 +22,13 @@ from pyspark.sql import SparkSession
 
 from demo.complete_journey import best_sellers, catalogue, per_visit, write_events
 from demo.pack_shots import render_pack_shots
-from jobs import (
-    aggregate_hours,
-    embed_products,
-    evaluate,
-    ingest_images,
-    load_redis,
-    precompute,
-    roll_up,
-    train_als,
-    train_vision,
-)
-from jobs.arguments import as_text, hour
-from jobs.endings import errors_in_a_line
-from jobs.session import spark_session
-from loaders.embedded import embedded_server
-from settings import Settings, load_settings
-from storage import Tables
+from larder.jobs import aggregate_hours, embed_products, evaluate, ingest_images, load_redis, precompute, roll_up, train_als, train_vision
+from larder.jobs.runtime.arguments import as_text, hour
+from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.session import spark_session
+from larder.loaders.embedded import embedded_server
+from larder.settings import Settings, load_settings
+from larder.storage import Tables
 
 SETTINGS = Path(__file__).with_name("larder.toml")
 START_SECONDS, STOP_SECONDS, POLL_SECONDS = 30.0, 15.0, 0.1

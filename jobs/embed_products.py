@@ -6,20 +6,20 @@ import argparse
 
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.arguments import job_parser, parse
-from jobs.embedder import EMBEDDED_DDL, Embedder
-from jobs.endings import errors_in_a_line
-from jobs.ingest_images import IMAGES, PARTITION, check_size
-from jobs.report import StageReport, stage
-from jobs.session import spark_session
-from jobs.train_vision import VISION_MODEL, floats_of, model_bytes_of
-from models import columns as C
-from models.schemas import EMBEDDINGS as EMBEDDINGS_SCHEMA
-from models.schemas import IMAGES as IMAGES_SCHEMA
-from settings import Settings
-from storage import Manifest, Tables
-from storage.frames import read_frame, write_frame
-from storage.tables import plan_run
+from larder.jobs.runtime.arguments import job_parser, parse
+from larder.jobs.vision.embedder import EMBEDDED_DDL, Embedder
+from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.ingest_images import IMAGES, PARTITION, check_size
+from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.runtime.session import spark_session
+from larder.jobs.train_vision import VISION_MODEL, floats_of, model_bytes_of
+from larder.models import columns as C
+from larder.models.schemas import EMBEDDINGS as EMBEDDINGS_SCHEMA
+from larder.models.schemas import IMAGES as IMAGES_SCHEMA
+from larder.settings import Settings
+from larder.storage import Manifest, Tables
+from larder.storage.frames import read_frame, write_frame
+from larder.storage.manifests import plan_run
 
 JOB = "embed_products"
 EMBEDDINGS = "embeddings"

@@ -10,24 +10,24 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from jobs.arguments import add_as_of, as_of_partition, as_text, hour, job_parser, parse
-from jobs.embed_products import EMBEDDINGS
-from jobs.endings import errors_in_a_line
-from jobs.evaluate_pictures import MeasuredPictures, measure_pictures
-from jobs.evaluation_data import NothingBoughtError, collected, inputs_of, sources_of
-from jobs.evaluation_figures import scored_lists, strengths
-from jobs.evaluation_methods import NEW, PERSONAL, POPULARITY, has_peers, methods_of, peers_of
-from jobs.evaluation_page import page
-from jobs.ingest_images import IMAGES
-from jobs.ingest_images import PARTITION as CATALOGUE_PARTITION
-from jobs.list_inputs import HALF_LIFE, TUNED, ranker_of, read_weights, rules_of, state_of
-from jobs.report import StageReport, stage
-from jobs.roll_up import INTERACTIONS
-from jobs.session import spark_session
-from jobs.train_als import ITEM_FACTORS
-from settings import Settings
-from storage import Manifest, Tables
-from storage.tables import DataFile, plan_run
+from larder.jobs.runtime.arguments import add_as_of, as_of_partition, as_text, hour, job_parser, parse
+from larder.jobs.embed_products import EMBEDDINGS
+from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.evaluation.picture_evaluation import MeasuredPictures, measure_pictures
+from larder.jobs.evaluation.evaluation_data import NothingBoughtError, collected, inputs_of, sources_of
+from larder.jobs.evaluation.evaluation_figures import scored_lists, strengths
+from larder.jobs.evaluation.evaluation_methods import NEW, PERSONAL, POPULARITY, has_peers, methods_of, peers_of
+from larder.jobs.evaluation.evaluation_page import page
+from larder.jobs.ingest_images import IMAGES
+from larder.jobs.ingest_images import PARTITION as CATALOGUE_PARTITION
+from larder.jobs.lists.list_inputs import HALF_LIFE, TUNED, ranker_of, read_weights, rules_of, state_of
+from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.roll_up import INTERACTIONS
+from larder.jobs.runtime.session import spark_session
+from larder.jobs.train_als import ITEM_FACTORS
+from larder.settings import Settings
+from larder.storage import Manifest, Tables
+from larder.storage.manifests import DataFile, plan_run
 
 JOB = "evaluate"
 EVALUATION = "evaluation"

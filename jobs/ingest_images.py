@@ -18,19 +18,19 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from jobs.arguments import job_parser, parse
-from jobs.catalogue import CatalogueError, catalogue_of, column_of
-from jobs.endings import errors_in_a_line
-from jobs.picture_files import CHANNELS, FETCHED_DDL, NAMED, STATED_DDL, UNREADABLE_IMAGE, URI, Fetch, stat
-from jobs.report import StageReport, stage
-from jobs.session import spark_session
-from models import columns as C
-from models.schemas import IMAGES as IMAGES_SCHEMA
-from models.schemas import QUARANTINE
-from settings import Settings
-from storage import Manifest, Place, Tables
-from storage.frames import read_frame, write_frame
-from storage.tables import plan_run
+from larder.jobs.runtime.arguments import job_parser, parse
+from larder.jobs.lists.catalogue import CatalogueError, catalogue_of, column_of
+from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.vision.picture_files import CHANNELS, FETCHED_DDL, NAMED, STATED_DDL, UNREADABLE_IMAGE, URI, Fetch, stat
+from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.runtime.session import spark_session
+from larder.models import columns as C
+from larder.models.schemas import IMAGES as IMAGES_SCHEMA
+from larder.models.schemas import QUARANTINE
+from larder.settings import Settings
+from larder.storage import Manifest, Place, Tables
+from larder.storage.frames import read_frame, write_frame
+from larder.storage.manifests import plan_run
 
 JOB = "ingest_images"
 IMAGES, IMAGE_QUARANTINE, PARTITION = "images", "image_quarantine", "catalogue"

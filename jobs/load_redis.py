@@ -12,24 +12,24 @@ import numpy as np
 import redis
 from pyspark.sql import SparkSession
 
-from jobs.arguments import add_as_of, as_text, job_parser, parse
-from jobs.delta_release import DeltaRelease
-from jobs.endings import errors_in_a_line
-from jobs.load_files import FileLoad, ReleaseFile, sample
-from jobs.load_progress import lists_loaded, load_progress
-from jobs.report import StageReport, stage
-from jobs.session import spark_session
-from jobs.whole_release import Content, WholeRelease
-from loaders import memory, publisher, verifying
-from loaders.codec import DICTIONARY_CHUNK, encode_lists
-from loaders.embedded import redis_server
-from loaders.failures import LoadError, explained
-from loaders.lease import Lease
-from loaders.publisher import Lists
-from loaders.releases import VERIFIED, Release, ReleaseError, Releases
-from loaders.servers import connect, run_ids
-from settings import Settings
-from storage import Tables
+from larder.jobs.runtime.arguments import add_as_of, as_text, job_parser, parse
+from larder.jobs.publishing.delta_release import DeltaRelease
+from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.publishing.load_files import FileLoad, ReleaseFile, sample
+from larder.jobs.publishing.load_progress import lists_loaded, load_progress
+from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.runtime.session import spark_session
+from larder.jobs.publishing.whole_release import Content, WholeRelease
+from larder.loaders import memory_estimate, publisher, verification
+from larder.loaders.codec import DICTIONARY_CHUNK, encode_lists
+from larder.loaders.embedded import redis_server
+from larder.loaders.server_errors import LoadError, explained
+from larder.loaders.lease import Lease
+from larder.loaders.publisher import Lists
+from larder.loaders.releases import VERIFIED, Release, ReleaseError, Releases
+from larder.loaders.servers import connect, run_ids
+from larder.settings import Settings
+from larder.storage import Tables
 
 JOB = "load_redis"
 LEASES_WAITED = 2  # so that a loader killed a moment ago holds nobody up for long
@@ -208,14 +208,14 @@ def _check(
     """Compares the sample and counts all. Raises ReleaseError."""
     for kind, some in drawn.items():
         for lists in some:
-            verifying.compare_lists(releases, release, kind, lists, with_scores)
+            verification.compare_lists(releases, release, kind, lists, with_scores)
     publisher.complete(releases, release, products, with_scores)
 
 
 def _require_room(releases: Releases, content: Content, drawn: dict[str, list[Lists]], with_scores: bool) -> None:
     release = content.release
     ids = content.ids[release.first_chunk * DICTIONARY_CHUNK :]
-    sizes = memory.Sizes(
+    sizes = memory_estimate.Sizes(
         records=release.records,
         lengths={kind: record_lengths(some, with_scores) for kind, some in drawn.items()},
         buckets=release.buckets,
@@ -224,8 +224,8 @@ def _require_room(releases: Releases, content: Content, drawn: dict[str, list[Li
     )
     total = sum(file.rows for file in content.files)
     missing = 1 - lists_loaded(releases, release.name) / total if total else 1.0
-    reckoned = memory.estimate(sizes, memory.allocator_of(releases.client))
-    memory.require_room(releases.client, int(reckoned.total * missing), release.name)
+    reckoned = memory_estimate.estimate(sizes, memory_estimate.allocator_of(releases.client))
+    memory_estimate.require_room(releases.client, int(reckoned.total * missing), release.name)
 
 
 def record_lengths(some: Iterable[Lists], with_scores: bool) -> np.ndarray:

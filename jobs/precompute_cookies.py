@@ -1,6 +1,6 @@
 """The lists of the cookies that did something in some hours, to be laid over the live release until the next one.
 
-Factors of items are those of the newest training; factors of the cookies are folded in (models/fold_in.py), so that
+Factors of items are those of the newest training; factors of the cookies are folded in (models/als/fold_in.py), so that
 what a cookie did a minute ago counts, and a cookie that the training has not seen gets a list too.
 """
 
@@ -12,25 +12,25 @@ from dataclasses import replace
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.arguments import add_window, as_of_partition, as_text, job_parser, parse
-from jobs.endings import errors_in_a_line
-from jobs.list_inputs import figures_for, goods_of, ranker_of, rules_of, state_of
-from jobs.precompute import known_products
-from jobs.report import StageReport, stage
-from jobs.roll_up import INTERACTIONS, decay_of
-from jobs.session import spark_session
-from jobs.train_als import ITEM_FACTORS
-from models import columns as C
-from models import schemas
-from models.decay import HOURS_A_DAY
-from models.dictionary import ordinals_by_frequency
-from models.fold_in import folded_in_users
-from models.histories import as_histories, grouped_by_cookie, with_history
-from models.lists import listed_counts, personal_lists, with_ordinals
-from settings import Settings
-from storage import Manifest, Tables
-from storage.frames import read_frame, write_frame
-from storage.tables import plan_run
+from larder.jobs.runtime.arguments import add_window, as_of_partition, as_text, job_parser, parse
+from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.lists.list_inputs import figures_for, goods_of, ranker_of, rules_of, state_of
+from larder.jobs.precompute import known_products
+from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.roll_up import INTERACTIONS, decay_of
+from larder.jobs.runtime.session import spark_session
+from larder.jobs.train_als import ITEM_FACTORS
+from larder.models import columns as C
+from larder.models import schemas
+from larder.models.interactions.decay import HOURS_A_DAY
+from larder.models.lists.dictionary import ordinals_by_frequency
+from larder.models.als.fold_in import folded_in_users
+from larder.models.interactions.histories import as_histories, grouped_by_cookie, with_history
+from larder.models.lists.top_n_lists import listed_counts, personal_lists, with_ordinals
+from larder.settings import Settings
+from larder.storage import Manifest, Tables
+from larder.storage.frames import read_frame, write_frame
+from larder.storage.manifests import plan_run
 
 JOB = "precompute_cookies"
 DELTA, DELTA_COOKIES, DELTA_DICTIONARY = TABLES = ("delta", "delta_cookies", "delta_dictionary")

@@ -10,16 +10,16 @@ from dataclasses import replace
 
 from pyspark.sql import SparkSession
 
-from jobs.arguments import add_window, as_of_partition, as_text, hour_partition, job_parser, parse
-from jobs.endings import errors_in_a_line
-from jobs.report import StageReport, stage
-from jobs.roll_up_tasks import ROWS_A_TASK, HourFile, RollUpRules, StatePlan, read_hours, roll_up_places
-from jobs.session import spark_session
-from jobs.task_sizes import together
-from models.decay import HOURS_A_DAY, Decay
-from settings import Settings
-from storage import Manifest, MissingPartitionError, Tables
-from storage.tables import fingerprint, plan_run
+from larder.jobs.runtime.arguments import add_window, as_of_partition, as_text, hour_partition, job_parser, parse
+from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.interactions.roll_up_tasks import ROWS_A_TASK, HourFile, RollUpRules, StatePlan, read_hours, roll_up_places
+from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.task_sizes import together
+from larder.models.interactions.decay import HOURS_A_DAY, Decay
+from larder.settings import Settings
+from larder.storage import Manifest, MissingPartitionError, Tables
+from larder.storage.manifests import fingerprint, plan_run
 
 JOB = "roll_up"
 ROWS_A_PARTITION = 250_000  # small states are not worth a task a range

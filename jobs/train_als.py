@@ -10,23 +10,23 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.als_factors import train
-from jobs.als_files import remove_training
-from jobs.als_interactions import NO_STRENGTH, Interactions, NoStrengthError
-from jobs.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
-from jobs.endings import errors_in_a_line
-from jobs.report import StageReport, stage
-from jobs.roll_up import INTERACTIONS, decay_of
-from jobs.session import spark_session
-from models import columns as C
-from models.factors import RATING, AlsParameters, trained_factors
-from models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA
-from models.schemas import ITEM_FACTORS as ITEM_FACTORS_SCHEMA
-from models.schemas import USER_FACTORS as USER_FACTORS_SCHEMA
-from settings import Settings
-from storage import Manifest, MissingPartitionError, Place, Tables
-from storage.frames import read_frame, write_frame
-from storage.tables import plan_run
+from larder.jobs.als.factor_files import train
+from larder.jobs.runtime.training_files import remove_training
+from larder.jobs.als.interaction_blocks import NO_STRENGTH, Interactions, NoStrengthError
+from larder.jobs.runtime.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
+from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.roll_up import INTERACTIONS, decay_of
+from larder.jobs.runtime.session import spark_session
+from larder.models import columns as C
+from larder.models.als.implicit_als import RATING, AlsParameters, trained_factors
+from larder.models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA
+from larder.models.schemas import ITEM_FACTORS as ITEM_FACTORS_SCHEMA
+from larder.models.schemas import USER_FACTORS as USER_FACTORS_SCHEMA
+from larder.settings import Settings
+from larder.storage import Manifest, MissingPartitionError, Place, Tables
+from larder.storage.frames import read_frame, write_frame
+from larder.storage.manifests import plan_run
 
 JOB = "train_als"
 USER_FACTORS, ITEM_FACTORS = "user_factors", "item_factors"

@@ -20,33 +20,33 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.als_files import remove
-from jobs.arguments import job_parser, parse
-from jobs.endings import errors_in_a_line
-from jobs.ingest_images import CHANNELS, IMAGES, PARTITION, check_size
-from jobs.report import StageReport, stage
-from jobs.saved_models import MODEL_FILE, model_bytes
-from jobs.session import spark_session
-from jobs.training_pairs import add_pairs_as_of, interactions_of, with_partners
-from jobs.training_pictures import held_back, is_held_back, shards_of, validation_share
-from jobs.training_shards import Block, Shard
-from models import columns as C
-from models.averaging import OuterStep
-from models.backbones import Backbone, is_file
-from models.ensembles import as_one
-from models.schemas import IMAGES as IMAGES_SCHEMA
-from models.vision import NO_PAIRS, Head, build_model, compile_model, label_list, label_shares
-from settings import Settings
-from settings.sections import Vision
-from storage import DataFile, Manifest, Place, Tables
-from storage.frames import read_frame
-from storage.tables import plan_run
+from larder.jobs.runtime.training_files import remove
+from larder.jobs.runtime.arguments import job_parser, parse
+from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.ingest_images import CHANNELS, IMAGES, PARTITION, check_size
+from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.vision.saved_models import MODEL_FILE, model_bytes
+from larder.jobs.runtime.session import spark_session
+from larder.jobs.vision.training_pairs import add_pairs_as_of, interactions_of, with_partners
+from larder.jobs.vision.training_pictures import held_back, is_held_back, shards_of, validation_share
+from larder.jobs.vision.training_shards import Block, Shard
+from larder.models import columns as C
+from larder.models.vision.federated import OuterStep
+from larder.models.vision.backbones import Backbone, is_file
+from larder.models.vision.ensembles import as_one
+from larder.models.schemas import IMAGES as IMAGES_SCHEMA
+from larder.models.vision.network import NO_PAIRS, Head, build_model, compile_model, label_list, label_shares
+from larder.settings import Settings
+from larder.settings.sections import Vision
+from larder.storage import DataFile, Manifest, Place, Tables
+from larder.storage.frames import read_frame
+from larder.storage.manifests import plan_run
 
 if TYPE_CHECKING:
     import keras
 
-    from jobs.data_parallel import Round, Schedule
-    from jobs.training_checkpoints import State
+    from larder.jobs.vision.data_parallel import Round, Schedule
+    from larder.jobs.vision.training_checkpoints import State
 
 JOB = "train_vision"
 VISION_MODEL, SCRATCH = "vision_model", "vision_scratch"
@@ -160,8 +160,8 @@ def _train(
     scratch: Place,
     report: StageReport,
 ) -> _Trained:
-    from jobs.quiet_tensorflow import limit_threads
-    from jobs.training_checkpoints import State
+    from larder.jobs.runtime.quiet_tensorflow import limit_threads
+    from larder.jobs.vision.training_checkpoints import State
 
     limit_threads(1)  # the driver builds, measures and saves; workers train
     counted = pictures.groupBy(C.CATEGORY).count().collect()
@@ -220,8 +220,8 @@ def _fit(
     folder: Place,
     told: _Telling,
 ) -> State:
-    from jobs.data_parallel import RoundsModel
-    from jobs.training_checkpoints import Checkpoints
+    from larder.jobs.vision.data_parallel import RoundsModel
+    from larder.jobs.vision.training_checkpoints import Checkpoints
 
     dealt = spark.sparkContext.parallelize(shards, max(1, len(shards))).map(_itself).persist()
     try:
@@ -236,7 +236,7 @@ def _itself(shard: Shard) -> Shard:
 
 
 def schedule_of(vision: Vision) -> Schedule:
-    from jobs.data_parallel import Schedule
+    from larder.jobs.vision.data_parallel import Schedule
 
     return Schedule(
         vision.epochs,

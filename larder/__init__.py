@@ -1,1 +1,1 @@
-"""The command line: one verb a stage, in the order of the flow."""
+"""Larder: recommendations precomputed by Spark and served from Redis."""

@@ -1,3 +1,3 @@
-from larder.cli import main
+from larder.cli.main import main
 
 main()

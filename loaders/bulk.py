@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import redis
 
-from loaders.codec import Bytes, buckets_and_fields, encode_lists
-from loaders.commands import hset_commands
-from loaders.keys import Keys
-from loaders.servers import Client, owner
+from larder.loaders.codec import Bytes, buckets_and_fields, encode_lists
+from larder.loaders.resp import hset_commands
+from larder.loaders.keys import Keys
+from larder.loaders.servers import Client, owner
 
 if TYPE_CHECKING:
-    from loaders.publisher import Lists
-    from loaders.releases import Release
+    from larder.loaders.publisher import Lists
+    from larder.loaders.releases import Release
 
 ROWS_A_BLOCK = 8192
 BLOCKS_UNDER_WAY = 4

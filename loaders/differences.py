@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from loaders.codec import decode_list
-from loaders.keys import COOKIES
-from loaders.layers import beneath, read_ids, read_records
-from loaders.releases import VERIFIED, Release, ReleaseError, Releases
+from larder.loaders.codec import decode_list
+from larder.loaders.keys import COOKIES
+from larder.loaders.delta import beneath, read_ids, read_records
+from larder.loaders.releases import VERIFIED, Release, ReleaseError, Releases
 
 BUCKETS_AT_ONCE = 200
 

@@ -13,9 +13,9 @@ from types import TracebackType
 
 import redis
 
-from loaders.keys import Keys
-from loaders.releases import ReleaseError
-from loaders.servers import Client
+from larder.loaders.keys import Keys
+from larder.loaders.releases import ReleaseError
+from larder.loaders.servers import Client
 
 POLL_SECONDS = 0.2
 RENEWALS_A_LEASE = 3

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import redis
 
-from loaders.bulk import Pace, send_lists
-from loaders.codec import DICTIONARY_CHUNK, encode_dictionary
-from loaders.keys import DELTA_FORMAT, FORMAT, Keys
-from loaders.releases import STAGED, VERIFIED, Release, ReleaseError, Releases
-from loaders.servers import Client, nodes, run_ids
+from larder.loaders.bulk import Pace, send_lists
+from larder.loaders.codec import DICTIONARY_CHUNK, encode_dictionary
+from larder.loaders.keys import DELTA_FORMAT, FORMAT, Keys
+from larder.loaders.releases import STAGED, VERIFIED, Release, ReleaseError, Releases
+from larder.loaders.servers import Client, nodes, run_ids
 
 LISTPACK_SETTING = "hash-max-listpack-value"
 OLD_LISTPACK_SETTING = "hash-max-ziplist-value"

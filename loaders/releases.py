@@ -7,8 +7,8 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from loaders.keys import ALL_KINDS, Keys
-from loaders.servers import Client
+from larder.loaders.keys import ALL_KINDS, Keys
+from larder.loaders.servers import Client
 
 STAGED, VERIFIED = "staged", "verified"
 UNLINKED_AT_ONCE = 500

@@ -32,7 +32,7 @@ LAST_TS = "last_ts"
 EVENTS = "events"
 
 # Roll-up.
-STRENGTH = "strength"  # forward-decayed count, fixed point, relative to a landmark (models/decay.py)
+STRENGTH = "strength"  # forward-decayed count, fixed point, relative to a landmark (models/interactions/decay.py)
 LAST_HOUR = "last_hour"
 LAST_PURCHASE_HOUR = "last_purchase_hour"
 

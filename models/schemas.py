@@ -2,7 +2,7 @@
 
 from pyspark.sql import types as T
 
-from models import columns as C
+from larder.models import columns as C
 
 
 def _schema(**fields: T.DataType) -> T.StructType:
@@ -68,7 +68,7 @@ IMAGES = _schema(
 EMBEDDINGS = _schema(
     **{
         C.PRODUCT_ID: STRING,
-        C.EMBEDDING: T.BinaryType(),  # a vector of length 1 as IEEE 754 binary16, little-endian (models/embeddings.py)
+        C.EMBEDDING: T.BinaryType(),  # a vector of length 1 as IEEE 754 binary16, little-endian (models/vision/embeddings.py)
     }
 )
 

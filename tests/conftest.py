@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from settings import Settings
-from settings.sections import Spark
+from larder.settings import Settings
+from larder.settings.sections import Spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -31,7 +31,7 @@ hypothesis.settings.load_profile("larder")
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """A local session on two cores, as a job has it, with few partitions."""
-    from jobs.session import start_session
+    from larder.jobs.runtime.session import start_session
 
     session = start_session("tests", Settings(spark=Spark(shuffle_partitions=4)))
     yield session

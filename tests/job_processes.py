@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 PATIENCE = 500
 IN_ONE_SESSION = """
 import importlib, json, sys
-from jobs.session import spark_session
-from settings import load_settings
+from larder.jobs.runtime.session import spark_session
+from larder.settings import load_settings
 settings, steps = sys.argv[1], json.loads(sys.argv[2])
 with spark_session("tests", load_settings(settings)) as spark:
     for name, *argv in steps:
-        job = importlib.import_module(f"jobs.{name}")
+        job = importlib.import_module(f"larder.jobs.{name}")
         job.run(spark, job.parse_arguments(["--settings", settings, *argv]))
 """
 

@@ -20,7 +20,7 @@ ALLOWED = {
     "jobs": ("models", "loaders", "storage", "settings"),
     "journey": (),
     "lookup_client": (),
-    "lookup": ("loaders.codec", "loaders.keys", "journey", "settings"),
+    "lookup": ("larder.loaders.codec", "larder.loaders.keys", "journey", "settings"),
     "larder": ("jobs", "lookup", "journey", "models", "loaders", "storage", "settings"),
     "dags": (),
 }

@@ -35,7 +35,7 @@ print(json.dumps({
     "errors": bag.import_errors,
     "seconds": time.perf_counter() - begun,
     "tasks": {dag.dag_id: sorted(dag.task_ids) for dag in bag.dags.values()},
-    "heavy": [name for name in ("pyspark", "tensorflow", "jobs", "models") if name in sys.modules],
+    "heavy": [name for name in ("pyspark", "tensorflow", "larder.jobs", "larder.models") if name in sys.modules],
 }))
 """
 
@@ -195,7 +195,7 @@ def test_arguments_are_those_that_the_job_takes(dags: dict[str, Any]) -> None:
     for dag_id, task in spark_tasks(dags):
         settings = ROOT / "demo" / "larder.toml"
         rendered = render(task, begin, begin + timedelta(days=1), settings)
-        job = importlib.import_module(f"jobs.{Path(task.application).stem}")
+        job = importlib.import_module(f"larder.jobs.{Path(task.application).stem}")
         parsed = job.parse_arguments([argument for argument in rendered if argument])
         assert not getattr(parsed, "from_empty", False), f"{dag_id}.{task.task_id}"
 
@@ -229,8 +229,8 @@ def test_the_release_waits_for_lists_and_gate(dags: dict[str, Any]) -> None:
 
 def test_pairs_are_of_the_day_that_has_ended(dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyspark")
-    from jobs import train_vision
-    from jobs.arguments import hour
+    from larder.jobs import train_vision
+    from larder.jobs.runtime.arguments import hour
 
     daily, begin = dags["larder_daily"], datetime(2025, 3, 5, tzinfo=timezone.utc)
     task = daily.get_task("vision.train_vision")
@@ -264,7 +264,7 @@ def test_every_spark_submit_line_of_the_manual_is_taken_by_its_job() -> None:
     assert lines
     for words in lines:
         at = next(number for number, word in enumerate(words) if word.startswith("jobs/"))
-        job = importlib.import_module(words[at].removesuffix(".py").replace("/", "."))
+        job = importlib.import_module("larder." + words[at].removesuffix(".py").replace("/", "."))
         job.parse_arguments(["--settings", str(ROOT / "demo" / "larder.toml"), *words[at + 1 :]])
 
 

@@ -17,10 +17,10 @@ import pytest
 import redis
 from PIL import Image
 
-from loaders.embedded import embedded_server
-from loaders.releases import Releases
-from settings import load_settings
-from storage import Tables
+from larder.loaders.embedded import embedded_server
+from larder.loaders.releases import Releases
+from larder.settings import load_settings
+from larder.storage import Tables
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(900)]
 

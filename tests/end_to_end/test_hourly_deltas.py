@@ -13,13 +13,13 @@ import pytest
 import redis
 from pyspark.sql import SparkSession
 
-from jobs import aggregate_hours, load_redis, precompute, precompute_cookies, roll_up, train_als
-from jobs.arguments import as_text, hour
-from loaders.codec import decode_list
-from loaders.embedded import embedded_server
-from loaders.keys import COOKIES, key64
-from loaders.layers import beneath, read_ids, read_records
-from loaders.releases import Releases
+from larder.jobs import aggregate_hours, load_redis, precompute, precompute_cookies, roll_up, train_als
+from larder.jobs.runtime.arguments import as_text, hour
+from larder.loaders.codec import decode_list
+from larder.loaders.embedded import embedded_server
+from larder.loaders.keys import COOKIES, key64
+from larder.loaders.delta import beneath, read_ids, read_records
+from larder.loaders.releases import Releases
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 

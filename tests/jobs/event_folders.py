@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from jobs import aggregate_hours
-from jobs.arguments import hour_partition
-from jobs.report import StageReport
-from settings import Settings
-from settings.sections import Events, Storage
-from storage import Manifest, Place, Tables
+from larder.jobs import aggregate_hours
+from larder.jobs.runtime.arguments import hour_partition
+from larder.jobs.runtime.stage_report import StageReport
+from larder.settings import Settings
+from larder.settings.sections import Events, Storage
+from larder.storage import Manifest, Place, Tables
 
 START = 420_072  # 2017-12-03T00, an hour number
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

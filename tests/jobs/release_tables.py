@@ -11,17 +11,17 @@ import redis
 from pyspark.sql import SparkSession
 from written_tables import Row, write_table
 
-from jobs import load_redis
-from jobs.arguments import as_of_partition
-from jobs.precompute import DICTIONARY, LISTS, RELEASE
-from jobs.report import StageReport
-from loaders.codec import bucket_and_field, decode_dictionary, decode_list
-from loaders.keys import Keys
-from loaders.releases import Releases
-from models.schemas import RELEASE_DICTIONARY
-from settings import Settings
-from storage import Tables
-from storage.tables import plan_run
+from larder.jobs import load_redis
+from larder.jobs.runtime.arguments import as_of_partition
+from larder.jobs.precompute import DICTIONARY, LISTS, RELEASE
+from larder.jobs.runtime.stage_report import StageReport
+from larder.loaders.codec import bucket_and_field, decode_dictionary, decode_list
+from larder.loaders.keys import Keys
+from larder.loaders.releases import Releases
+from larder.models.schemas import RELEASE_DICTIONARY
+from larder.settings import Settings
+from larder.storage import Tables
+from larder.storage.manifests import plan_run
 
 AS_OF = 420_096  # 2017-12-04T00
 SCHEMAS = {**{table: schema for table, (schema, _) in LISTS.items()}, DICTIONARY: RELEASE_DICTIONARY}

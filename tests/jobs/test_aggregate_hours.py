@@ -27,18 +27,18 @@ from event_folders import (
 )
 from pyspark.sql import SparkSession
 
-from jobs import aggregate_hours
-from jobs.aggregate_hours import CountsDoNotReconcileError
-from jobs.arguments import hour_partition
-from jobs.hour_tasks import HourPlan, Rules, Written, read_pieces
-from jobs.report import StageReport
-from models.schemas import HOURLY_COUNTS, QUARANTINE
-from settings import Settings
-from storage import Place, Tables
-from storage.event_rows import Piece
-from storage.events import EventHour, find_hours
-from storage.frames import FileWrittenTwiceError
-from storage.tables import DataFile
+from larder.jobs import aggregate_hours
+from larder.jobs.aggregate_hours import CountsDoNotReconcileError
+from larder.jobs.runtime.arguments import hour_partition
+from larder.jobs.events.hour_tasks import HourPlan, Rules, Written, read_pieces
+from larder.jobs.runtime.stage_report import StageReport
+from larder.models.schemas import HOURLY_COUNTS, QUARANTINE
+from larder.settings import Settings
+from larder.storage import Place, Tables
+from larder.storage.event_rows import Piece
+from larder.storage.event_folders import EventHour, find_hours
+from larder.storage.frames import FileWrittenTwiceError
+from larder.storage.manifests import DataFile
 
 pytestmark = pytest.mark.end_to_end
 

@@ -25,9 +25,9 @@ from event_folders import (
 )
 from pyspark.sql import SparkSession
 
-from models.events import REASONS
-from settings import Settings
-from storage.events import UNREADABLE
+from larder.models.events.validation import REASONS
+from larder.settings import Settings
+from larder.storage.event_folders import UNREADABLE
 
 pytestmark = pytest.mark.end_to_end
 

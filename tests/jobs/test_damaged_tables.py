@@ -10,10 +10,10 @@ import pytest
 from event_folders import START, aggregate, manifest_of, settings_in, visible, write_parquet
 from pyspark.sql import SparkSession
 
-from jobs import roll_up
-from jobs.arguments import as_of_partition
-from settings import Settings
-from storage import DamagedTableError, Tables
+from larder.jobs import roll_up
+from larder.jobs.runtime.arguments import as_of_partition
+from larder.settings import Settings
+from larder.storage import DamagedTableError, Tables
 
 END = START + 2
 OF_HOURS = ("quarantine", "bots")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from jobs.training_checkpoints import Checkpoints, State
-from jobs.training_shards import Block, Shard, write_shard
-from models.averaging import DivergedError, OuterStep
-from storage import Place
+from larder.jobs.vision.training_checkpoints import Checkpoints, State
+from larder.jobs.vision.training_shards import Block, Shard, write_shard
+from larder.models.vision.federated import DivergedError, OuterStep
+from larder.storage import Place
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -24,7 +24,7 @@ SHAPE, LABELS, BATCH, EPOCHS = (4, 4, 3), 2, 8, 4
 
 @pytest.mark.parametrize(("epochs", "each", "rounds"), [(6, 2, [2, 2, 2]), (5, 2, [2, 2, 1]), (1, 4, [1])])
 def test_rounds(epochs: int, each: int, rounds: list[int]) -> None:
-    from jobs.data_parallel import Schedule
+    from larder.jobs.vision.data_parallel import Schedule
 
     assert Schedule(epochs, each, 8, 1).rounds() == rounds
 
@@ -33,7 +33,7 @@ def test_rounds(epochs: int, each: int, rounds: list[int]) -> None:
     ("validations", "done"), [((), False), ((3.0, 2.0), False), ((2.0, 3.0), False), ((2.0, 3.0, 2.5), True)]
 )
 def test_patience(validations: tuple[float, ...], done: bool) -> None:
-    from jobs.data_parallel import Schedule
+    from larder.jobs.vision.data_parallel import Schedule
 
     state = State([], losses=(0.0,) * len(validations), validations=validations)
     assert Schedule(9, 1, 8, 1, patience=2).is_done(state) == done
@@ -64,7 +64,7 @@ def shards_in(folder: Path, sizes: Sequence[int]) -> list[Shard]:
 def tiny_model(falls_over: int = 0, learning_rate: float = 0.05) -> Any:
     import keras
 
-    from models.vision import compile_model
+    from larder.models.vision.network import compile_model
 
     layers = keras.layers
     keras.utils.set_random_seed(1)
@@ -82,7 +82,7 @@ Fit = Callable[..., State]
 @pytest.fixture
 def fit(spark: SparkSession, tmp_path: Path) -> Fit:
     """Trains the tiny model on shards of these sizes."""
-    from jobs.data_parallel import Round, RoundsModel, Schedule
+    from larder.jobs.vision.data_parallel import Round, RoundsModel, Schedule
 
     def fitted(
         sizes: Sequence[int],
@@ -136,7 +136,7 @@ def test_a_training_goes_on_where_it_was_stopped(fit: Fit, tmp_path: Path, outer
 
 @pytest.mark.end_to_end
 def test_a_training_that_diverges_is_not_kept(fit: Fit, tmp_path: Path) -> None:
-    from jobs.rounds_worker import trained_alone
+    from larder.jobs.vision.rounds_worker import trained_alone
 
     checkpoints = Checkpoints(Place(str(tmp_path / "rounds")))
     with pytest.raises(DivergedError, match=r"round 1 of 4 .*vision\.learning_rate.*vision\.outer_learning_rate"):
@@ -149,8 +149,8 @@ def test_a_training_that_diverges_is_not_kept(fit: Fit, tmp_path: Path) -> None:
 
 @pytest.mark.end_to_end
 def test_many_steps_in_one_call_are_those_of_keras() -> None:
-    from jobs.rounds_worker import _steps
-    from models.vision import build_model, compile_model
+    from larder.jobs.vision.rounds_worker import _steps
+    from larder.models.vision.network import build_model, compile_model
 
     draw = np.random.default_rng(3)
     pixels = draw.integers(0, 256, (42, 16, 16, 3), dtype=np.uint8)
@@ -169,7 +169,7 @@ def test_many_steps_in_one_call_are_those_of_keras() -> None:
 
 
 def test_half_of_a_batch_are_partners_of_the_other_half() -> None:
-    from jobs.rounds_worker import _paired
+    from larder.jobs.vision.rounds_worker import _paired
 
     partners = np.array([[1, 2], [0, -1], [-1, -1], [0, 1], [-1, -1], [3, -1]], np.int32)
     order = np.array([3, 2, 0, 5, 1, 4])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.session import GPU_SCRIPT, _gpu_options
-from settings.sections import Spark
+from larder.jobs.runtime.session import GPU_SCRIPT, _gpu_options
+from larder.settings.sections import Spark
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_spark_is_asked_for_gpus_only_where_the_settings_do() -> None:
 
 ASSIGNED = """
 import os, sys
-from jobs import devices
+from larder.jobs import devices
 devices.own_devices = lambda: ("3",)
 devices.see_only_own_devices()
 assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"

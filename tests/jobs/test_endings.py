@@ -16,13 +16,13 @@ import redis
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
-from jobs.als_interactions import NoStrengthError
-from jobs.devices import OtherDevicesError
-from jobs.endings import errors_in_a_line
-from jobs.evaluate import GateError
-from models.ranking_fit import NothingToLearnError
-from settings import SettingsError
-from storage import MissingPartitionError
+from larder.jobs.als.interaction_blocks import NoStrengthError
+from larder.jobs.runtime.devices import OtherDevicesError
+from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.evaluate import GateError
+from larder.models.ranking.purchase_model_fit import NothingToLearnError
+from larder.settings import SettingsError
+from larder.storage import MissingPartitionError
 
 ROOT = Path(__file__).parents[2]
 JOBS = sorted(path for path in (ROOT / "jobs").glob("*.py") if "def main(" in path.read_text())
@@ -61,7 +61,7 @@ def test_what_can_be_put_right_is_a_line(error: Exception, line: str, capsys: py
     [
         *(ValueError("bad"), KeyError("a"), LookupError("b"), AssertionError()),
         ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),  # by a Java that is gone
-        ModuleNotFoundError("No module named 'jobs.lists'", name="jobs.lists"),
+        ModuleNotFoundError("No module named 'larder.sales'", name="larder.sales"),
     ],
 )
 def test_a_mistake_of_ours_is_not(error: Exception) -> None:
@@ -138,7 +138,7 @@ def test_a_job_that_is_run_as_a_file_says_what_it_lacks(tmp_path: Path) -> None:
 
 @pytest.mark.end_to_end
 def test_without_java_spark_says_what_it_needs(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "jobs.train_als", "--as-of", "2017-12-04"]
+    command = [sys.executable, "-m", "larder.jobs.train_als", "--as-of", "2017-12-04"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAVA_HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 1

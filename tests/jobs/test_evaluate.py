@@ -20,17 +20,17 @@ import pytest
 from pyspark.sql import SparkSession
 from written_tables import write_table
 
-from jobs import evaluate, tune_lists
-from jobs.arguments import as_of_partition, as_text, hour_partition
-from jobs.evaluate import GateError
-from jobs.evaluation_data import NothingBoughtError
-from jobs.report import StageReport
-from models import schemas
-from models.decay import UNIT
-from settings import Settings, SettingsError
-from settings.sections import Evaluation, Lists, Spark, Storage
-from storage import MissingPartitionError, Place, Tables
-from storage.tables import plan_run
+from larder.jobs import evaluate, tune_lists
+from larder.jobs.runtime.arguments import as_of_partition, as_text, hour_partition
+from larder.jobs.evaluate import GateError
+from larder.jobs.evaluation.evaluation_data import NothingBoughtError
+from larder.jobs.runtime.stage_report import StageReport
+from larder.models import schemas
+from larder.models.interactions.decay import UNIT
+from larder.settings import Settings, SettingsError
+from larder.settings.sections import Evaluation, Lists, Spark, Storage
+from larder.storage import MissingPartitionError, Place, Tables
+from larder.storage.manifests import plan_run
 
 pytestmark = pytest.mark.end_to_end
 

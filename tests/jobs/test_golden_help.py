@@ -19,7 +19,7 @@ JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py") if "def parse_a
 def test_help_is_what_is_on_file(job: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module(f"jobs.{job}").parse_arguments(["--help"])
+        importlib.import_module(f"larder.jobs.{job}").parse_arguments(["--help"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == (GOLDEN / f"{job}.txt").read_text()
 

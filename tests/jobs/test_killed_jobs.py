@@ -15,11 +15,11 @@ from killed_jobs import killed, write_settings
 from pyspark.sql import SparkSession
 from release_tables import AS_OF, contents, load, write_release
 
-from jobs.arguments import as_text
-from loaders.embedded import embedded_server
-from loaders.releases import Releases
-from settings import Settings, load_settings
-from storage import Manifest, Tables
+from larder.jobs.runtime.arguments import as_text
+from larder.loaders.embedded import embedded_server
+from larder.loaders.releases import Releases
+from larder.settings import Settings, load_settings
+from larder.storage import Manifest, Tables
 
 pytestmark = pytest.mark.end_to_end
 

@@ -13,15 +13,15 @@ import pytest
 from pyspark.sql import SparkSession
 from test_precompute import settings_in
 
-from jobs import ingest_images
-from jobs.catalogue import CatalogueError
-from jobs.list_inputs import Goods, goods_of, ranker_of, rules_of
-from models.categories import categories_of
-from models.item_figures import ItemFigures
-from models.rankers import Learned, Ranker
-from settings import Settings, SettingsError, load_settings
-from settings.sections import Lists
-from storage.tables import plan_run
+from larder.jobs import ingest_images
+from larder.jobs.lists.catalogue import CatalogueError
+from larder.jobs.lists.list_inputs import Goods, goods_of, ranker_of, rules_of
+from larder.models.encoding.category_paths import categories_of
+from larder.models.interactions.item_statistics import ItemFigures
+from larder.models.ranking.rankers import Learned, Ranker
+from larder.settings import Settings, SettingsError, load_settings
+from larder.settings.sections import Lists
+from larder.storage.manifests import plan_run
 
 pytestmark = pytest.mark.end_to_end
 

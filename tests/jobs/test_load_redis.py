@@ -11,16 +11,16 @@ import redis
 from pyspark.sql import SparkSession
 from release_tables import AS_OF, Row, contents, load, served_list, write_release
 
-from jobs.arguments import as_of_partition, as_text
-from jobs.whole_release import release_name
-from loaders import publisher
-from loaders.embedded import embedded_server
-from loaders.keys import context_key64, key64
-from loaders.releases import STAGED, VERIFIED, Live, ReleaseError, Releases
-from settings import Settings
-from settings.sections import Redis, Storage
-from storage import MissingPartitionError, Tables
-from storage.tables import plan_run
+from larder.jobs.runtime.arguments import as_of_partition, as_text
+from larder.jobs.publishing.whole_release import release_name
+from larder.loaders import publisher
+from larder.loaders.embedded import embedded_server
+from larder.loaders.keys import context_key64, key64
+from larder.loaders.releases import STAGED, VERIFIED, Live, ReleaseError, Releases
+from larder.settings import Settings
+from larder.settings.sections import Redis, Storage
+from larder.storage import MissingPartitionError, Tables
+from larder.storage.manifests import plan_run
 
 pytestmark = pytest.mark.end_to_end
 

@@ -13,19 +13,19 @@ from pyspark.sql import SparkSession
 from written_pictures import COLOURS, SIZE, TRAINING, write_pictures
 from written_tables import write_table
 
-from jobs import train_vision
-from jobs.arguments import as_of_partition
-from models.schemas import INTERACTIONS
-from settings import Settings
-from settings.sections import Storage, Vision
-from storage import Tables
-from storage.tables import plan_run
+from larder.jobs import train_vision
+from larder.jobs.runtime.arguments import as_of_partition
+from larder.models.schemas import INTERACTIONS
+from larder.settings import Settings
+from larder.settings.sections import Storage, Vision
+from larder.storage import Tables
+from larder.storage.manifests import plan_run
 
 AS_OF, PICTURES = 420_096, 120
 LOAD = """
 import sys
 import keras, numpy as np
-from models.vision import embed, embedding_part
+from larder.models.vision.network import embed, embedding_part
 part = embedding_part(keras.models.load_model(sys.argv[1], compile=False))
 np.save(sys.argv[2], embed(part, np.load(sys.argv[3])))
 """

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs.evaluate_pictures import EMBEDDING, MeasuredPictures, measured, most_pictures
-from models.embeddings import packed
-from settings.sections import Evaluation
+from larder.jobs.evaluation.picture_evaluation import EMBEDDING, MeasuredPictures, measured, most_pictures
+from larder.models.vision.embeddings import packed
+from larder.settings.sections import Evaluation
 
 KINDS, EACH, SIDE = 4, 12, 16
 SHARES = (EMBEDDING, "colour histogram", "raw pixels", "random projection")

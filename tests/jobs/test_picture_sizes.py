@@ -10,13 +10,13 @@ import pytest
 from pyspark.sql import SparkSession
 from written_pictures import SIZE, write_pictures
 
-from jobs import embed_products, search_vision, train_vision
-from jobs.ingest_images import OtherSizeError
-from settings import Settings
-from settings.recipes import VisionRecipe
-from settings.sections import Storage, Vision
-from storage import Tables
-from storage.tables import plan_run
+from larder.jobs import embed_products, search_vision, train_vision
+from larder.jobs.ingest_images import OtherSizeError
+from larder.settings import Settings
+from larder.settings.vision_recipe import VisionRecipe
+from larder.settings.sections import Storage, Vision
+from larder.storage import Tables
+from larder.storage.manifests import plan_run
 
 pytestmark = pytest.mark.end_to_end
 OTHER = 2 * SIZE

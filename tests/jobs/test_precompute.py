@@ -15,20 +15,20 @@ from event_folders import visible
 from pyspark.sql import SparkSession
 from written_tables import read_table, write_table
 
-from jobs import precompute
-from jobs.arguments import as_of_partition
-from jobs.list_inputs import goods_of
-from jobs.precompute import CATALOGUE_PARTITION, EMBEDDINGS
-from jobs.precompute_products import lists_by_category
-from jobs.report import StageReport
-from models import columns as C
-from models import schemas
-from models.decay import UNIT
-from models.embeddings import packed
-from settings import Settings, SettingsError
-from settings.sections import Lists, Similar, Spark, Storage
-from storage import MissingPartitionError, Tables
-from storage.tables import plan_run
+from larder.jobs import precompute
+from larder.jobs.runtime.arguments import as_of_partition
+from larder.jobs.lists.list_inputs import goods_of
+from larder.jobs.precompute import CATALOGUE_PARTITION, EMBEDDINGS
+from larder.jobs.lists.product_lists import lists_by_category
+from larder.jobs.runtime.stage_report import StageReport
+from larder.models import columns as C
+from larder.models import schemas
+from larder.models.interactions.decay import UNIT
+from larder.models.vision.embeddings import packed
+from larder.settings import Settings, SettingsError
+from larder.settings.sections import Lists, Similar, Spark, Storage
+from larder.storage import MissingPartitionError, Tables
+from larder.storage.manifests import plan_run
 
 pytestmark = pytest.mark.end_to_end
 

@@ -13,14 +13,14 @@ from pyspark.sql import SparkSession
 from test_precompute import AS_OF, DECAY, settings_in, write_catalogue
 from written_tables import read_table, write_table
 
-from jobs import precompute_cookies
-from jobs.arguments import as_of_partition
-from jobs.report import StageReport
-from models import schemas
-from models.decay import UNIT
-from settings import Settings
-from storage import MissingPartitionError, Tables
-from storage.tables import plan_run
+from larder.jobs import precompute_cookies
+from larder.jobs.runtime.arguments import as_of_partition
+from larder.jobs.runtime.stage_report import StageReport
+from larder.models import schemas
+from larder.models.interactions.decay import UNIT
+from larder.settings import Settings
+from larder.storage import MissingPartitionError, Tables
+from larder.storage.manifests import plan_run
 
 pytestmark = pytest.mark.end_to_end
 

@@ -13,7 +13,7 @@ from zipimport import zipimporter
 
 import pytest
 
-from jobs.python_workers import leaves_worker_ready
+from larder.jobs.runtime.python_workers import leaves_worker_ready
 
 
 class Cycle:

@@ -13,12 +13,12 @@ import pytest
 from event_folders import START, aggregate, hour_folder, manifest_of, moment, settings_in, write_parquet
 from pyspark.sql import SparkSession
 
-from jobs import aggregate_hours, repair, roll_up
-from jobs.aggregate_hours import IncompleteHourError
-from jobs.arguments import as_of_partition, hour_partition
-from jobs.report import StageReport
-from settings import Settings, SettingsError
-from storage import MissingPartitionError, Tables
+from larder.jobs import aggregate_hours, repair, roll_up
+from larder.jobs.aggregate_hours import IncompleteHourError
+from larder.jobs.runtime.arguments import as_of_partition, hour_partition
+from larder.jobs.runtime.stage_report import StageReport
+from larder.settings import Settings, SettingsError
+from larder.storage import MissingPartitionError, Tables
 
 pytestmark = pytest.mark.end_to_end
 

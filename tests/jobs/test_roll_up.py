@@ -13,14 +13,14 @@ from event_folders import visible
 from pyspark.sql import SparkSession
 from written_tables import Row, read_table, write_table
 
-from jobs import roll_up
-from jobs.arguments import as_of_partition, hour_partition
-from jobs.report import StageReport
-from models.schemas import HOURLY_COUNTS
-from settings import Settings
-from settings.sections import RollUp, Spark, Storage
-from storage import Manifest, MissingPartitionError, Tables
-from storage.tables import plan_run
+from larder.jobs import roll_up
+from larder.jobs.runtime.arguments import as_of_partition, hour_partition
+from larder.jobs.runtime.stage_report import StageReport
+from larder.models.schemas import HOURLY_COUNTS
+from larder.settings import Settings
+from larder.settings.sections import RollUp, Spark, Storage
+from larder.storage import Manifest, MissingPartitionError, Tables
+from larder.storage.manifests import plan_run
 
 pytestmark = pytest.mark.end_to_end
 

@@ -12,15 +12,15 @@ from typer.testing import CliRunner
 from written_pictures import training_settings, write_pictures
 from written_tables import write_table
 
-from jobs import search_vision
-from jobs.arguments import as_of_partition, as_text
-from jobs.report import StageReport
-from models.schemas import INTERACTIONS
-from settings import SettingsError
-from settings.recipes import VisionRecipe, load_recipe
-from settings.sections import Vision
-from storage import Tables
-from storage.tables import plan_run
+from larder.jobs import search_vision
+from larder.jobs.runtime.arguments import as_of_partition, as_text
+from larder.jobs.runtime.stage_report import StageReport
+from larder.models.schemas import INTERACTIONS
+from larder.settings import SettingsError
+from larder.settings.vision_recipe import VisionRecipe, load_recipe
+from larder.settings.sections import Vision
+from larder.storage import Tables
+from larder.storage.manifests import plan_run
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -149,7 +149,7 @@ def _study(shop: Shop):  # type: ignore[no-untyped-def]
 
 
 def test_larder_writes_a_recipe_for_the_pictures_at_hand(tmp_path: Path) -> None:
-    from larder.cli import app
+    from larder.cli.main import app
 
     shop = Shop(tmp_path)
     words = ["recipe", "vision", "--settings", str(shop.settings), "--to", str(shop.recipe)]

@@ -17,8 +17,8 @@ from spark_cluster import Cluster
 
 from bench.larder_jobs import write_settings
 from demo import synthetic
-from jobs.arguments import as_text, hour, hour_partition
-from settings import load_settings
+from larder.jobs.runtime.arguments import as_text, hour, hour_partition
+from larder.settings import load_settings
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.task_sizes import MOST_TOGETHER, together
+from larder.jobs.runtime.task_sizes import MOST_TOGETHER, together
 
 
 @given(st.lists(st.integers(0, 50), max_size=600), st.integers(1, 100))

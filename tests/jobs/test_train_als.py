@@ -14,18 +14,19 @@ import pytest
 from pyspark.sql import SparkSession
 from written_tables import write_table
 
-from jobs import als_files, train_als
-from jobs.als_factors import train
-from jobs.als_files import remove, remove_training
-from jobs.als_interactions import Interactions, NoStrengthError, counted
-from jobs.arguments import as_of_partition
-from models.decay import UNIT
-from models.factors import AlsParameters
-from models.schemas import INTERACTIONS
-from settings import Settings
-from settings.sections import Als, Storage
-from storage import Manifest, Place, Tables
-from storage.tables import plan_run
+from larder.jobs.runtime import training_files
+from larder.jobs import train_als
+from larder.jobs.als.factor_files import train
+from larder.jobs.runtime.training_files import remove, remove_training
+from larder.jobs.als.interaction_blocks import Interactions, NoStrengthError, counted
+from larder.jobs.runtime.arguments import as_of_partition
+from larder.models.interactions.decay import UNIT
+from larder.models.als.implicit_als import AlsParameters
+from larder.models.schemas import INTERACTIONS
+from larder.settings import Settings
+from larder.settings.sections import Als, Storage
+from larder.storage import Manifest, Place, Tables
+from larder.storage.manifests import plan_run
 
 pytestmark = pytest.mark.end_to_end
 
@@ -154,7 +155,7 @@ def test_sums_are_the_same_in_tasks_as_in_the_driver(
 ) -> None:
     pairs, parameters = random_pairs(), replace(PARAMETERS, blocks=3)
     _, _, in_driver = trained(spark, tmp_path / "driver", pairs, parameters)
-    monkeypatch.setattr("jobs.als_engine.DRIVER_BYTES", 0)
+    monkeypatch.setattr("larder.jobs.als.spark_solver.DRIVER_BYTES", 0)
     _, _, in_tasks = trained(spark, tmp_path / "tasks", pairs, parameters)
     assert in_tasks == in_driver
 
@@ -185,10 +186,10 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(spark: SparkSessio
 @pytest.mark.parametrize("content", [b"", b"ARROW1", b"\0" * 5000, None])
 def test_what_a_loss_of_power_leaves_of_a_training_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "training" / "items-003.arrow"
-    als_files.write_arrays(Place(str(path)), {"factors": np.ones(9)})
+    training_files.write_arrays(Place(str(path)), {"factors": np.ones(9)})
     path.unlink() if content is None else path.write_bytes(content)
-    with pytest.raises(als_files.DamagedTrainingError) as caught:
-        als_files.read_arrays(Place(str(path)))
+    with pytest.raises(training_files.DamagedTrainingError) as caught:
+        training_files.read_arrays(Place(str(path)))
     said = str(caught.value)
     assert said.startswith(f"{path}, of a training that was cut short, can't be read (")
     assert said.endswith(f"; remove {path.parent} and run it again")
@@ -216,7 +217,7 @@ def test_a_training_can_go_on_from_what_a_killed_removal_leaves(
             remove(place)
 
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(als_files, "remove", killed_after)
+            patched.setattr(training_files, "remove", killed_after)
             remove_training(places[0])
         train(spark, interactions, parameters, *places)
         assert [Path(file.path).read_bytes() for place in places[1:] for file in place.files()] == once

@@ -11,10 +11,10 @@ import pytest
 from pyspark.sql import SparkSession
 from written_pictures import SIZE, TRAINING, write_pictures
 
-from jobs import train_vision
-from settings import Settings, load_settings
-from settings.sections import Storage, Vision
-from storage import Tables
+from larder.jobs import train_vision
+from larder.settings import Settings, load_settings
+from larder.settings.sections import Storage, Vision
+from larder.storage import Tables
 
 pytestmark = pytest.mark.end_to_end
 
@@ -39,7 +39,7 @@ def model_in(tables: Path) -> bytes:
 def test_a_network_from_a_file_is_trained_upon_and_kept(spark: SparkSession, tmp_path: Path) -> None:
     import keras
 
-    from jobs.embedder import loaded
+    from larder.jobs.vision.embedder import loaded
 
     keras.utils.set_random_seed(3)
     pictures = keras.Input((None, None, 3))

@@ -13,12 +13,12 @@ import pytest
 from pyspark.sql import SparkSession
 from written_pictures import TRAINING, write_pictures
 
-from jobs import embed_products, train_vision
-from jobs.report import StageReport
-from models.embeddings import unpacked
-from settings import Settings
-from settings.sections import Storage, Vision
-from storage import Tables
+from larder.jobs import embed_products, train_vision
+from larder.jobs.runtime.stage_report import StageReport
+from larder.models.vision.embeddings import unpacked
+from larder.settings import Settings
+from larder.settings.sections import Storage, Vision
+from larder.storage import Tables
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 

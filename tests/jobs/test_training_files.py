@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from s3_server import hold_keys, s3_server
 
-from jobs.training_checkpoints import KEPT, Checkpoints, State
-from jobs.training_shards import COMPLETE, Shard, complete_shards, mark_complete, write_shard
-from storage import Place
+from larder.jobs.vision.training_checkpoints import KEPT, Checkpoints, State
+from larder.jobs.vision.training_shards import COMPLETE, Shard, complete_shards, mark_complete, write_shard
+from larder.storage import Place
 
 SHAPE, LABELS = (2, 3, 3), 5
 
@@ -93,8 +93,8 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(
 
 @pytest.mark.end_to_end
 def test_the_model_for_inference_is_at_most_two_fifths_of_its_checkpoint() -> None:
-    from jobs.saved_models import model_bytes
-    from models.vision import build_model, compile_model
+    from larder.jobs.vision.saved_models import model_bytes
+    from larder.models.vision.network import build_model, compile_model
 
     model = build_model(64, 64, np.full(276, 0.01, np.float32), 1)
     compile_model(model, 0.003)

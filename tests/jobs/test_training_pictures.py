@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from written_pictures import COLOURS, SIZE, write_pictures
 
-from jobs import training_pictures
-from jobs.training_pictures import held_back, is_held_back, shards_of, validation_share
-from models.schemas import IMAGES
-from models.vision import label_list
-from settings.sections import Vision
-from storage import Place, Tables
-from storage.frames import read_frame
+from larder.jobs.vision import training_pictures
+from larder.jobs.vision.training_pictures import held_back, is_held_back, shards_of, validation_share
+from larder.models.schemas import IMAGES
+from larder.models.vision.network import label_list
+from larder.settings.sections import Vision
+from larder.storage import Place, Tables
+from larder.storage.frames import read_frame
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

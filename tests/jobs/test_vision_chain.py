@@ -19,16 +19,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from demo.pack_shots import COLUMNS, render_pack_shots
-from jobs import embed_products, ingest_images, train_vision
-from jobs.embedder import loaded
-from jobs.picture_files import UNREADABLE_IMAGE, Fetch, _UnreadError
-from jobs.report import StageReport
-from models.embeddings import unpacked
-from models.retrieval import leaf_precision_at_k
-from models.vision import embed
-from settings import Settings
-from settings.sections import Storage, Vision
-from storage import Tables
+from larder.jobs import embed_products, ingest_images, train_vision
+from larder.jobs.vision.embedder import loaded
+from larder.jobs.vision.picture_files import UNREADABLE_IMAGE, Fetch, _UnreadError
+from larder.jobs.runtime.stage_report import StageReport
+from larder.models.vision.embeddings import unpacked
+from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
+from larder.models.vision.network import embed
+from larder.settings import Settings
+from larder.settings.sections import Storage, Vision
+from larder.storage import Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -41,8 +41,8 @@ KINDS = [
 EACH = 20
 EMBED_AGAIN = """
 import sys, pathlib, numpy
-from jobs.embedder import loaded
-from models.vision import embed
+from larder.jobs.vision.embedder import loaded
+from larder.models.vision.network import embed
 folder = pathlib.Path(sys.argv[1])
 vectors = embed(loaded((folder / "model.keras").read_bytes()), numpy.load(folder / "pixels.npy"))
 numpy.save(folder / "vectors.npy", vectors)

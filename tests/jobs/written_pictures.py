@@ -10,9 +10,9 @@ import numpy as np
 from written_tables import write_table
 
 from bench.larder_jobs import write_settings
-from models.schemas import IMAGES
-from storage import Manifest, Tables
-from storage.tables import plan_run
+from larder.models.schemas import IMAGES
+from larder.storage import Manifest, Tables
+from larder.storage.manifests import plan_run
 
 SIZE = 16
 COLOURS = {"A/RED": (200, 40, 40), "A/GREEN": (40, 200, 40), "B/BLUE": (40, 40, 200)}

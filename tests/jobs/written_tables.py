@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from storage import DataFile, Manifest, Tables
+from larder.storage import DataFile, Manifest, Tables
 
 Row = tuple[Any, ...]
 

@@ -6,7 +6,7 @@ import json
 
 from hypothesis import strategies as st
 
-from journey.served import Notes, Served
+from larder.journey.served import Notes, Served
 
 HOUR = 420_072  # 2017-12-03T00
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)

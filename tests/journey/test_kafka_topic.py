@@ -12,8 +12,8 @@ from confluent_kafka import KafkaError
 from noted_answers import Answers, noted
 from pydantic import SecretStr
 
-from journey.kafka import QUEUE_IS_FULL, KafkaOptionsError, Topic, check
-from journey.places import KAFKA, Kafka, Written
+from larder.journey.kafka import QUEUE_IS_FULL, KafkaOptionsError, Topic, check
+from larder.journey.destinations import KAFKA, Kafka, Written
 
 ANSWERS: Answers = [
     ("c1", "", "a", [("personal", ["x", "y"])]),
@@ -94,7 +94,7 @@ def test_a_full_queue_is_waited_for_while_the_broker_takes_something() -> None:
 
 
 def test_an_end_is_not_waited_for_longer_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("journey.kafka.FLUSH_SECONDS", 0.3)
+    monkeypatch.setattr("larder.journey.kafka.FLUSH_SECONDS", 0.3)
     served_to = topic()
     served_to.write(noted(ANSWERS)[0])
     began = time.monotonic()
@@ -113,7 +113,7 @@ def test_a_producer_that_cannot_be_made_costs_the_answers_alone() -> None:
 
 
 def test_a_producer_that_can_do_no_more_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("journey.kafka.RENEW_SECONDS", 0.0)
+    monkeypatch.setattr("larder.journey.kafka.RENEW_SECONDS", 0.0)
     served_to = topic(test_mock_num_brokers=1)
     served_to.write(noted(ANSWERS)[0])
     served_to.failed(KafkaError(KafkaError._FATAL, "no such producer", fatal=True))
@@ -126,7 +126,7 @@ def test_a_producer_that_can_do_no_more_is_replaced(monkeypatch: pytest.MonkeyPa
 
 
 def test_it_needs_no_pyarrow() -> None:
-    script = "import sys, journey.kafka, journey.writer; print('pyarrow' in sys.modules)"
+    script = "import sys, larder.journey.kafka, larder.journey.writer; print('pyarrow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

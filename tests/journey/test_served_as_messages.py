@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from noted_answers import HOUR, Answers, noted, runs, texts
 
-from journey.messages import messages
-from journey.parquet import SCHEMA, ProductIds, as_table
+from larder.journey.messages import messages
+from larder.journey.parquet import SCHEMA, ProductIds, as_table
 
 
 def rows_of(lines: list[bytes]) -> list[dict[str, object]]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from loaders.embedded import embedded_server
-from loaders.releases import Releases
+from larder.loaders.embedded import embedded_server
+from larder.loaders.releases import Releases
 
 _numbers = itertools.count()
 

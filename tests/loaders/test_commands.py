@@ -10,9 +10,9 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loaders.bulk import in_order
-from loaders.commands import LONGEST_RECORD, hset_commands
-from loaders.publisher import Lists
+from larder.loaders.bulk import in_order
+from larder.loaders.resp import LONGEST_RECORD, hset_commands
+from larder.loaders.publisher import Lists
 
 WIDTH = 7
 fields = st.binary(min_size=WIDTH, max_size=WIDTH)

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from loaders import embedded
-from loaders.embedded import EmbeddedServerError, embedded_server, redis_server
+from larder.loaders import embedded
+from larder.loaders.embedded import EmbeddedServerError, embedded_server, redis_server
 
 pytestmark = pytest.mark.end_to_end
 
 HOLD = """
 import sys
-from loaders.embedded import embedded_server
+from larder.loaders.embedded import embedded_server
 with embedded_server(sys.argv[1]) as url:
     print(url, flush=True)
     sys.stdin.read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from loaders.failures import NOT_REACHED, UNTOUCHED, explained
+from larder.loaders.server_errors import NOT_REACHED, UNTOUCHED, explained
 
 
 @pytest.mark.parametrize(

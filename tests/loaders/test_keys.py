@@ -6,7 +6,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loaders.keys import CONTEXTS, COOKIES, KINDS, PRODUCTS, Keys, context_key64, key64
+from larder.loaders.keys import CONTEXTS, COOKIES, KINDS, PRODUCTS, Keys, context_key64, key64
 
 KEYS = Keys("larder")
 

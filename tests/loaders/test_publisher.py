@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import redis
 
-from loaders import publisher
-from loaders.codec import DICTIONARY_CHUNK, bucket_and_field, decode_dictionary, decode_list
-from loaders.keys import CONTEXTS, COOKIES, KINDS, PRODUCTS
-from loaders.publisher import LISTPACK_BYTES, LISTPACK_SETTING, Lists
-from loaders.releases import STAGED, VERIFIED, Live, Release, ReleaseError, Releases
+from larder.loaders import publisher
+from larder.loaders.codec import DICTIONARY_CHUNK, bucket_and_field, decode_dictionary, decode_list
+from larder.loaders.keys import CONTEXTS, COOKIES, KINDS, PRODUCTS
+from larder.loaders.publisher import LISTPACK_BYTES, LISTPACK_SETTING, Lists
+from larder.loaders.releases import STAGED, VERIFIED, Live, Release, ReleaseError, Releases
 
 pytestmark = pytest.mark.end_to_end
 

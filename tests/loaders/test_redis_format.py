@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loaders.codec import bucket_and_field, decode_dictionary, decode_list, encode_dictionary, encode_lists
-from loaders.keys import Keys, context_key64, key64
+from larder.loaders.codec import bucket_and_field, decode_dictionary, decode_list, encode_dictionary, encode_lists
+from larder.loaders.keys import Keys, context_key64, key64
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis_format.md"
 

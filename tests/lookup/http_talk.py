@@ -6,9 +6,9 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 
-from lookup.connections import Connections
-from lookup.refusals import BadRequestError
-from lookup.requests import Request
+from larder.lookup.http.connections import Connections
+from larder.lookup.http.http_errors import BadRequestError
+from larder.lookup.http.request import Request
 
 MOST_BODY = 1000
 GET = b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n"

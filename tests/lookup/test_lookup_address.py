@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lookup.address import AddressError, RedisAddress, parse_address
+from larder.lookup.redis.address import AddressError, RedisAddress, parse_address
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lookup_servers import Endpoint, RedisServer, ids_of, publish_usual, wait_until
 
-from lookup.admission import SAMPLES, Admission, Allowance, Delay
-from lookup.breakers import Breaker
-from lookup.refusals import BadRequestError
-from lookup.serve import ServeError, serve
-from settings import Settings, SettingsError, load_settings
-from settings.lookup import Lookup
-from settings.sections import Redis
+from larder.lookup.http.admission import SAMPLES, Admission, Allowance, Delay
+from larder.lookup.redis.circuit_breaker import Breaker
+from larder.lookup.http.http_errors import BadRequestError
+from larder.lookup.operations.serve import ServeError, serve
+from larder.settings import Settings, SettingsError, load_settings
+from larder.settings.lookup_section import Lookup
+from larder.settings.sections import Redis
 
 WEB, MAIL = "web-0123456789abcdef", "mail-0123456789abcdef"
 MakeRedis = Callable[..., RedisServer]

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lookup import http
-from lookup.alike import MOST_REMEMBERED, Alike
-from lookup.connections import Connections
-from lookup.http import HttpConnection
-from lookup.refusals import BadRequestError
-from lookup.requests import Request
+from larder.lookup.http import http_connection
+from larder.lookup.http.repeated_request import MOST_REMEMBERED, Alike
+from larder.lookup.http.connections import Connections
+from larder.lookup.http.http_connection import HttpConnection
+from larder.lookup.http.http_errors import BadRequestError
+from larder.lookup.http.request import Request
 
 LINES = b" HTTP/1.1\r\nHost: x\r\nX-Api-Key: key\r\n\r\n"
 A, B = b"GET /a?q=1" + LINES, b"GET /b" + LINES
@@ -85,7 +85,7 @@ def heard(chunks: Sequence[bytes], knows: bool = True, ending: int = -1) -> Hear
         connections = Connections(app, 1000)
         connections.date = b"date: d\r\n"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(http, "Alike", lambda: noticing)
+            patch.setattr(http_connection, "Alike", lambda: noticing)
             connection = HttpConnection(connections)
         connection.connection_made(transport)  # type: ignore[arg-type]
         for number, chunk in enumerate(chunks):

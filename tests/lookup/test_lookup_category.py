@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from lookup_servers import KEYS, SIMILAR, Endpoint, RedisServer, ids_of, publish, ranked, route_of
 
-from loaders.codec import bucket_and_field
-from loaders.keys import BY_CATEGORY, key64
+from larder.loaders.codec import bucket_and_field
+from larder.loaders.keys import BY_CATEGORY, key64
 
 pytestmark = pytest.mark.end_to_end
 

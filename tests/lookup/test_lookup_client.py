@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from lookup_servers import Endpoint, RedisServer
 
-from lookup_client import AsyncLookupClient, BadQuestionError, Item, LookupClient, Question
+from larder.client import AsyncLookupClient, BadQuestionError, Item, LookupClient, Question
 
 pytestmark = pytest.mark.end_to_end
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lookup_servers import Endpoint, RedisServer, free_port, ids_of, publish, ranked, route_of, wait_until
 
-from loaders.masks import Masks
-from loaders.servers import slot_of as loaders_slot_of
-from lookup.cluster import SLOTS, owners_from, slot_of, split_commands
-from lookup.commands import command
+from larder.loaders.mask_sets import Masks
+from larder.loaders.servers import slot_of as loaders_slot_of
+from larder.lookup.redis.redis_cluster import SLOTS, owners_from, slot_of, split_commands
+from larder.lookup.redis.redis_commands import command
 
 COOKIES = [f"c{number}" for number in range(60)]
 words = st.lists(st.binary(max_size=5), min_size=2, max_size=4)

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from librt.strings import BytesWriter
 
-from loaders.codec import bucket_and_field
-from loaders.keys import COOKIES, Keys
-from lookup import digits
-from lookup.commands import Buckets, Seen, command
+from larder.loaders.codec import bucket_and_field
+from larder.loaders.keys import COOKIES, Keys
+from larder.lookup import digits
+from larder.lookup.redis.redis_commands import Buckets, Seen, command
 
 KEYS = Keys("shop")
 some_key = st.integers(0, 2**64 - 1)

@@ -9,8 +9,8 @@ import pytest
 import redis
 from lookup_servers import KEYS, Endpoint, RedisServer, ids_of, packed, publish_usual, ranked, route_of, wait_until
 
-from loaders.codec import bucket_and_field, decode_dictionary, encode_dictionary
-from loaders.keys import COOKIES, DELTA_FORMAT, key64
+from larder.loaders.codec import bucket_and_field, decode_dictionary, encode_dictionary
+from larder.loaders.keys import COOKIES, DELTA_FORMAT, key64
 
 pytestmark = pytest.mark.end_to_end
 

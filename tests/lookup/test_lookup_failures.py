@@ -19,8 +19,8 @@ from lookup_servers import (
     wait_until,
 )
 
-from loaders.codec import bucket_and_field
-from loaders.keys import COOKIES, key64
+from larder.loaders.codec import bucket_and_field
+from larder.loaders.keys import COOKIES, key64
 
 pytestmark = pytest.mark.end_to_end
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loaders.codec import encode_lists
-from loaders.keys import CONTEXT_SEPARATOR, context_key64
-from lookup.generic import EVERYBODY, LEVELS, GenericLists, ladder
+from larder.loaders.codec import encode_lists
+from larder.loaders.keys import CONTEXT_SEPARATOR, context_key64
+from larder.lookup.release.generic_lists import EVERYBODY, LEVELS, GenericLists, ladder
 
 PRODUCTS = 10
 

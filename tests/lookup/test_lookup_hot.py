@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookup.hot import UNREAD, HotRecords
+from larder.lookup.release.record_cache import UNREAD, HotRecords
 
 
 @given(

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from http_talk import GET, Caller, Echo, later, talk
 
-from lookup.http import MOST_HEAD, MOST_PIPELINED
+from larder.lookup.http.http_connection import MOST_HEAD, MOST_PIPELINED
 
 
 def test_a_request_is_taken_as_it_was_sent() -> None:

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from http_talk import GET, Caller, Echo, later, talk
 
-from lookup.http import IDLE_SECONDS, LINGER_SECONDS, MOST_HEAD, REQUEST_SECONDS, UNREAD_SECONDS
-from lookup.requests import Request
+from larder.lookup.http.http_connection import IDLE_SECONDS, LINGER_SECONDS, MOST_HEAD, REQUEST_SECONDS, UNREAD_SECONDS
+from larder.lookup.http.request import Request
 
 
 @pytest.mark.parametrize(

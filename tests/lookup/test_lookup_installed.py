@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 import pytest
 from lookup_servers import KEYS, Endpoint, RedisServer, publish_usual
 
-from loaders.codec import bucket_and_field
-from loaders.keys import COOKIES, PRODUCTS, key64
+from larder.loaders.codec import bucket_and_field
+from larder.loaders.keys import COOKIES, PRODUCTS, key64
 
 pytestmark = pytest.mark.end_to_end
 

@@ -16,15 +16,15 @@ import pytest
 from lookup_servers import Endpoint, RedisServer, wait_until
 from typer.testing import CliRunner
 
-from journey.places import DISK, Places
-from larder.cli import app
-from loaders.keys import KINDS, Keys
-from lookup.generic import GenericLists
-from lookup.journal import FULL, Journal
-from lookup.questions import Question
-from lookup.release import Meta, Release
-from lookup.routing import Picks
-from lookup.scenes import Scene
+from larder.journey.destinations import DISK, Places
+from larder.cli.main import app
+from larder.loaders.keys import KINDS, Keys
+from larder.lookup.release.generic_lists import GenericLists
+from larder.lookup.operations.journal import FULL, Journal
+from larder.lookup.http.query import Question
+from larder.lookup.release.served_release import Meta, Release
+from larder.lookup.answer.routing import Picks
+from larder.lookup.answer.scenes import Scene
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -140,7 +140,7 @@ def test_a_writer_that_is_killed_is_replaced_and_what_it_had_counted(tmp_path: P
 
 def test_hours_and_releases_are_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal, clock = Journal(Places(tmp_path, 60, None), most=1000), [3600.0 * 10]
-    monkeypatch.setattr("lookup.journal.time.time", lambda: clock[0])
+    monkeypatch.setattr("larder.lookup.operations.journal.time.time", lambda: clock[0])
     first, second = release_named("r1"), release_named("r2")
     for hour, release in [(10, first), (10, second), (11, second), (12, second)]:
         clock[0] = 3600.0 * hour + 1
@@ -192,8 +192,8 @@ def test_the_log_goes_through_the_hourly_aggregation_and_the_report(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from jobs import aggregate_hours
-    from jobs.arguments import as_text
+    from larder.jobs import aggregate_hours
+    from larder.jobs.runtime.arguments import as_text
 
     served = own_endpoint(redis_server.url, journey=tmp_path / "events")
     served.wait_ready("r1")

@@ -198,8 +198,8 @@ def test_messages_as_json_lines_go_through_the_hourly_aggregation(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from jobs import aggregate_hours
-    from jobs.arguments import as_text
+    from larder.jobs import aggregate_hours
+    from larder.jobs.runtime.arguments import as_text
 
     served = own_endpoint(redis_server.url, kafka=broker.servers, kafka_topic="to.be.counted")
     served.wait_ready("r1")

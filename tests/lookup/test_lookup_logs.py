@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from lookup_servers import Endpoint, RedisServer, ids_of, publish_usual, wait_until
 
-from lookup.address import parse_address
-from lookup.logs import JsonLines, Seldom
+from larder.lookup.redis.address import parse_address
+from larder.lookup.operations.logs import JsonLines, Seldom
 
 MOMENT = 1511136000.25
 KEY = "key-of-the-web-0123456789"
@@ -107,7 +107,7 @@ def test_the_log_is_of_one_form_and_holds_no_key(
 def test_others_log_in_the_same_form() -> None:
     script = """
 import logging.config
-from lookup.logs import logging_config
+from larder.lookup.operations.logs import logging_config
 logging.config.dictConfig(logging_config("json"))
 for name in ("larder.lookup", "asyncio", "opentelemetry.sdk"):
     for number in range(2):

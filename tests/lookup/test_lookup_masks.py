@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from lookup_servers import Endpoint, RedisServer, ids_of, publish, publish_usual, ranked, route_of, wait_until
 from typer.testing import CliRunner
 
-from larder.cli import app
-from loaders.keys import key64
-from loaders.masks import Masks
+from larder.cli.main import app
+from larder.loaders.keys import key64
+from larder.loaders.mask_sets import Masks
 
 pytestmark = pytest.mark.end_to_end
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from lookup_servers import Endpoint
 
-from lookup.metrics import BOUNDS, Metrics, SharedCounters, label, render
-from lookup.routing import NO_OUTCOMES, ROUTES
+from larder.lookup.operations.metrics import BOUNDS, Metrics, SharedCounters, label, render
+from larder.lookup.answer.routing import NO_OUTCOMES, ROUTES
 
 
 def test_a_histogram_counts_up_to_each_bound() -> None:
@@ -41,9 +41,9 @@ def test_each_family_has_its_type_once_and_before_its_series() -> None:
 
 
 def test_workers_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lookup.metrics.os.getpid", lambda: 1)
+    monkeypatch.setattr("larder.lookup.operations.metrics.os.getpid", lambda: 1)
     first = SharedCounters(str(tmp_path))
-    monkeypatch.setattr("lookup.metrics.os.getpid", lambda: 2)
+    monkeypatch.setattr("larder.lookup.operations.metrics.os.getpid", lambda: 2)
     second = SharedCounters(str(tmp_path))
     first.publish({"a": 1})
     second.publish({"a": 5, "b": 2})

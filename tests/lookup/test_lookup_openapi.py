@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lookup import openapi
-from lookup.app import LookupApp
-from lookup.openapi_schemas import ERROR_CODES
-from lookup.reasons import MEANINGS
-from settings import Settings
-from settings.lookup import Lookup
-from settings.sections import Redis
+from larder.lookup.http import openapi
+from larder.lookup.http.application import LookupApp
+from larder.lookup.http.openapi_schemas import ERROR_CODES
+from larder.lookup.answer.reasons import MEANINGS
+from larder.settings import Settings
+from larder.settings.lookup_section import Lookup
+from larder.settings.sections import Redis
 
 DOCUMENT = openapi.document(Lookup())
 SCHEMAS = DOCUMENT["components"]["schemas"]
@@ -46,7 +46,7 @@ def test_it_lists_every_path() -> None:
 
 def test_it_lists_every_error_code() -> None:
     codes = set()
-    for file in (ROOT / "lookup").glob("*.py"):
+    for file in (ROOT / "larder" / "lookup").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 place = {"BadRequestError": 1, "error_json": 0}.get(node.func.id)

@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookup.questions import (
-    MAX_ID_BYTES,
-    Question,
-    question_from_json,
-    question_from_query,
-    requests_from_body,
-    rules_from,
-)
-from lookup.refusals import BadRequestError
-from settings.lookup import Lookup, LookupScene
+from larder.lookup.http.query import MAX_ID_BYTES, Question, question_from_json, question_from_query, requests_from_body, rules_from
+from larder.lookup.http.http_errors import BadRequestError
+from larder.settings.lookup_section import Lookup, LookupScene
 
 LIMITS = Lookup()
 RULES = rules_from(LIMITS)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from loaders.codec import CorruptRecordError, decode_list, encode_lists
-from lookup.records import decode_head, half_at
+from larder.loaders.codec import CorruptRecordError, decode_list, encode_lists
+from larder.lookup.release.record_decoding import decode_head, half_at
 
 MANY = 1 << 32
 ordinal_lists = st.lists(st.integers(0, 300) | st.integers(0, MANY - 1), max_size=40)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from librt.strings import BytesWriter
 
-from lookup import digits
+from larder.lookup import digits
 
 
 def written(score: float) -> str:

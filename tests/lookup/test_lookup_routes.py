@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from lookup_servers import KEYS, SIMILAR, Endpoint, RedisServer, ids_of, publish_usual, route_of
 
-from loaders.codec import bucket_and_field
-from loaders.keys import PRODUCTS, key64
+from larder.loaders.codec import bucket_and_field
+from larder.loaders.keys import PRODUCTS, key64
 
 pytestmark = pytest.mark.end_to_end
 

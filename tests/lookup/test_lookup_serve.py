@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from lookup_servers import SERVE, Endpoint, RedisServer, ids_of, publish_usual, wait_until
 
-from lookup.serve import ServeError, free_address
+from larder.lookup.operations.serve import ServeError, free_address
 
-CANNOT_BEGIN = "import sys; from lookup.supervisor import supervise; supervise(sys.exit, 2, print)"
-FOREIGN = ("pyspark", "tensorflow", "pyarrow", "pandas", "opentelemetry", "storage", "models", "jobs")
+CANNOT_BEGIN = "import sys; from larder.lookup.operations.supervisor import supervise; supervise(sys.exit, 2, print)"
+FOREIGN = ("pyspark", "tensorflow", "pyarrow", "pandas", "opentelemetry", "larder.storage", "larder.models", "larder.jobs")
 # Stands for an environment without OpenTelemetry.
 BLOCKED = """
 import sys
@@ -31,7 +31,7 @@ sys.meta_path.insert(0, Missing())
 
 
 def test_needs_neither_spark_nor_tensorflow() -> None:
-    script = f"import sys, lookup.app, lookup.serve\nprint(*[name for name in {FOREIGN!r} if name in sys.modules])"
+    script = f"import sys, larder.lookup.http.application, larder.lookup.operations.serve\nprint(*[name for name in {FOREIGN!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from certificates import Certificates
 
-from lookup.address import RedisAddress, parse_address
-from lookup.commands import command
-from lookup.link import RedisLink
-from lookup.metrics import Histogram
-from lookup.wire import SILENCE_SECONDS, replies_to
+from larder.lookup.redis.address import RedisAddress, parse_address
+from larder.lookup.redis.redis_commands import command
+from larder.lookup.redis.link import RedisLink
+from larder.lookup.operations.metrics import Histogram
+from larder.lookup.redis.redis_connection import SILENCE_SECONDS, replies_to
 
 DEADLINE = 0.05
 PING = command(b"PING")

@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructType
 
-from models.schemas import HOURLY_COUNTS
+from larder.models.schemas import HOURLY_COUNTS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NOON = datetime(2017, 12, 3, 12, tzinfo=timezone.utc)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.averaging import OuterStep, sample_mean, stepped
+from larder.models.vision.federated import OuterStep, sample_mean, stepped
 
 
 @pytest.mark.parametrize(

@@ -11,31 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.backbones import (
-    BLUE_FIRST,
-    BYTES,
-    STANDARD,
-    SYMMETRIC,
-    Backbone,
-    UnknownBackboneError,
-    UnusableBackboneError,
-    _wanted,
-)
-from models.precision import in_precision
+from larder.models.vision.backbones import BLUE_FIRST, BYTES, STANDARD, SYMMETRIC, Backbone, UnknownBackboneError, UnusableBackboneError, _wanted
+from larder.models.vision.mixed_precision import in_precision
 
 SIZE, SHARES = 32, np.array([0.3, 0.7], np.float32)
 NAME = "MobileNetV3Small"
 OUT_OF_A_FILE = """
 import sys
 import keras, numpy as np
-from models.vision import embed, embedding_part
+from larder.models.vision.network import embed, embedding_part
 part = embedding_part(keras.models.load_model(sys.argv[1], compile=False))
 np.save(sys.argv[2], embed(part, np.load(sys.argv[3])))
 """
 
 
 def built(backbone: Backbone | None) -> Any:
-    from models.vision import build_model
+    from larder.models.vision.network import build_model
 
     return build_model(SIZE, 8, SHARES, 1, backbone)
 
@@ -88,8 +79,8 @@ def test_weights_come_from_a_file_and_may_be_frozen(file: Path) -> None:
 def test_two_models_of_a_process_have_the_same_bytes_and_another_process_embeds_alike(
     file: Path, tmp_path: Path, name: str
 ) -> None:
-    from jobs.saved_models import model_bytes
-    from models.vision import embed, embedding_part
+    from larder.jobs.vision.saved_models import model_bytes
+    from larder.models.vision.network import embed, embedding_part
 
     backbone = Backbone(NAME, file.read_bytes(), str(file), frozen=True) if name == NAME else None
     model = built(backbone)
@@ -118,7 +109,7 @@ def test_pictures_are_prepared_in_full_precision() -> None:
 def test_training_in_half_precision_learns_and_keeps_full_weights(backbone: Backbone | None) -> None:
     import keras
 
-    from models.vision import compile_model
+    from larder.models.vision.network import compile_model
 
     model = keras.models.model_from_json(in_precision(built(backbone).to_json(), "mixed_bfloat16"))
     compile_model(model, 0.01)
@@ -149,9 +140,9 @@ def saved_network(path: Path, side: int | None = None, pooled: bool = False) -> 
 def test_a_file_may_hold_any_network(tmp_path: Path, pooled: bool) -> None:
     import keras
 
-    from jobs.embedder import loaded
-    from jobs.saved_models import model_bytes
-    from models.vision import embed
+    from larder.jobs.vision.embedder import loaded
+    from larder.jobs.vision.saved_models import model_bytes
+    from larder.models.vision.network import embed
 
     path = tmp_path / "any.keras"
     backbone = Backbone(str(path), saved_network(path, pooled=pooled), str(path), frozen=True)

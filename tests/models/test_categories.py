@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.categories import beginnings_of, categories_of
-from models.category_lists import ranked_by_path
-from models.neighbour_rules import UNKNOWN, traits_of
-from models.vision import label_list
+from larder.models.encoding.category_paths import beginnings_of, categories_of
+from larder.models.lists.category_lists import ranked_by_path
+from larder.models.search.constraints import UNKNOWN, traits_of
+from larder.models.vision.network import label_list
 
 
 def test_each_beginning_of_a_path_has_a_number() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pyspark.sql import SparkSession
 
-from models.co_purchases import bought_together
-from models.schemas import INTERACTIONS
+from larder.models.interactions.co_purchases import bought_together
+from larder.models.schemas import INTERACTIONS
 
 
 def test_partners_are_what_the_same_cookies_bought_nearest_first(spark: SparkSession) -> None:

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_rows import AN_EVENT, HOUR, NOON
 
-from models.counts import HourlyCounts, dealt, hourly_counts, packed, range_of, unpacked
-from models.events import Events, judged
-from models.schemas import HOURLY_COUNTS
+from larder.models.events.hourly_counts import HourlyCounts, dealt, hourly_counts, packed, range_of, unpacked
+from larder.models.events.validation import Events, judged
+from larder.models.schemas import HOURLY_COUNTS
 
 COLUMNS = HOURLY_COUNTS.fieldNames()
 MANY = 10_000

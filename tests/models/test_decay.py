@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from models.decay import HALF_LIVES_A_LANDMARK, UNIT, Decay
+from larder.models.interactions.decay import HALF_LIVES_A_LANDMARK, UNIT, Decay
 
 HALF_LIFE_DAYS = 10.0
 HALF_LIFE = HALF_LIFE_DAYS * 24

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.dictionary import ordinals_by_frequency
+from larder.models.lists.dictionary import ordinals_by_frequency
 
 
 def test_the_commonest_come_first_and_the_unlisted_not_at_all() -> None:

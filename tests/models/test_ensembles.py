@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from models.ensembles import as_one
-from models.vision import Head, build_model, embed, embedding_part
+from larder.models.vision.ensembles import as_one
+from larder.models.vision.network import Head, build_model, embed, embedding_part
 
 if TYPE_CHECKING:
     import keras
@@ -35,8 +35,8 @@ def test_embeddings_are_joined_and_probabilities_averaged() -> None:
 
 
 def test_a_saved_one_embeds_alike_and_has_the_same_bytes() -> None:
-    from jobs.embedder import loaded
-    from jobs.saved_models import model_bytes
+    from larder.jobs.vision.embedder import loaded
+    from larder.jobs.vision.saved_models import model_bytes
 
     ensemble = as_one(members(1, 2, 3))
     saved = model_bytes(ensemble)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_rows import HOUR, NOON
 
-from models import columns as C
-from models.events import CORRUPT, READ, REASONS, Events, judged
+from larder.models import columns as C
+from larder.models.events.validation import CORRUPT, READ, REASONS, Events, judged
 
 LATEST = 24
 TEN_PAST = NOON + timedelta(minutes=10)

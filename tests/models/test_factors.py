@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from models.factors import AlsParameters, trained_factors, with_index
-from models.schemas import ITEM_FACTORS, USER_FACTORS
+from larder.models.als.implicit_als import AlsParameters, trained_factors, with_index
+from larder.models.schemas import ITEM_FACTORS, USER_FACTORS
 
 BLOCK = 8
 PARAMETERS = AlsParameters(rank=3, iterations=6, regularisation=0.02, alpha=10.0, seed=1, blocks=2)

@@ -7,8 +7,8 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from models.histories import as_histories, history_of, lists_of, owned_of, vectors_of, with_history
-from models.schemas import INTERACTIONS, PRODUCT_NUMBERS
+from larder.models.interactions.histories import as_histories, history_of, lists_of, owned_of, vectors_of, with_history
+from larder.models.schemas import INTERACTIONS, PRODUCT_NUMBERS
 
 
 def test_a_history_holds_what_was_bought_by_product_number(spark: SparkSession) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from models import images
-from models.images import ImageError, decode
-from settings.sections import MOST_PIXELS, Vision
+from larder.models.vision import image_decoding
+from larder.models.vision.image_decoding import ImageError, decode
+from larder.settings.sections import MOST_PIXELS, Vision
 
 SIDE = 16
 RED, WHITE, GREEN = (200, 30, 40), (255, 255, 255), (20, 160, 60)
@@ -182,26 +182,26 @@ def with_broken_data(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", images.EMPTY_FILE),
-        (b"<html>404</html>", images.TEXT_FILE),
-        (b"\x89PNG\r\n\x1a\n", images.BROKEN_HEADER),
-        (JPEG[:30], images.BROKEN_HEADER),
-        (encoded(Image.new("RGB", (8, 8)), "TIFF"), images.UNSUPPORTED_FORMAT),
-        (encoded(Image.new("RGB", (101, 100)), "PNG"), images.TOO_MANY_PIXELS),
-        (png(50_000, 50_000, zlib.compress(b"")), images.TOO_MANY_PIXELS),
-        (frames("GIF"), images.ANIMATED),
-        (frames("WEBP"), images.ANIMATED),
-        (frames("PNG"), images.ANIMATED),
-        (JPEG[: len(JPEG) // 2], images.TRUNCATED),
-        (PNG[: len(PNG) // 2], images.TRUNCATED),
-        (with_broken_data(PNG), images.CORRUPT),
+        (b"", image_decoding.EMPTY_FILE),
+        (b"<html>404</html>", image_decoding.TEXT_FILE),
+        (b"\x89PNG\r\n\x1a\n", image_decoding.BROKEN_HEADER),
+        (JPEG[:30], image_decoding.BROKEN_HEADER),
+        (encoded(Image.new("RGB", (8, 8)), "TIFF"), image_decoding.UNSUPPORTED_FORMAT),
+        (encoded(Image.new("RGB", (101, 100)), "PNG"), image_decoding.TOO_MANY_PIXELS),
+        (png(50_000, 50_000, zlib.compress(b"")), image_decoding.TOO_MANY_PIXELS),
+        (frames("GIF"), image_decoding.ANIMATED),
+        (frames("WEBP"), image_decoding.ANIMATED),
+        (frames("PNG"), image_decoding.ANIMATED),
+        (JPEG[: len(JPEG) // 2], image_decoding.TRUNCATED),
+        (PNG[: len(PNG) // 2], image_decoding.TRUNCATED),
+        (with_broken_data(PNG), image_decoding.CORRUPT),
     ],
 )
 def test_reasons(data: bytes, reason: str) -> None:
     with pytest.raises(ImageError) as raised:
         decoded(data)
     assert raised.value.reason == reason
-    assert reason in images.REASONS
+    assert reason in image_decoding.REASONS
 
 
 def test_the_limit_itself_is_allowed() -> None:

@@ -11,18 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_rows import A_COUNT, HOUR
 
-from models.decay import UNIT, Decay
-from models.interactions import (
-    context_terms,
-    dealt_by_cookie,
-    dealt_by_product,
-    interaction_terms,
-    joined,
-    moved,
-    rolled_up_contexts,
-    rolled_up_interactions,
-)
-from models.schemas import CONTEXTS, INTERACTIONS
+from larder.models.interactions.decay import UNIT, Decay
+from larder.models.interactions.running_sums import context_terms, dealt_by_cookie, dealt_by_product, interaction_terms, joined, moved, rolled_up_contexts, rolled_up_interactions
+from larder.models.schemas import CONTEXTS, INTERACTIONS
 
 HALF_LIFE_DAYS = 30.0
 DECAY = Decay.at(HOUR, HALF_LIFE_DAYS)

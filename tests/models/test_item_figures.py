@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pyspark.sql import SparkSession
 
-from models.item_figures import item_figures
-from models.schemas import INTERACTIONS, PRODUCT_NUMBERS
+from larder.models.interactions.item_statistics import item_figures
+from larder.models.schemas import INTERACTIONS, PRODUCT_NUMBERS
 
 NOW = 1000
 DAY = 24

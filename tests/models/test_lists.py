@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from models.lists import generic_lists, item_matrix, listed_counts, personal_lists, with_ordinals
-from models.rankers import ALWAYS, Blend, Rules
+from larder.models.lists.top_n_lists import generic_lists, item_matrix, listed_counts, personal_lists, with_ordinals
+from larder.models.ranking.rankers import ALWAYS, Blend, Rules
 
 ALL = np.ones(4, bool)
 USERS = "cookie_key long, factors array<float>, history_items array<int>, history_strengths array<float>"

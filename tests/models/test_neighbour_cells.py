@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models import neighbour_cells
-from models.neighbour_cells import Cells, _pairs, filed, finding, nearest_in_cells, recall
-from models.neighbour_rules import OTHER, SAME, Pictures, Rules, nearest_by_rules, traits_of
-from models.neighbours import NOBODY, unit_length
+from larder.models.search import ivf
+from larder.models.search.ivf import Cells, _pairs, filed, finding, nearest_in_cells, recall
+from larder.models.search.constraints import OTHER, SAME, Pictures, Rules, nearest_by_rules, traits_of
+from larder.models.search.exact import NOBODY, unit_length
 
 N, D, TOP, ASKED = 5000, 16, 10, np.arange(100)
 
@@ -91,9 +91,9 @@ def test_it_matters_not_who_is_asked_for_at_once(
 ) -> None:
     rules = Rules(fold_above=0.9)
     at_once, _ = found_in(pictures, cells, rules)
-    monkeypatch.setattr(neighbour_cells, "PAIRS_AT_ONCE", 24 * 13)
-    monkeypatch.setattr(neighbour_cells, "QUERIES_AT_ONCE", 5)
-    monkeypatch.setattr(neighbour_cells, "TILE_SCORES", 150)
+    monkeypatch.setattr(ivf, "PAIRS_AT_ONCE", 24 * 13)
+    monkeypatch.setattr(ivf, "QUERIES_AT_ONCE", 5)
+    monkeypatch.setattr(ivf, "TILE_SCORES", 150)
     np.testing.assert_array_equal(found_in(pictures, cells, rules)[0], at_once)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.neighbour_rules import OTHER, SAME, Pictures, Rules, nearest_by_rules, traits_of, without_sizes
-from models.neighbours import NOBODY, unit_length
+from larder.models.search.constraints import OTHER, SAME, Pictures, Rules, nearest_by_rules, traits_of, without_sizes
+from larder.models.search.exact import NOBODY, unit_length
 
 N, TOP = 300, 5
 DEPARTMENTS = ["Food/Milk", "Food/Bread", "Garden/Pots", None]

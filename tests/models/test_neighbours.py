@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import models.neighbours as module
-from models.neighbours import best_columns, nearest, unit_length
+import larder.models.search.exact as module
+from larder.models.search.exact import best_columns, nearest, unit_length
 
 
 def brute_force(queries: np.ndarray, vectors: np.ndarray, top: int, own: np.ndarray) -> tuple[list, list]:

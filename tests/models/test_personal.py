@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import best_items
-from models.personal import NO_ITEM, Owned, top_items
+from larder.models.search import mips
+from larder.models.ranking.personal import NO_ITEM, Owned, top_items
 
 RANK = 2
 
@@ -81,8 +81,8 @@ def test_many_blocks_are_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     users, items = draw.normal(size=(40, 4)).astype(np.float32), draw.normal(size=(30, 4)).astype(np.float32)
     owned = as_owned([{int(item): 1.0 for item in draw.choice(30, 3, replace=False)} for _ in range(40)])
     whole = top_items(users, items, owned, 5, 0.5)
-    monkeypatch.setattr(best_items, "TILE_USERS", 7)
-    monkeypatch.setattr(best_items, "TILE_ITEMS", 4)
+    monkeypatch.setattr(mips, "TILE_USERS", 7)
+    monkeypatch.setattr(mips, "TILE_ITEMS", 4)
     parts = top_items(users, items, owned, 5, 0.5)
     assert np.array_equal(whole[0], parts[0])
     assert np.allclose(whole[1], parts[1])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.picking import picked
+from larder.models.ranking.mmr import picked
 
 CATEGORIES = np.array([0, 0, 0, 1, 1, 2, -1, -1], np.int32)
 

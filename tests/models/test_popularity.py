@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from model_rows import in_order
 from pyspark.sql import DataFrame, SparkSession
 
-from models.popularity import ANY, Caps, as_filled_lists, as_ladder, filled, filter_capped, filter_popular
+from larder.models.lists.popularity import ANY, Caps, as_filled_lists, as_ladder, filled, filter_capped, filter_popular
 
 SCHEMA = "location string, device string, product_number int, _score double"
 Count = tuple[str, str, int, float]

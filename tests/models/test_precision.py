@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from models.precision import FULL, in_precision
+from larder.models.vision.mixed_precision import FULL, in_precision
 
 
 def layer(name: str, dtype: object) -> dict[str, object]:

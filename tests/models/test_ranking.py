@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.candidates import FEATURES, OF_NEW
-from models.ranking import Ranking, Regression, WeightsError, probability
-from models.ranking_fit import NothingToLearnError, fitted
+from larder.models.ranking.candidates import FEATURES, OF_NEW
+from larder.models.ranking.purchase_model import Ranking, Regression, WeightsError, probability
+from larder.models.ranking.purchase_model_fit import NothingToLearnError, fitted
 
 NAMES = ("affinity", "month")
 

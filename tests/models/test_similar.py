@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from models.category_lists import category_lists, listed_of, ranked_by_path
-from models.embeddings import packed, unpacked
-from models.neighbour_rules import Rules
-from models.similar import search_of, similar_lists
+from larder.models.lists.category_lists import category_lists, listed_of, ranked_by_path
+from larder.models.vision.embeddings import packed, unpacked
+from larder.models.search.constraints import Rules
+from larder.models.lists.similar_items import search_of, similar_lists
 
 ALL = np.ones(4, bool)
 EMBEDDED = "product_id string, product_number int, embedding binary, category string, price double, same_product string"

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from models.picture_baselines import histogram_vectors
-from models.precision import in_precision
-from models.vision import Head, build_model, embed, embedding_part
+from larder.models.vision.picture_baselines import histogram_vectors
+from larder.models.vision.mixed_precision import in_precision
+from larder.models.vision.network import Head, build_model, embed, embedding_part
 
 SIZE, SHARES = 32, np.array([0.3, 0.7], np.float32)
 ALL = Head(palette=True, hidden=16, dropout=0.3)
@@ -26,7 +26,7 @@ def pictures() -> np.ndarray:
 def test_colours_are_counted_as_the_histogram_counts_them(pictures: np.ndarray) -> None:
     import keras
 
-    from models.palette import SPREAD
+    from larder.models.vision.palette import SPREAD
 
     model = build_model(SIZE, 8, SHARES, 1, head=Head(palette=True))
     found = keras.Model(model.inputs, model.get_layer("palette").output).predict(pictures, verbose=0)
@@ -41,8 +41,8 @@ def test_colours_are_counted_where_keras_would_compile_all_else(pictures: np.nda
 
 
 def test_a_saved_model_has_its_head_and_embeds_alike(pictures: np.ndarray) -> None:
-    from jobs.embedder import loaded
-    from jobs.saved_models import model_bytes
+    from larder.jobs.vision.embedder import loaded
+    from larder.jobs.vision.saved_models import model_bytes
 
     model = build_model(SIZE, 8, SHARES, 1, head=ALL)
     saved = model_bytes(model)

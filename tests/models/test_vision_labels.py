@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.categories import beginnings_of
-from models.vision import label_list, label_matrix, label_shares
+from larder.models.encoding.category_paths import beginnings_of
+from larder.models.vision.network import label_list, label_matrix, label_shares
 
 PRODUCTS = {"Grocery/Dairy/Milk": 3, "Grocery/Dairy/Butter": 1, "Grocery/Bread": 2, "Pets": 1, None: 5, "": 2}
 

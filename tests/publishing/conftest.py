@@ -12,12 +12,12 @@ import redis
 from publishing_servers import Server, start_cluster, stop
 from publishing_tables import write_delta, write_release
 
-from jobs.precompute import RELEASE
-from jobs.whole_release import release_name
-from loaders.releases import Releases
-from loaders.servers import connect, nodes
-from settings import load_settings
-from storage import Tables
+from larder.jobs.precompute import RELEASE
+from larder.jobs.publishing.whole_release import release_name
+from larder.loaders.releases import Releases
+from larder.loaders.servers import connect, nodes
+from larder.settings import load_settings
+from larder.storage import Tables
 
 ROOT = Path(__file__).parents[2]
 ONE_SERVER, CLUSTER = "one server", "cluster of three"

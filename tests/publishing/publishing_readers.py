@@ -7,9 +7,9 @@ import threading
 import time
 from typing import Any
 
-from loaders.codec import bucket_and_field, decode_list
-from loaders.keys import COOKIES, DELTA_FORMAT, Keys
-from loaders.servers import connect
+from larder.loaders.codec import bucket_and_field, decode_list
+from larder.loaders.keys import COOKIES, DELTA_FORMAT, Keys
+from larder.loaders.servers import connect
 
 
 def read_list(client: Any, release: str, key: int) -> list[int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import redis
 
-from loaders.embedded import server_binary
+from larder.loaders.embedded import server_binary
 
 CLUSTER_NODES = 3
 SLOTS = 16384

@@ -13,10 +13,10 @@ import pytest
 from conftest import FIRST, ROOT, SECOND, Shop
 from publishing_readers import Readers, read_list
 
-from loaders.differences import difference
-from loaders.keys import COOKIES
-from loaders.layers import read_ids
-from loaders.releases import ReleaseError
+from larder.loaders.differences import difference
+from larder.loaders.keys import COOKIES
+from larder.loaders.delta import read_ids
+from larder.loaders.releases import ReleaseError
 
 pytestmark = pytest.mark.end_to_end
 
@@ -208,7 +208,7 @@ def test_a_damaged_delta_is_not_verified(faulty_shop: Shop) -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
 def test_the_reader_for_node_reads_both_layers(single_shop: Shop) -> None:
-    from loaders.keys import key64
+    from larder.loaders.keys import key64
 
     single_shop.release(FIRST, seed=1, products=5_000)
     loaded(single_shop, FIRST)

@@ -13,10 +13,10 @@ from conftest import CLUSTER, FIRST, ONE_SERVER, SECOND, Shop
 from publishing_readers import Readers, read_list
 from publishing_servers import Server, start_cluster, stop, wait_for_cluster
 
-from loaders.keys import KINDS
-from loaders.publisher import count_records
-from loaders.releases import VERIFIED, Releases
-from loaders.servers import connect, nodes
+from larder.loaders.keys import KINDS
+from larder.loaders.publisher import count_records
+from larder.loaders.releases import VERIFIED, Releases
+from larder.loaders.servers import connect, nodes
 
 pytestmark = pytest.mark.end_to_end
 

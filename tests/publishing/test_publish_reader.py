@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from conftest import FIRST, ROOT, Shop
 
-from loaders.codec import bucket_and_field, decode_dictionary, decode_list, encode_lists
-from loaders.keys import context_key64, key64
+from larder.loaders.codec import bucket_and_field, decode_dictionary, decode_list, encode_lists
+from larder.loaders.keys import context_key64, key64
 
 READER = ROOT / "docs" / "readers" / "reader.mjs"
 NODE = shutil.which("node")

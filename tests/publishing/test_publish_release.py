@@ -9,8 +9,8 @@ import pytest
 from conftest import FIRST, SECOND, Shop
 from publishing_readers import Readers, read_list
 
-from loaders.differences import difference
-from loaders.lease import Lease, LockError
+from larder.loaders.differences import difference
+from larder.loaders.lease import Lease, LockError
 
 pytestmark = pytest.mark.end_to_end
 

@@ -16,7 +16,7 @@ from publishing_readers import read_list
 from publishing_servers import Server, free_port
 from publishing_tls import TlsRelay
 
-from loaders.embedded import server_binary
+from larder.loaders.embedded import server_binary
 
 pytestmark = pytest.mark.end_to_end
 

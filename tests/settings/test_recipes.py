@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from settings import SettingsError
-from settings.recipes import Range, load_recipe, recipe_text
+from larder.settings import SettingsError
+from larder.settings.vision_recipe import Range, load_recipe, recipe_text
 
 LEAST = "[space]\nepochs = [1, 2]\nlearning_rate = { low = 0.001, high = 0.01, log = true }\n"
 

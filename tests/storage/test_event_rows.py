@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage import Place, event_rows
-from storage.event_rows import Piece, UnreadableError, pieces_of, read_piece
-from storage.events import EventHour, find_hours
-from storage.json_lines import CORRUPT
+from larder.storage import Place, event_rows
+from larder.storage.event_rows import Piece, UnreadableError, pieces_of, read_piece
+from larder.storage.event_folders import EventHour, find_hours
+from larder.storage.json_lines import CORRUPT
 
 OBJECTS = [{"cookie_id": f"c{n}", "quantity": n} for n in range(5)]
 LINES = [json.dumps(row).encode() for row in OBJECTS]
@@ -118,15 +118,15 @@ def test_columns_of_mixed_types_are_texts(hour: Path) -> None:
 
 
 def test_blocks_are_cut_between_lines(hour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.json_lines.BYTES_A_BLOCK", 50)
+    monkeypatch.setattr("larder.storage.json_lines.BYTES_A_BLOCK", 50)
     rows = [{"cookie_id": f"c{n}" * (n % 40)} for n in range(100)]
     batch = read_lines(hour, b"\n".join(json.dumps(row).encode() for row in rows))
     assert batch.column("cookie_id").to_pylist() == [row["cookie_id"] for row in rows]
 
 
 def test_a_line_without_end_breaks_its_file(hour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.json_lines.LONGEST_LINE", 100)
-    monkeypatch.setattr("storage.json_lines.BYTES_A_BLOCK", 90)
+    monkeypatch.setattr("larder.storage.json_lines.LONGEST_LINE", 100)
+    monkeypatch.setattr("larder.storage.json_lines.BYTES_A_BLOCK", 90)
     with pytest.raises(UnreadableError, match="more than 100 bytes"):
         read_lines(hour, b'{"cookie_id": "' + b"x" * 200, "long.json")
 

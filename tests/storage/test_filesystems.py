@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import Place
-from storage.filesystems import PlaceError
+from larder.storage import Place
+from larder.storage.filesystems import PlaceError
 
 
 @pytest.fixture(params=["", "file://"], ids=["path", "file URI"])

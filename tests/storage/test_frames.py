@@ -15,10 +15,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from storage import Manifest, Place, Tables, frames
-from storage.frames import PLACE, FileWrittenTwiceError, place, read_frame, write_frame, write_partitions
-from storage.parts import Part, PartOptions
-from storage.tables import plan_run
+from larder.storage import Manifest, Place, Tables, frames
+from larder.storage.frames import PLACE, FileWrittenTwiceError, place, read_frame, write_frame, write_partitions
+from larder.storage.parts import Part, PartOptions
+from larder.storage.manifests import plan_run
 
 SCHEMA = T.StructType(
     [

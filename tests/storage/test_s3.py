@@ -15,10 +15,10 @@ from job_processes import run_jobs
 from s3_server import hold_keys, s3_server
 
 from demo import synthetic
-from jobs.arguments import hour, hour_partition
-from settings import SettingsError, load_settings
-from storage import Place, Tables
-from storage.s3 import S3Access, spark_options
+from larder.jobs.runtime.arguments import hour, hour_partition
+from larder.settings import SettingsError, load_settings
+from larder.storage import Place, Tables
+from larder.storage.s3 import S3Access, spark_options
 
 pytestmark = pytest.mark.end_to_end
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage import Place
-from storage.events import EventHour, find_hours
+from larder.storage import Place
+from larder.storage.event_folders import EventHour, find_hours
 
 ROWS = pa.table({"cookie_id": ["c1", "c2", "c3"], "price": [1.0, None, 2.0]})
 

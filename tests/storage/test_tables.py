@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import DamagedTableError, DataFile, Manifest, MissingPartitionError, Tables, tables
-from storage.filesystems import PlaceError
-from storage.tables import fingerprint, plan_run
+from larder.storage import DamagedTableError, DataFile, Manifest, MissingPartitionError, Tables, manifests as tables
+from larder.storage.filesystems import PlaceError
+from larder.storage.manifests import fingerprint, plan_run
 
 PARTITION = "dt=2017-12-03/hr=07"
 MADE_FROM = {

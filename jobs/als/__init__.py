@@ -1,0 +1,1 @@
+"""Trains ALS factors in Spark tasks."""

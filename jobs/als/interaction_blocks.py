@@ -1,0 +1,121 @@
+"""Files of interactions to blocks of users, with no shuffle: a file has all rows of its cookies, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+
+from larder.jobs.runtime.training_files import BLOCKS, UserBlocks, read_arrays, write_arrays
+from larder.models import columns as C
+from larder.models.als.als_block import als_block, cuts_between
+from larder.storage import Place
+
+COUNT = "count"
+BLOCKS_A_FILE = 10_000
+NO_STRENGTH = "no interaction has any strength: check [weights], and that the roll-up read purchases or views"
+
+
+class OtherOrderError(ValueError):
+    """Rows of a table are not in the order in which it is written."""
+
+
+class NoStrengthError(ValueError):
+    """No interaction has any strength."""
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Files of table INTERACTIONS, and the factor that turns a strength into a weight: confidence less 1."""
+
+    uris: Sequence[str]
+    factor: float
+
+
+@dataclass(frozen=True)
+class Items:
+    """Products by item number: those of the most users first, so that what is read most lies together.
+
+    ids (items,) and counts (items,), how many users each has.
+    """
+
+    ids: pa.Array
+    counts: npt.NDArray[np.int64]
+
+
+def items_of(spark: SparkSession, interactions: Interactions) -> Items:
+    """The products with any strength. Raises NoStrengthError."""
+    uris = list(interactions.uris)
+    if uris:
+        counts = spark.sparkContext.parallelize(uris, len(uris)).map(counted).treeReduce(_joined)
+    if not uris or not len(counts):
+        raise NoStrengthError(NO_STRENGTH)
+    counts = counts.sort_by([(COUNT, "descending"), (C.PRODUCT_ID, "ascending")]).combine_chunks()
+    return Items(counts[C.PRODUCT_ID].combine_chunks(), counts[COUNT].to_numpy())
+
+
+def counted(uri: str) -> pa.Table:
+    """Users by product of one file."""
+    return _sums(_rows(uri, [C.PRODUCT_ID, C.STRENGTH]).group_by(C.PRODUCT_ID).aggregate([([], "count_all")]))
+
+
+def _joined(left: pa.Table, right: pa.Table) -> pa.Table:
+    return _sums(pa.concat_tables([left, right]).group_by(C.PRODUCT_ID).aggregate([(COUNT, "sum")]))
+
+
+def _sums(table: pa.Table) -> pa.Table:
+    names, counts = table[C.PRODUCT_ID].cast(pa.string()), table.column(table.num_columns - 1)
+    # Chunks of a result share their buffers, and each would be pickled with all of them.
+    return pa.table({C.PRODUCT_ID: names, COUNT: counts}).combine_chunks()
+
+
+def _rows(uri: str, columns: list[str]) -> pa.Table:
+    """The rows with any strength; products as one dictionary, however many row groups the file has."""
+    system, path = Place(uri).open()
+    with system.open_input_file(path) as source:
+        rows = pq.ParquetFile(source, read_dictionary=[C.PRODUCT_ID], pre_buffer=False).read(columns, use_threads=False)
+    return rows.filter(pc.field(C.STRENGTH) > 0).unify_dictionaries()
+
+
+def user_blocks(spark: SparkSession, interactions: Interactions, ids: pa.Array, place: Place, most: int) -> UserBlocks:
+    """Writes blocks of about `most` interactions. Those that an earlier run finished are taken as they are.
+
+    Products that are not among `ids` (items,) are left out.
+    """
+    done = place / BLOCKS
+    if not done.exists():
+        files, written = list(enumerate(interactions.uris)), UserBlocks(place, ())
+        sent = spark.sparkContext.broadcast(ids)
+
+        def write(file: tuple[int, str]) -> list[int]:
+            return _write_file(written, *file, sent.value, interactions.factor, most)
+
+        numbers = spark.sparkContext.parallelize(files, max(1, len(files))).flatMap(write).collect()
+        sent.destroy()
+        write_arrays(done, {"numbers": np.array(sorted(numbers), np.int64)})
+    return UserBlocks(place, tuple(read_arrays(done)["numbers"].tolist()))
+
+
+def _write_file(blocks: UserBlocks, file: int, uri: str, ids: pa.Array, factor: float, most: int) -> list[int]:
+    rows = _rows(uri, [C.COOKIE_KEY, C.PRODUCT_ID, C.STRENGTH])
+    products = rows[C.PRODUCT_ID].combine_chunks()
+    if not len(products):
+        return []
+    numbers = pc.index_in(products.dictionary, ids).fill_null(-1).to_numpy()[products.indices.to_numpy()]
+    known = numbers >= 0
+    cookies = rows[C.COOKIE_KEY].to_numpy()[known]
+    weights = (rows[C.STRENGTH].to_numpy()[known] * factor).astype(np.float32)
+    items, written = numbers[known], []
+    if (np.diff(cookies) < 0).any():
+        raise OtherOrderError(f"{uri} is not in the order of {C.COOKIE_KEY}; make it again with `larder roll-up`")
+    for count, (start, end) in enumerate(cuts_between(cookies, most)):
+        number = file * BLOCKS_A_FILE + count
+        blocks.write_interactions(number, als_block(cookies[start:end], items[start:end], weights[start:end]))
+        written.append(number)
+    return written

@@ -1,0 +1,1 @@
+"""Measures lists and embeddings, and writes the report."""

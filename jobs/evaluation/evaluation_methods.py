@@ -1,0 +1,116 @@
+"""Ways to make lists, each of which an evaluation measures alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+
+import numpy as np
+import numpy.typing as npt
+
+from larder.jobs.evaluation.evaluation_data import Evidence
+from larder.models.evaluation.ranking_metrics import RECALL_AT
+from larder.models.search.exact import best_columns
+from larder.models.ranking.personal import Owned, top_items
+from larder.models.ranking.rankers import ALWAYS, Ranker, Rules
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+
+NEW, ALL = "new", "all"
+POPULARITY, ALS, PERSONAL = "popularity", "als", "personal"
+OWN, OWN_DECAYED = "own frequency", "own frequency, decayed"
+RECENT = "popularity, 28 days"
+KNN, IMPLICIT = "item-kNN, BM25 (implicit)", "ALS (implicit)"
+# The best of 24 settings on the sample data's test weeks themselves: chosen in implicit's favour.
+IMPLICIT_ALS = {"factors": 64, "regularization": 10.0, "alpha": 1.0, "iterations": 15, "random_state": 1}
+NEIGHBOURS = 500
+LEAST = -1e30  # in place of a score: not to be listed
+
+
+@dataclass(frozen=True)
+class Method:
+    """`lists` gives items (users, RECALL_AT), -1 for none, of a task. `tasks`: those that it is made for."""
+
+    name: str
+    tasks: tuple[str, ...]
+    lists: Callable[[str], Ints]
+
+
+def methods_of(seen: Evidence, ranker: Ranker, rules: Rules, varied: Sequence[Rules] = ()) -> list[Method]:
+    """The baselines, and personal lists as they would be published; then with rules of another diversity."""
+    one = np.ones((len(seen.factors), 1), np.float32)
+    buyers, month = seen.figures.buyers[:, None], seen.figures.month[:, None]
+    recent = seen.history.owned
+    nothing = np.zeros_like(buyers)
+    personal = [personal_method(PERSONAL, seen, ranker, rules)]
+    personal += [personal_method(f"{PERSONAL}, diversity {some.penalty:g}", seen, ranker, some) for some in varied]
+    return [
+        Method(POPULARITY, (NEW, ALL), _by_product(one, buyers, recent, 0.0)),
+        Method(RECENT, (NEW, ALL), _by_product(one, month, recent, 0.0)),
+        Method(ALS, (NEW, ALL), _by_product(seen.factors, seen.item_factors, recent, 0.0)),
+        Method(OWN, (ALL,), _by_product(one, nothing, seen.often, 1.0)),
+        Method(OWN_DECAYED, (ALL,), _by_product(one, nothing, recent, 1.0)),
+        *personal,
+    ]
+
+
+def _by_product(users: Floats, items: Floats, owned: Owned, rebuy_weight: float) -> Callable[[str], Ints]:
+    return lambda task: top_items(users, items, owned, RECALL_AT, None if task == NEW else rebuy_weight)[0]
+
+
+def personal_method(name: str, seen: Evidence, ranker: Ranker, rules: Rules) -> Method:
+    """Personal lists as they would be published."""
+    order = ranker.prepared(seen.best)
+
+    def lists(task: str) -> Ints:
+        asked = replace(rules, n=RECALL_AT, masked_days=ALWAYS if task == NEW else rules.masked_days)
+        return order.lists(seen.factors, seen.history, asked)[0]
+
+    return Method(name, (NEW, ALL), lists)
+
+
+def has_peers() -> bool:
+    """Whether implicit is installed, for `peers_of`."""
+    return find_spec("implicit") is not None
+
+
+def peers_of(seen: Evidence) -> Iterator[Method]:
+    """What a careful person gets from implicit on the plain counts of the measured users; one after the other."""
+    from implicit.als import AlternatingLeastSquares
+    from implicit.nearest_neighbours import BM25Recommender
+    from scipy.sparse import csr_matrix
+    from threadpoolctl import threadpool_limits
+
+    often = seen.often
+    shape = (len(seen.factors), len(seen.item_factors))
+    counts = csr_matrix((often.strengths, often.items, often.offsets), shape=shape, copy=True)
+    neighbours = BM25Recommender(K=NEIGHBOURS, K1=1.2, B=0.75)
+    with threadpool_limits(1, "blas"):
+        neighbours.fit(counts, show_progress=False)
+
+        def by_neighbours(start: int, end: int) -> Floats:
+            return np.asarray((counts[start:end] @ neighbours.similarity).todense(), np.float32)
+
+        yield Method(KNN, (NEW, ALL), _by_scores(by_neighbours, often))
+        als = AlternatingLeastSquares(**IMPLICIT_ALS)
+        als.fit(counts, show_progress=False)
+    yield Method(IMPLICIT, (NEW, ALL), _by_product(als.user_factors, als.item_factors, often, 0.0))
+
+
+def _by_scores(scores_of: Callable[[int, int], Floats], owned: Owned, rows: int = 256) -> Callable[[str], Ints]:
+    """By dense scores of users start to end."""
+
+    def lists(task: str) -> Ints:
+        users, found = len(owned.offsets) - 1, []
+        for start in range(0, users, rows):
+            end = min(start + rows, users)
+            scores, part = scores_of(start, end), owned.rows(start, end)
+            if task == NEW:
+                scores[part.users, part.items] = LEAST
+            best, values = best_columns(scores, min(RECALL_AT, scores.shape[1]))
+            found.append(np.where(values > LEAST, best, -1).astype(np.int32))
+        return np.concatenate(found)
+
+    return lists

@@ -1,0 +1,77 @@
+"""Whether pictures that training never saw find their own kind, beside vectors that need no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from larder.jobs.embed_products import EMBEDDINGS
+from larder.jobs.ingest_images import CHANNELS, IMAGES
+from larder.jobs.evaluation.picture_page import picture_page
+from larder.models import columns as C
+from larder.models import schemas
+from larder.models.vision.embeddings import unpacked
+from larder.models.vision.picture_baselines import Vectors, histogram_vectors, pixel_vectors, projected_vectors
+from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
+from larder.settings.sections import Evaluation
+from larder.storage import Manifest, Tables
+from larder.storage.frames import read_frame
+
+EMBEDDING, HISTOGRAM = "embedding", "colour histogram"
+PIXEL_BYTES = 256 << 20  # that the driver holds; as float32, in which they are compared, four times as many
+
+
+@dataclass(frozen=True)
+class MeasuredPictures:
+    """For each kind of vectors what larder.models.evaluation.retrieval_metrics.leaf_precision_at_k returns, and a page to look at."""
+
+    shares: dict[str, dict[str, float]] = field(default_factory=dict)
+    page: str = ""
+
+
+def measure_pictures(
+    spark: SparkSession, tables: Tables, sources: Mapping[str, Any], evaluation: Evaluation
+) -> MeasuredPictures:
+    """Nothing where there are no embeddings. At most `evaluation.pictures` are compared, and so few that their pixels
+    are at most PIXEL_BYTES: all lie on the driver."""
+    if EMBEDDINGS not in sources:
+        return MeasuredPictures()
+    images = sources[IMAGES]
+    limit = most_pictures(images.parameters["image_size"], evaluation)
+    return measured(pictures_of(spark, tables, images, sources[EMBEDDINGS], limit), evaluation)
+
+
+def most_pictures(image_size: int, evaluation: Evaluation) -> int:
+    """How many pictures of so many pixels a side are compared."""
+    return min(evaluation.pictures, PIXEL_BYTES // (image_size**2 * CHANNELS))
+
+
+def pictures_of(spark: SparkSession, tables: Tables, images: Manifest, embeddings: Manifest, limit: int) -> pa.Table:
+    """PRODUCT_ID, CATEGORY, HELD_OUT, PIXELS and EMBEDDING of at most `limit` products, whichever those are."""
+    pictures = read_frame(spark, tables, [images], schemas.IMAGES)
+    vectors = read_frame(spark, tables, [embeddings], schemas.EMBEDDINGS)
+    some = vectors.orderBy(F.xxhash64(C.PRODUCT_ID), C.PRODUCT_ID).limit(limit)
+    return pictures.join(some, C.PRODUCT_ID).orderBy(C.PRODUCT_ID).toArrow()
+
+
+def measured(table: pa.Table, evaluation: Evaluation) -> MeasuredPictures:
+    """Of pictures as from `pictures_of`."""
+    if not len(table):
+        return MeasuredPictures()
+    leaves, held_out = table[C.CATEGORY].to_pylist(), table[C.HELD_OUT].to_numpy()
+
+    def share(vectors: Vectors) -> dict[str, float]:
+        return leaf_precision_at_k(vectors, leaves, held_out, bootstrap=evaluation.bootstrap, seed=evaluation.seed)
+
+    pixels, embedding = table[C.PIXELS].to_pylist(), unpacked(table[C.EMBEDDING])
+    shown = {EMBEDDING: embedding, HISTOGRAM: histogram_vectors(pixels)}
+    shares = {name: share(vectors) for name, vectors in shown.items()}
+    # As long as a picture has pixels: made one after the other, and not kept.
+    shares["raw pixels"] = share(pixel_vectors(pixels))
+    shares["random projection"] = share(projected_vectors(pixels, embedding.shape[1], evaluation.seed))
+    return MeasuredPictures(shares, picture_page(table, shown, shares))

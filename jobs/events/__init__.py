@@ -1,0 +1,1 @@
+"""Spark tasks that read raw events and count them."""

@@ -1,0 +1,1 @@
+"""Spark tasks that roll hourly counts up."""

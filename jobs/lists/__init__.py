@@ -1,0 +1,1 @@
+"""Reads what lists are made from: catalogue, exclusions, weights, rules."""

@@ -1,0 +1,115 @@
+"""The lists of products in a release: by picture, and by category for those that have none."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType
+
+from larder.jobs.lists.catalogue import catalogue_of, column_of, one_row_a_product
+from larder.jobs.lists.list_inputs import Goods
+from larder.models import columns as C
+from larder.models import schemas
+from larder.models.lists.category_lists import category_lists, ranked_by_path
+from larder.models.search.constraints import Rules, without_sizes
+from larder.models.lists.similar_items import search_of, similar_lists
+from larder.settings import Settings
+
+PROBES, RECALL = "similar_probes", "similar_recall_percent"
+
+
+class MissingColumnError(ValueError):
+    """The settings name a column that the catalogue does not have."""
+
+
+def lists_by_picture(
+    spark: SparkSession, embeddings: DataFrame | None, numbers: DataFrame, goods: Goods, settings: Settings
+) -> tuple[DataFrame, dict[str, int]]:
+    """A list for each product with an embedding, whether or not anybody ever looked at it. None: no list at all.
+
+    Args: `embeddings` of EMBEDDINGS; `numbers` of PRODUCT_NUMBERS; `goods` by those numbers.
+    Returns lists and, where not every product was compared with every other, PROBES and RECALL. Raises
+    MissingColumnError.
+    """
+    if embeddings is None:
+        return spark.createDataFrame([], schemas.RELEASE_PRODUCTS), {}
+    wanted, n = settings.similar, settings.lists.similar
+    rules = Rules(wanted.department, wanted.price_ratio, wanted.other_sizes, wanted.fold_above)
+    embedded = embeddings.join(F.broadcast(numbers), C.PRODUCT_ID)
+    traits = read_traits(spark, settings)
+    if traits is None:
+        embedded = embedded.withColumns({name: F.lit(None).cast(kind) for name, kind in schemas.TRAIT_TYPES.items()})
+    else:
+        embedded = embedded.join(traits, C.PRODUCT_ID, "left")
+    spread = embedded.repartition(settings.spark.shuffle_partitions, C.PRODUCT_ID)
+    seed = settings.vision.seed
+    search = search_of(spread, _listable(goods, settings), wanted.exact_up_to, wanted.probes, seed)
+    search = search.finding(wanted.least_recall, n, rules, seed)
+    if search.cells is None:
+        return similar_lists(spread, search, n, rules), {}
+    measured = {PROBES: round(search.cells.probes), RECALL: round(100 * search.recall(n, rules, seed))}
+    return similar_lists(spread, search, n, rules), measured
+
+
+def lists_by_category(
+    spark: SparkSession,
+    embeddings: DataFrame | None,
+    popularity: DataFrame,
+    numbers: DataFrame,
+    goods: Goods,
+    settings: Settings,
+) -> DataFrame:
+    """A list for each of the catalogue's products without an embedding, of what sells in its category.
+
+    Args: as above; `popularity` of PRODUCT_ID and STRENGTH, a decayed count.
+    """
+    traits = read_traits(spark, settings)
+    if traits is None or not settings.similar.by_category:
+        return spark.createDataFrame([], schemas.RELEASE_PRODUCTS)
+    known = traits.join(F.broadcast(numbers), C.PRODUCT_ID, "left")
+    sold = known.join(popularity, C.PRODUCT_ID).where(F.col(C.PRODUCT_NUMBER).isNotNull())
+    table = sold.select(C.PRODUCT_NUMBER, C.CATEGORY, C.STRENGTH).orderBy(C.PRODUCT_NUMBER).toArrow()
+    listable = _listable(goods, settings)[table[C.PRODUCT_NUMBER].to_numpy()]
+    popularity_of = np.where(listable, table[C.STRENGTH].to_numpy(), 0.0)
+    n = settings.lists.similar
+    ranked = ranked_by_path(table[C.PRODUCT_NUMBER].to_numpy(), table[C.CATEGORY].to_pylist(), popularity_of, n + 1)
+    asked = known.where(F.col(C.CATEGORY).isNotNull())
+    if embeddings is not None:
+        asked = asked.join(embeddings.select(C.PRODUCT_ID), C.PRODUCT_ID, "left_anti")
+    return category_lists(asked.select(C.PRODUCT_ID, C.CATEGORY, C.PRODUCT_NUMBER), ranked, n)
+
+
+def read_traits(spark: SparkSession, settings: Settings) -> DataFrame | None:
+    """PRODUCT_ID, CATEGORY, PRICE and SAME_PRODUCT of the catalogue, a row a product; None where there is none.
+
+    Raises MissingColumnError.
+    """
+    catalogue = catalogue_of(spark, settings)
+    if catalogue is None:
+        return None
+    columns = {name: column_of(catalogue, name, kind) for name, kind in schemas.TRAIT_TYPES.items()}
+    columns[C.SAME_PRODUCT] = _same_product(catalogue, settings)
+    return one_row_a_product(catalogue, columns)
+
+
+def _listable(goods: Goods, settings: Settings) -> npt.NDArray[np.bool_]:
+    """Which products may stand in another's list, shape (products,)."""
+    return goods.allowed if settings.similar.in_stock else ~goods.excluded
+
+
+def _same_product(catalogue: DataFrame, settings: Settings) -> Column:
+    """What one product has in common in all its sizes; null where nobody asks."""
+    named = settings.similar.same_product
+    if named and named not in catalogue.columns:
+        raise MissingColumnError(
+            f"similar.same_product is {named!r}, which is no column of {settings.storage.catalogue}; "
+            f"there are {', '.join(catalogue.columns)}"
+        )
+    if settings.similar.other_sizes:
+        return F.lit(None).cast("string")
+    if named:
+        return F.col(named).cast("string")
+    brand, title = (column_of(catalogue, name, "string") for name in (C.BRAND, C.TITLE))
+    return F.udf(without_sizes, StringType())(brand, title)

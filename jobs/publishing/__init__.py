@@ -1,0 +1,1 @@
+"""Reads a release's tables and sends them to Redis."""

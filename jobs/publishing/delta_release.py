@@ -1,0 +1,116 @@
+"""What a delta is loaded from: lists made since the live release for cookies seen meanwhile."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from larder.jobs.runtime.arguments import as_of_partition, as_text, hour
+from larder.jobs.publishing.load_files import DeltaFile
+from larder.jobs.precompute_cookies import DELTA, DELTA_COOKIES, DELTA_DICTIONARY, START
+from larder.jobs.publishing.whole_release import Content, column_of, dictionary_of, name_of, one_run
+from larder.loaders import delta as layers
+from larder.loaders.bulk import in_order
+from larder.loaders.codec import encode_lists
+from larder.loaders.keys import COOKIES, DELTA_FORMAT
+from larder.loaders.publisher import Lists
+from larder.loaders.releases import Release, Releases
+from larder.models import columns as C
+from larder.settings.sections import Redis
+from larder.storage import Manifest, MissingPartitionError, Tables
+
+ROWS_COMPARED = 50_000
+
+Flags = npt.NDArray[np.bool_]
+
+
+class DeltaRelease:
+    """The cookies' lists made since the whole release `base`, up to an instant; a later list replaces an earlier one.
+
+    `hours_left_out`: hours since the base for which none were made; their cookies keep the lists they have.
+    Raises MissingPartitionError where none were made as of that very instant.
+    """
+
+    def __init__(self, tables: Tables, as_of: int, base: Release, settings: Redis) -> None:
+        self.tables, self.settings, self.base, self.as_of = tables, settings, base, as_text(as_of)
+        begin = hour(base.as_of)
+        if as_of <= begin:
+            raise MissingPartitionError(
+                f"release {base.name} is as of {base.as_of}: nothing as of {self.as_of} can be laid over it"
+            )
+        instants = [as_of_partition(instant) for instant in range(begin + 1, as_of + 1)]
+        self.deltas = [delta for delta in tables.find_all(DELTA, instants) if delta is not None]
+        tables.get(DELTA, instants[-1], made_by(as_text(as_of - 1), self.as_of))
+        covered = {hour_ for delta in self.deltas for hour_ in hours_of(delta)}
+        self.hours_left_out = len(set(range(begin, as_of)) - covered)
+        runs = [delta.run for delta in self.deltas]
+        self.name = name_of(self.as_of, [runs, base.name, DELTA_FORMAT, settings.bucket_size, settings.scores])
+        self.rows = sum(delta.counts[DELTA_COOKIES] for delta in self.deltas)
+
+    def content(self, releases: Releases) -> Content:
+        """Reads all lists, and the base's of the same cookies: what is equal is not to be written."""
+        ids = layers.read_ids(releases, self.base)
+        before, ordinal_of = len(ids), {id_: ordinal for ordinal, id_ in enumerate(ids)}
+        files = [file for delta in self.deltas for file in self._files(delta, ordinal_of)]
+        latest = latest_rows([column_of(file.uri, C.COOKIE_KEY) for file in files])
+        files = [file.keeping(rows) for file, rows in zip(files, latest, strict=True)]
+        compared = [self._changed(releases, file) for file in files]
+        files = [file.keeping(rows) for file, (rows, _) in zip(files, compared, strict=True)]
+        changed, added = sum(int(rows.sum()) for rows, _ in compared), sum(new for _, new in compared)
+        products = (before, len(ordinal_of))
+        size = self.settings.bucket_size
+        release = layers.plan_over(self.base, self.name, self.as_of, changed, added, products, size)
+        return Content(release, list(files), list(ordinal_of))
+
+    def _files(self, delta: Manifest, ordinal_of: dict[str, int]) -> list[DeltaFile]:
+        """The files of one delta; products that the dictionary does not know yet are appended to it."""
+        command = made_by(delta.parameters[START], delta.partition.removeprefix("as_of="))
+        run = one_run(self.tables, delta.partition, DELTA, [DELTA_COOKIES, DELTA_DICTIONARY], command)
+        named = dictionary_of(self.tables, run[DELTA_DICTIONARY])
+        ordinals = np.array([ordinal_of.setdefault(id_, len(ordinal_of)) for id_ in named], np.int32)
+        cookies = run[DELTA_COOKIES]
+        uris = self.tables.uris([cookies])
+        return [
+            DeltaFile(COOKIES, uri, file.rows, np.zeros(0, np.uint8), ordinals)
+            for uri, file in zip(uris, cookies.files, strict=True)
+        ]
+
+    def _changed(self, releases: Releases, file: DeltaFile) -> tuple[Flags, int]:
+        """Which of the rows that a file keeps differ from the base's lists, and how many of them the base has not."""
+        changed, added, at = file.rows_kept(), 0, 0
+        for batch in file.batches(ROWS_COMPARED, self.settings.scores):
+            here = slice(at, at + batch.num_rows)
+            at += batch.num_rows
+            lists = file.lists(batch, here)
+            there = layers.read_records(releases, self.base, None, COOKIES, lists.keys.tolist())
+            records = as_records(lists, self.settings.scores)
+            differ = [record != other for record, other in zip(records, there, strict=True)]
+            changed[here.start + np.flatnonzero(changed[here])] = differ
+            added += sum(other is None for other in there)
+        return changed, added
+
+
+def made_by(start: str, end: str) -> str:
+    """The command that makes the lists of the cookies of some hours."""
+    return f"larder precompute-cookies --start {start} --end {end}"
+
+
+def hours_of(delta: Manifest) -> range:
+    """The hours whose cookies have their lists in a delta."""
+    return range(hour(delta.parameters[START]), hour(delta.partition.removeprefix("as_of=")))
+
+
+def latest_rows(keys: list[npt.NDArray[np.generic]]) -> list[Flags]:
+    """Of each file, oldest first: which rows have a key that comes in no later row of any file."""
+    joined = np.concatenate([np.zeros(0, np.int64), *keys])
+    latest = np.zeros(len(joined), bool)
+    _, last = np.unique(joined[::-1], return_index=True)
+    latest[len(joined) - 1 - last] = True
+    return np.split(latest, np.cumsum([len(part) for part in keys])[:-1]) if keys else []
+
+
+def as_records(lists: Lists, with_scores: bool) -> list[bytes]:
+    """Each list as its record."""
+    data, ends = encode_lists(*in_order(lists, np.arange(len(lists.keys)), with_scores))
+    raw = data.tobytes()
+    return [raw[start:end] for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]

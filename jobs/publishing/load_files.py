@@ -1,0 +1,167 @@
+"""The Parquet files of a release on their way into the server: what a Spark task or a thread does with one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import redis
+
+from larder.loaders import publisher
+from larder.loaders.bulk import Pace
+from larder.loaders.server_errors import explained
+from larder.loaders.keys import BY_CATEGORY, COOKIES, PRODUCTS, Keys, context_key64, key64
+from larder.loaders.publisher import Lists
+from larder.loaders.releases import Release, ReleaseError
+from larder.loaders.servers import Client, connect
+from larder.models import columns as C
+from larder.storage import Place
+
+ROWS_AT_ONCE = 500_000
+SAMPLE_FILES = 8
+SAMPLE_ROWS = 2_000
+PROGRESS_NAMES = 2  # the last parts of a path tell a run's files apart
+
+Rows: TypeAlias = slice | npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class ReleaseFile:
+    """One file of lists."""
+
+    kind: str
+    uri: str
+    rows: int
+
+    @property
+    def field(self) -> str:
+        """Its name in the record of what is loaded."""
+        return "/".join([self.kind, *self.uri.split("/")[-PROGRESS_NAMES:]])
+
+    def batches(self, rows_at_once: int, with_scores: bool) -> Iterator[pa.RecordBatch]:
+        """Its rows in order, always cut at the same places. Scores that are not wanted are not read."""
+        system, path = Place(self.uri).open()
+        with system.open_input_file(path) as source:
+            parquet = pq.ParquetFile(source)
+            columns = [name for name in parquet.schema_arrow.names if with_scores or name != C.SCORES]
+            # Other files are read meanwhile: threads for the columns of one would be in their way.
+            yield from parquet.iter_batches(rows_at_once, columns=columns, use_threads=False)
+
+    def rows_kept(self) -> npt.NDArray[np.bool_]:
+        """Which rows are written, shape (self.rows,)."""
+        return np.ones(self.rows, bool)
+
+    def lists(self, batch: pa.RecordBatch, rows: Rows) -> Lists:
+        """What is to be written of a batch, whose rows are these of the file."""
+        return as_lists(self.kind, batch)
+
+
+@dataclass(frozen=True)
+class DeltaFile(ReleaseFile):
+    """A file of which some lists are written, with ordinals of another dictionary.
+
+    kept: bits, one a row (numpy.packbits); ordinals, shape (products of the file's dictionary,): what each becomes.
+    """
+
+    kept: npt.NDArray[np.uint8]
+    ordinals: npt.NDArray[np.int32]
+
+    def keeping(self, rows: npt.NDArray[np.bool_]) -> DeltaFile:
+        """The same file, of which these are written; rows: shape (self.rows,)."""
+        return replace(self, kept=np.packbits(rows))
+
+    def rows_kept(self) -> npt.NDArray[np.bool_]:
+        return np.unpackbits(self.kept, count=self.rows).view(bool)
+
+    def lists(self, batch: pa.RecordBatch, rows: Rows) -> Lists:
+        lists = as_lists(self.kind, batch.filter(pa.array(self.rows_kept()[rows])))
+        return replace(lists, ordinals=self.ordinals[lists.ordinals])
+
+
+@dataclass(frozen=True)
+class FileLoad:
+    """Loads files; pickles into Spark tasks. per_second: lists a second of one task, 0 without limit."""
+
+    url: str
+    namespace: str
+    release: Release
+    with_scores: bool
+    per_second: float = 0.0
+    rows_at_once: int = ROWS_AT_ONCE
+
+    def __call__(self, file: ReleaseFile) -> str:
+        """Loads what the server has not got of a file. Returns what went wrong, in a line, or nothing."""
+        try:
+            client = connect(self.url)
+            try:
+                self._load(client, file)
+            finally:
+                client.close()
+        except ReleaseError as error:
+            return str(error)
+        except (redis.RedisError, OSError) as error:
+            return explained(error)
+        return ""
+
+    def _load(self, client: Client, file: ReleaseFile) -> None:
+        progress, pace = Keys(self.namespace).load(self.release.name), Pace(self.per_second)
+        known = client.hget(progress, file.field)
+        there, at = int(known or 0), 0
+        for batch in file.batches(self.rows_at_once, self.with_scores):
+            at += batch.num_rows
+            if at <= there:
+                continue
+            lists = file.lists(batch, slice(at - batch.num_rows, at))
+            publisher.write_lists(client, self.namespace, self.release, file.kind, lists, self.with_scores, pace)
+            client.hset(progress, file.field, at)  # only now that the server has confirmed all before
+
+
+def sample(files: list[ReleaseFile], rows: int = SAMPLE_ROWS, seed: int = 0) -> dict[str, list[Lists]]:
+    """Some lists of every kind, from the first batch of some files each, drawn by `seed`."""
+    random = np.random.default_rng(seed)
+    drawn: dict[str, list[Lists]] = {}
+    for kind in dict.fromkeys(file.kind for file in files):
+        filled = [file for file in files if file.kind == kind and file.rows]
+        some = random.permutation(len(filled))[:SAMPLE_FILES].tolist()
+        for number in some:
+            drawn.setdefault(kind, []).append(_some_lists(filled[number], rows // len(some), random))
+    return drawn
+
+
+def _some_lists(file: ReleaseFile, rows: int, random: np.random.Generator) -> Lists:
+    system, path = Place(file.uri).open()
+    with system.open_input_file(path) as source:
+        parquet = pq.ParquetFile(source)
+        sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
+        for group in random.permutation(len(sizes)).tolist():
+            before = sum(sizes[:group])
+            wanted = np.flatnonzero(file.rows_kept()[before : before + sizes[group]])
+            if len(wanted):
+                break
+        batch = next(parquet.iter_batches(int(wanted[0]) + 10 * rows if len(wanted) else 1, row_groups=[group]))
+    wanted = wanted[wanted < batch.num_rows]
+    some = np.sort(random.permutation(wanted)[:rows])
+    return file.lists(batch.take(pa.array(some)), before + some)
+
+
+def as_lists(kind: str, batch: pa.RecordBatch) -> Lists:
+    """Rows of a release table as lists with their 64-bit keys; no scores where the batch has none."""
+    items = batch.column(C.ITEMS)
+    scores = batch.column(C.SCORES).flatten().to_numpy() if C.SCORES in batch.schema.names else np.zeros(0)
+    lengths = items.value_lengths().to_numpy(zero_copy_only=False)
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    return Lists(_keys(kind, batch), offsets, items.flatten().to_numpy(), scores)
+
+
+def _keys(kind: str, batch: pa.RecordBatch) -> np.ndarray:
+    if kind == COOKIES:
+        return batch.column(C.COOKIE_KEY).to_numpy().view(np.uint64)
+    if kind in (PRODUCTS, BY_CATEGORY):
+        return np.array([key64(id_) for id_ in batch.column(C.PRODUCT_ID).to_pylist()], np.uint64)
+    pairs = zip(batch.column(C.LOCATION).to_pylist(), batch.column(C.DEVICE).to_pylist(), strict=True)
+    return np.array([context_key64(location, device) for location, device in pairs], np.uint64)

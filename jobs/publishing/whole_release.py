@@ -1,0 +1,91 @@
+"""What a whole release is loaded from: its tables, all of one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from larder.jobs.runtime.arguments import as_of_partition, as_text
+from larder.jobs.publishing.load_files import ReleaseFile
+from larder.jobs.precompute import CATEGORY_LISTS, CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
+from larder.loaders import publisher
+from larder.loaders.keys import BY_CATEGORY, CONTEXTS, COOKIES, FORMAT, KINDS, PRODUCTS
+from larder.loaders.releases import Release, Releases
+from larder.models import columns as C
+from larder.settings.sections import Redis
+from larder.storage import Manifest, MissingPartitionError, Place, Tables
+from larder.storage.manifests import fingerprint
+
+KIND_OF = {COOKIE_LISTS: COOKIES, PRODUCT_LISTS: PRODUCTS, CONTEXT_LISTS: CONTEXTS, CATEGORY_LISTS: BY_CATEGORY}
+RELEASE_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is to be written: a release not yet in the server, its files, and the product ids by ordinal."""
+
+    release: Release
+    files: list[ReleaseFile]
+    ids: list[str]
+
+
+class WholeRelease:
+    """All lists as of an instant. Raises MissingPartitionError where its tables are not there, or of several runs."""
+
+    def __init__(self, tables: Tables, as_of: int, settings: Redis) -> None:
+        self.tables, self.settings, self.as_of = tables, settings, as_text(as_of)
+        made_by = f"larder precompute --as-of {self.as_of}"
+        partition = as_of_partition(as_of)
+        made = tables.get(RELEASE, partition, made_by).counts
+        self.kind_of = {table: kind for table, kind in KIND_OF.items() if kind in KINDS or made.get(table)}
+        self.manifests = one_run(tables, partition, RELEASE, [*self.kind_of, DICTIONARY], made_by)
+        self.name = release_name(self.manifests[RELEASE], settings)
+        self.rows = sum(self.manifests[table].rows for table in self.kind_of)
+
+    def content(self, releases: Releases) -> Content:
+        """Reads the dictionary."""
+        records = {kind: self.manifests[table].rows for table, kind in self.kind_of.items()}
+        products = self.manifests[DICTIONARY].rows
+        files = [
+            ReleaseFile(kind, uri, file.rows)
+            for table, kind in self.kind_of.items()
+            for uri, file in zip(self.tables.uris([self.manifests[table]]), self.manifests[table].files, strict=True)
+        ]
+        release = publisher.plan(self.name, self.as_of, records, products, self.settings.bucket_size)
+        return Content(release, files, dictionary_of(self.tables, self.manifests[DICTIONARY]))
+
+
+def one_run(tables: Tables, partition: str, first: str, others: list[str], made_by: str) -> dict[str, Manifest]:
+    """The manifests of these tables, all of the run that the first one names. Raises MissingPartitionError."""
+    manifests = {table: tables.get(table, partition, made_by) for table in (first, *others)}
+    astray = [table for table, manifest in manifests.items() if manifest.run != manifests[first].run]
+    if astray:
+        raise MissingPartitionError(
+            f"{', '.join(astray)} of {partition} are not of the run that {first} names: a later one was cut short; "
+            f"run `{made_by}` again"
+        )
+    return manifests
+
+
+def release_name(release: Manifest, settings: Redis) -> str:
+    """Letters and digits: the instant, and what follows from content and format; another content has another name."""
+    return name_of(release.partition, [release.run, FORMAT, settings.bucket_size, settings.scores])
+
+
+def name_of(instant: str, made_of: list[object]) -> str:
+    """A release's name: the digits of its instant, and a few of what it was made of."""
+    return "".join(filter(str.isdigit, instant)) + fingerprint(made_of)[:RELEASE_DIGITS]
+
+
+def dictionary_of(tables: Tables, manifest: Manifest) -> list[str]:
+    """Product ids by ordinal: the order in which a dictionary is written."""
+    return [id_ for uri in tables.uris([manifest]) for id_ in column_of(uri, C.PRODUCT_ID).tolist()]
+
+
+def column_of(uri: str, name: str) -> npt.NDArray[np.generic]:
+    """One column of a Parquet file."""
+    system, path = Place(uri).open()  # pyarrow itself knows no s3a://
+    return pq.read_table(path, columns=[name], filesystem=system)[name].to_numpy()

@@ -1,0 +1,1 @@
+"""What every job needs: its arguments, Spark session, report and expected errors."""

@@ -1,0 +1,94 @@
+"""How a job or a verb ends that cannot do what it was told: with one line for people and exit code 1."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+# An exception class of our own is raised on purpose, with a message that names what is wrong and what to do. A plain
+# ValueError, or another's exception, is a mistake of ours, and keeps its traceback.
+OURS = ("__main__", "larder")
+OF_S3 = ("botocore", "boto3")
+# Packages of extras; all others come with larder[jobs].
+EXTRA_OF = {
+    **dict.fromkeys(("hiredis", "httptools", "librt", "uvloop"), "lookup"),
+    **dict.fromkeys(("tensorflow", "elephas", "PIL"), "vision"),
+    "optuna": "search",
+}
+OF_SPARK = ("py4j", "pyspark")
+READING = re.compile(r"\[FAILED_READ_FILE\.\w+] Encountered error while reading file (.+?)\.\s+(.*)")
+CAUSE = re.compile(r"^Caused by: (.*)", re.MULTILINE)
+TRACEBACK, OF_JAVA = "Traceback (most recent call last):\n", "\n\tat "
+
+
+@contextmanager
+def errors_in_a_line() -> Iterator[None]:
+    """Prints an error that whoever runs Larder can put right, and exits with 1; lets others pass."""
+    try:
+        yield
+    except Exception as error:
+        line = explained(error)
+        if line is None:
+            raise
+        print(f"larder: {line}", file=sys.stderr)
+        sys.exit(1)
+
+
+def explained(error: Exception) -> str | None:
+    """What to tell whoever runs Larder; None for what is no news for them, but a mistake of ours."""
+    package = type(error).__module__.partition(".")[0]
+    if package in OURS or isinstance(error, argparse.ArgumentTypeError):
+        return str(error)
+    if package in OF_SPARK:
+        return _of_task(str(error))
+    if isinstance(error, redis.RedisError):
+        return f"Redis: {error}; is redis.url right, and the server up?"
+    if package in OF_S3:
+        return f"S3: {error}; are [storage], [s3] and the AWS_* variables right, and is the store up?"
+    if isinstance(error, ModuleNotFoundError):
+        missing = (error.name or "").partition(".")[0]
+        if not missing:  # raised on purpose, with a remedy of its own
+            return str(error)
+        if missing in OURS:
+            return None
+        extra = EXTRA_OF.get(missing, "jobs")
+        return f"{error}; install the extra that brings it: pip install 'larder[{extra}]'"
+    if isinstance(error, OSError):
+        return _of_system(error)
+    return None
+
+
+def _of_task(text: str) -> str | None:
+    """What Spark passes on of a task's error: Python's tracebacks, each cause before what came of it, then Java's."""
+    unreadable = READING.search(text)
+    if unreadable:
+        file, told = unreadable.groups()
+        reasons = [reason for reason in (told.partition("SQLSTATE")[0].strip(), *CAUSE.findall(text)[-1:]) if reason]
+        return (
+            f"{file} can't be read: {' '.join(reasons)}; run it again; if that does not help, put the file right, or "
+            f"where it is of one of Larder's tables, remove it and make that table again"
+        )
+    _, _, tracebacks = text.partition(TRACEBACK)
+    lines = tracebacks.partition(OF_JAVA)[0].rpartition(TRACEBACK)[2].splitlines()
+    # Of a traceback, all but the error itself is indented.
+    ends = [number for number, line in enumerate(lines) if line and not line.startswith(" ")]
+    if not ends:
+        return None
+    name, _, message = "\n".join(lines[ends[0] :]).strip().partition(": ")
+    return f"{message} (in a task of Spark)" if name.partition(".")[0] in OURS else None
+
+
+def _of_system(error: OSError) -> str | None:
+    """A file, a full disk or S3, of which pyarrow's errors have no file; any other tells people nothing by itself, such
+    as a refused connection to a Java that is gone."""
+    if error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    if "AWS" in str(error):
+        return f"{error}; are [storage], [s3] and the AWS_* variables right, and is the store up?"
+    return str(error) if error.errno == errno.ENOSPC else None

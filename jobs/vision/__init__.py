@@ -1,0 +1,1 @@
+"""Trains the vision model data-parallel, and embeds pictures."""

@@ -1,0 +1,210 @@
+"""What a task does in a round: trains its shard from the state it is given, and says what came of it.
+
+A subclass of Elephas's worker. That one builds and traces the model anew each epoch, keeps a partition three times
+over, and does not train where there is less than a batch. This one keeps the compiled model in its process, reads
+samples from a file mapped into memory, takes many steps in one call of TensorFlow, and sets everything that a round
+depends on, so that it matters not which process a round runs in.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pyspark import TaskContext
+
+from larder.jobs.runtime.quiet_tensorflow import limit_threads, tf, training_precision  # before elephas, which imports TensorFlow
+
+# isort: split
+from elephas.utils import subtract_params
+from elephas.worker import SparkWorker
+from tensorflow.keras.models import model_from_json
+from tensorflow.keras.optimizers import deserialize
+
+from larder.jobs.runtime.devices import see_only_own_devices, seen_devices
+from larder.jobs.runtime.python_workers import leaves_worker_ready
+from larder.jobs.vision.saved_models import know_layers
+from larder.jobs.vision.training_shards import Bytes, Rows, Shard
+from larder.models.vision.federated import Arrays, refuse_divergence
+from larder.models.vision.mixed_precision import in_precision
+
+SEED_STATE = "seed_generator_state"
+CALL_BYTES = 16 << 20  # of the samples that one call of TensorFlow trains on, batch after batch
+Steps = Callable[[Bytes, Bytes], None]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What workers start a round from. `optimizer` is empty in the first."""
+
+    number: int
+    epochs: int
+    weights: Arrays
+    optimizer: Arrays
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one worker made of a round: weights before less weights after, as Elephas counts, and its optimizer."""
+
+    samples: int
+    deltas: Arrays
+    optimizer: Arrays
+    loss: float
+    seconds: Mapping[str, float]  # unpacking the start, and training
+    devices: tuple[str, ...] = ()  # GPUs that it saw
+
+
+class RoundsWorker(SparkWorker):
+    """Trains a shard for one round. `parameters` is a broadcast Start; `train_config`: batch_size, seed, precision."""
+
+    @leaves_worker_ready
+    def train(self, data_iterator: Iterable[Shard]) -> Iterator[Outcome]:
+        """Yields nothing where there is no sample: no change would pull the mean."""
+        begun = time.perf_counter()
+        shards = [shard for shard in data_iterator if shard.samples]
+        if not shards:
+            return
+        (shard,) = shards
+        context = TaskContext.get()
+        partition = context.partitionId() if context else 0
+        see_only_own_devices()
+        limit_threads(context.cpus() if context else 1)
+        start: Start = self.parameters.value
+        unpacked = time.perf_counter()
+        compiled = self._compiled()
+        self.model = compiled.model
+        self._restore(compiled, start, partition)
+        draw = np.random.default_rng(self._entropy(start, partition))
+        loss = _trained(compiled, shard, start.epochs, self.train_config["batch_size"], draw)
+        trained = time.perf_counter()
+        deltas = subtract_params(start.weights, self.model.get_weights())
+        optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
+        seconds = {"unpacking": unpacked - begun, "training": trained - unpacked}
+        yield Outcome(shard.samples, deltas, optimizer, loss, seconds, seen_devices())
+
+    def _compiled(self) -> _Compiled:
+        """What this process has compiled: tracing it takes longer than a small round."""
+        precision = training_precision(self.train_config["precision"])
+        size = self.train_config["batch_size"]
+        key = hashlib.sha256(repr((self.json, self.master_optimizer, precision, size)).encode()).hexdigest()
+        if key not in _COMPILED:
+            know_layers(self.json)
+            gc.unfreeze()  # else another model's objects would stay for ever
+            _COMPILED.clear()
+            model = model_from_json(in_precision(self.json, precision), self.custom_objects)
+            model.compile(deserialize(self.master_optimizer), loss=self.master_loss)
+            model.optimizer.build(model.trainable_variables)
+            fresh = [np.asarray(variable) for variable in model.optimizer.variables]
+            variables = [*model.weights, *model.optimizer.variables, *_seeds(model)]
+            _COMPILED[key] = _Compiled(model, fresh, _steps(model, size), _assign(variables))
+        return _COMPILED[key]
+
+    def _restore(self, compiled: _Compiled, start: Start, partition: int) -> None:
+        draw = np.random.default_rng([*self._entropy(start, partition), 1])
+        seeds = [draw.integers(0, 2**31, variable.shape, np.uint32) for variable in _seeds(self.model)]
+        compiled.assign([*start.weights, *(start.optimizer or compiled.fresh), *seeds])
+
+    def _entropy(self, start: Start, partition: int) -> list[int]:
+        return [self.train_config["seed"], start.number, partition]
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A model, its optimizer's first state, its steps, and what sets weights, optimizer and seeds."""
+
+    model: Any
+    fresh: Arrays
+    steps: Steps
+    assign: Callable[[Arrays], None]
+
+
+_COMPILED: dict[str, _Compiled] = {}
+
+
+def trained_alone(model: Any, shard: Shard, epochs: int, batch_size: int, seed: int) -> float:
+    """Trains a compiled model on one shard in this process; returns the last epoch's mean loss.
+
+    Raises DivergedError where it is none.
+    """
+    model.optimizer.build(model.trainable_variables)
+    compiled = _Compiled(model, [], _steps(model, batch_size), lambda values: None)
+    loss = _trained(compiled, shard, epochs, batch_size, np.random.default_rng(seed))
+    refuse_divergence(f"{epochs} epochs", [loss], model.get_weights())
+    return loss
+
+
+def _trained(compiled: _Compiled, shard: Shard, epochs: int, batch_size: int, draw: np.random.Generator) -> float:
+    """The mean loss of the last epoch. Keras's own shuffle follows from all that its process drew before, so samples
+    are shuffled here; the next ones are read while TensorFlow is at work."""
+    records, partners = shard.records(), shard.partners()
+    at_once = batch_size * max(1, CALL_BYTES // (batch_size * shard.record_bytes))
+    with ThreadPoolExecutor(1) as reader:
+        for _ in range(epochs):
+            compiled.model.reset_metrics()
+            order: Rows = draw.permutation(shard.samples)
+            if partners is not None:
+                order = _paired(order, partners, batch_size, draw)
+            calls = [order[first : first + at_once] for first in range(0, len(order), at_once)]
+            read = reader.submit(shard.batch, records, calls[0])
+            for rows in [*calls[1:], order[:0]]:
+                block, read = read.result(), reader.submit(shard.batch, records, rows)
+                compiled.steps(*block)
+    return float(compiled.model.get_metrics_result()["loss"])
+
+
+def _paired(order: Rows, partners: Rows, batch_size: int, draw: np.random.Generator) -> Rows:
+    """Half of `order`, with a partner of each drawn for the other half of its batch. Who has none is its own: the two
+    are moved and lit differently."""
+    anchors = order[: -(-len(order) // 2)]
+    known = (partners[anchors] >= 0).sum(axis=1)
+    drawn = partners[anchors, draw.integers(0, np.maximum(known, 1))]
+    drawn = np.where(known > 0, drawn, anchors)
+    half = batch_size // 2
+    groups = [slice(first, first + half) for first in range(0, len(anchors), half)]
+    return np.concatenate([rows[group] for group in groups for rows in (anchors, drawn)])
+
+
+def _steps(model: Any, batch_size: int) -> Steps:
+    """A step of the model's own for each batch of the samples given. Of any number of samples, so traced once."""
+
+    # Without AutoGraph, which reads source files: there may be none where a task runs.
+    @tf.function(
+        input_signature=[_any_number_of(model.inputs[0]), _any_number_of(model.outputs[0], tf.uint8)], autograph=False
+    )
+    def steps(pixels: tf.Tensor, labels: tf.Tensor) -> None:
+        def step(first: tf.Tensor) -> tf.Tensor:
+            model.train_step((pixels[first : first + batch_size], labels[first : first + batch_size]))
+            return first + batch_size
+
+        tf.while_loop(lambda first: first < tf.shape(pixels)[0], step, [tf.constant(0)], parallel_iterations=1)
+
+    return lambda pixels, labels: steps(tf.constant(pixels), tf.constant(labels))
+
+
+def _assign(variables: Sequence[Any]) -> Callable[[Arrays], None]:
+    """Sets all of them in one call of TensorFlow."""
+
+    @tf.function(autograph=False)
+    def assign(values: list[tf.Tensor]) -> None:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    return lambda values: assign(
+        [tf.constant(value, variable.dtype) for variable, value in zip(variables, values, strict=True)]
+    )
+
+
+def _seeds(model: Any) -> list[Any]:
+    """What the model's random layers draw from."""
+    return [variable for variable in model.variables if variable.path.endswith(SEED_STATE)]
+
+
+def _any_number_of(tensor: Any, dtype: Any = None) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *tensor.shape[1:]], dtype or tensor.dtype)

@@ -1,0 +1,88 @@
+"""`larder explain`: what a running endpoint answers a visitor, and how that came about."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+import typer
+
+from larder.settings import Settings, SettingsError, load_settings
+
+verbs = typer.Typer()
+SECONDS = 5.0
+
+
+@verbs.command()
+def explain(
+    cookie: Annotated[str, typer.Option(help="the visitor")] = "",
+    product: Annotated[list[str] | None, typer.Option(help="looked at, or in the basket; may be repeated")] = None,
+    location: Annotated[str, typer.Option(help="where the visitor is")] = "",
+    device: Annotated[str, typer.Option(help="on what")] = "",
+    scene: Annotated[str, typer.Option(help="the place of the site")] = "",
+    n: Annotated[int, typer.Option(help="how many products")] = 10,
+    url: Annotated[str, typer.Option(help="of the endpoint; else lookup.host and lookup.port")] = "",
+    settings_file: Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")] = None,
+) -> None:
+    """Why a visitor gets this list."""
+    settings = load_settings(settings_file)
+    asked = {"cookie": cookie, "location": location, "device": device, "scene": scene, "n": str(n), "explain": "1"}
+    pairs = [*((name, value) for name, value in asked.items() if value), *(("product", each) for each in product or [])]
+    for line in lines(_ask(settings, url, urlencode(pairs))):
+        print(line)
+
+
+def _ask(settings: Settings, url: str, query: str) -> dict[str, Any]:
+    base = url or _address(settings)
+    keys = list(settings.lookup.api_keys.values())
+    headers = {"X-API-Key": keys[0].get_secret_value()} if keys else {}
+    try:
+        with urlopen(Request(f"{base}/v1/recommendations?{query}", headers=headers), timeout=SECONDS) as response:
+            found: dict[str, Any] = json.load(response)
+            if "explain" not in found:
+                raise ValueError("its answer explains nothing")
+            return found
+    except HTTPError as error:
+        raise SettingsError(f"{base} answers {error.code}: {error.read().decode('utf-8', 'replace')}") from None
+    except (URLError, OSError) as error:
+        raise SettingsError(f"no endpoint answers at {base}: {error}; start it, or name it with --url") from None
+    except ValueError as error:
+        raise SettingsError(f"{base} is no endpoint of Larder: {error}; name one like http://127.0.0.1:8080") from None
+
+
+def _address(settings: Settings) -> str:
+    lookup = settings.lookup
+    host = f"[{lookup.host}]" if ":" in lookup.host else lookup.host
+    return f"{'https' if lookup.tls_certificate else 'http'}://{host}:{lookup.port}"
+
+
+def lines(answer: dict[str, Any]) -> list[str]:
+    """An explained answer as lines for people."""
+    found = answer["explain"]
+    places: dict[str, list[str]] = {}
+    for record in found["records"]:
+        places.setdefault(record["route"], []).append(f"{record['key']} {record['field']}")
+    told = [
+        f"release {answer['release']} of {answer['as_of']}, {answer['age_seconds']} s old; "
+        f"request {answer['request_id']}; scene {found['scene']}" + ("; from the disk" if found["snapshot"] else "")
+    ]
+    for each in answer["routes"]:
+        why = each["reason"] or (f"level {each['level']}" if each["level"] else "")
+        told.append(
+            f"{each['route']:<9} {each['status']:<8} {why:<20} {', '.join(places.get(each['route'], []))}".rstrip()
+        )
+    told.append(
+        f"{found['masked_products']} products masked for everybody, {found['seen_products']} for this visitor; "
+        f"{found['milliseconds']:.2f} ms"
+    )
+    if found["masks_problem"]:
+        told.append(found["masks_problem"])
+    told.append("")
+    for rank, item in enumerate(answer["items"], 1):
+        score = "" if item["score"] is None else f"{item['score']:.5f}"
+        told.append(f"{rank:>2}  {item['id']}  {item['route']}  {score}".rstrip())
+    return told

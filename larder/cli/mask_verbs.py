@@ -1,0 +1,71 @@
+"""`larder mask`: products that are not shown from one second to the next, without a new release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from larder.cli.connected_redis import connected
+from larder.loaders.mask_sets import Masks
+from larder.settings import load_settings
+
+verbs = typer.Typer(help="Products that are not shown, to anybody or to one visitor.", no_args_is_help=True)
+SettingsFile = Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")]
+Products = Annotated[list[str], typer.Argument(help="product ids")]
+Cookie = Annotated[str, typer.Option(help="only for this visitor; else for everybody")]
+
+
+@verbs.command()
+def add(
+    products: Products,
+    cookie: Cookie = "",
+    reason: Annotated[str, typer.Option(help="for people: why nobody is shown them")] = "out_of_stock",
+    hours: Annotated[
+        float, typer.Option(help="with --cookie: how long, counted from the last such call", min=0.001)
+    ] = 168,
+    settings_file: SettingsFile = None,
+) -> None:
+    """Show these products no more."""
+    with _masks(settings_file) as masks:
+        if cookie:
+            masks.add_for(cookie, products, max(1, round(hours * 3600)))
+        else:
+            masks.add(products, reason)
+    print(f"masked: {len(products)}")
+
+
+@verbs.command()
+def remove(products: Products, cookie: Cookie = "", settings_file: SettingsFile = None) -> None:
+    """Show them again."""
+    with _masks(settings_file) as masks:
+        removed = masks.remove_for(cookie, products) if cookie else masks.remove(products)
+    print(f"no longer masked: {removed} of {len(products)}")
+
+
+@verbs.command("list")
+def list_(cookie: Cookie = "", settings_file: SettingsFile = None) -> None:
+    """What is masked now."""
+    with _masks(settings_file) as masks:
+        if cookie:
+            products, seconds = masks.all_for(cookie)
+            rows = [(product, f"for {seconds / 3600:.1f} hours more") for product in products]
+        else:
+            rows = list(masks.all().items())
+    table = Table("product", "reason", box=None)
+    for product, reason in rows:
+        table.add_row(escape(product), escape(reason))
+    Console().print(table)
+
+
+@contextmanager
+def _masks(settings_file: Path | None) -> Iterator[Masks]:
+    settings = load_settings(settings_file)
+    with connected(settings) as client:
+        yield Masks(client, settings.redis.namespace)

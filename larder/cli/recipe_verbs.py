@@ -1,0 +1,55 @@
+"""`larder recipe`: a search over settings, written for the data at hand, to be edited and run."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from larder.settings import load_settings
+from larder.settings.vision_recipe import recipe_text
+
+verbs = typer.Typer(no_args_is_help=True, help="Write a recipe for a search over settings.")
+
+
+@verbs.callback()
+def _group() -> None:
+    """Keeps `vision` a word of its own while it is the only one."""
+
+
+@verbs.command()
+def vision(
+    to: Annotated[Path | None, typer.Option(help="file to write; it must not be there (default: print it)")] = None,
+    settings_file: Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")] = None,
+) -> None:
+    """For `larder search-vision`, by the pictures that were ingested."""
+    settings = load_settings(settings_file)
+    leaves = _leaves(settings.storage.tables)
+    text = recipe_text(leaves.total(), len(leaves), min(leaves.values(), default=0), settings.vision.learning_rate)
+    if to is None:
+        print(text, end="")
+        return
+    try:
+        with to.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        print(f"larder: {to} is there already; name another file, or remove it", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _leaves(root: str) -> Counter[str]:
+    """Pictures by category."""
+    import pyarrow.parquet as pq
+
+    from larder.storage import Place, Tables
+
+    tables = Tables(root)
+    images = tables.get("images", "catalogue", "larder ingest-images")
+    found: Counter[str | None] = Counter()
+    for uri in tables.uris([images]):
+        system, path = Place(uri).open()
+        found.update(pq.read_table(path, columns=["category"], filesystem=system)["category"].to_pylist())
+    return Counter({leaf: pictures for leaf, pictures in found.items() if leaf})

@@ -1,0 +1,117 @@
+"""What operators do with releases: see them, check them, go back, remove, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from larder.cli.connected_redis import connected
+from larder.loaders.differences import difference, release_of
+from larder.loaders.keys import COOKIES, KINDS
+from larder.loaders.lease import Lease
+from larder.loaders.releases import Releases
+from larder.loaders.verification import verify as verify_release
+from larder.settings import Settings, load_settings
+
+verbs = typer.Typer()
+SettingsFile = Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")]
+Named = typer.Argument(help="a release of `larder releases`, or `live`, or `previous`")
+
+
+@verbs.command()
+def status(settings_file: SettingsFile = None) -> None:
+    """Which releases there are, and which is live."""
+    with _releases(load_settings(settings_file)) as releases:
+        _print_status(releases)
+
+
+@verbs.command("releases", hidden=True)
+def releases_verb(settings_file: SettingsFile = None) -> None:
+    """The same as `status`."""
+    status(settings_file)
+
+
+@verbs.command()
+def verify(name: Annotated[str, Named] = "live", settings_file: SettingsFile = None) -> None:
+    """Check a release's records where they lie."""
+    with _releases(load_settings(settings_file)) as releases:
+        found = verify_release(releases, release_of(releases, name).name)
+        counts = ", ".join(f"{found.records.get(kind, 0):,} {kind}" for kind in KINDS)
+        print(f"whole: {counts} records, {found.decoded:,} of them decoded; {found.products:,} products")
+
+
+@verbs.command()
+def rollback(
+    to: Annotated[str | None, typer.Option(help="a release of `larder releases`; if not named, the one before")] = None,
+    settings_file: SettingsFile = None,
+) -> None:
+    """Make the release before the live one live again."""
+    with _releases(load_settings(settings_file)) as releases:
+        releases.rollback(to)
+        _print_status(releases)
+
+
+@verbs.command()
+def retire(name: Annotated[str, Named], settings_file: SettingsFile = None) -> None:
+    """Remove a release that is not live, slowly."""
+    settings = load_settings(settings_file)
+    with (
+        _releases(settings) as releases,
+        Lease(releases.client, settings.redis.namespace, settings.redis.lease_seconds),
+    ):
+        releases.remove(release_of(releases, name), settings.redis.retired_keys_per_second)
+        _print_status(releases)
+
+
+@verbs.command()
+def diff(
+    before: Annotated[str, Named] = "previous",
+    after: Annotated[str, Named] = "live",
+    kind: Annotated[str, typer.Option(help="c: cookies, p: products, g: location and device")] = COOKIES,
+    show: Annotated[int, typer.Option(help="also print the 64-bit keys of so many lists that changed")] = 0,
+    settings_file: SettingsFile = None,
+) -> None:
+    """Which lists changed between two releases."""
+    if kind not in KINDS:
+        raise typer.BadParameter(f"{kind} is none of {', '.join(KINDS)}")
+    shown: list[str] = []
+
+    def each(key: int, share: float) -> None:
+        if len(shown) < show:
+            shown.append(f"{key:016x}  {share:.0%} of its items are new")
+
+    with _releases(load_settings(settings_file)) as releases:
+        names = [release_of(releases, name).name for name in (before, after)]
+        found = difference(releases, names[0], names[1], kind, each)
+    print(f"{found.before} -> {found.after}, kind {kind}")
+    print(f"same {found.same:,}  changed {found.changed:,}  gone {found.only_before:,}  new {found.only_after:,}")
+    print(f"of a changed list {found.mean_replaced:.1%} of the items are new; lists by that share, in tenths:")
+    print("  ".join(f"{tenth * 10}%: {count:,}" for tenth, count in enumerate(found.by_tenths)))
+    for line in shown:
+        print(line)
+
+
+@contextmanager
+def _releases(settings: Settings) -> Iterator[Releases]:
+    with connected(settings) as client:
+        yield Releases(client, settings.redis.namespace)
+
+
+def _print_status(releases: Releases) -> None:
+    live = releases.live()
+    table = Table("release", "as of", "state", "cookies", "products", "contexts", box=None)
+    for release in reversed(releases.all()):
+        state = "live" if release.name == live.release else release.state
+        counts = [f"{release.records.get(kind, 0):,}" for kind in KINDS]
+        table.add_row(release.name, release.as_of, f"{state} delta" if release.base else state, *counts)
+    console = Console()
+    console.print(table)
+    serving = releases.find(live.release or "")
+    over = f", a delta over {serving.base}" if serving is not None and serving.base else ""
+    console.print(f"live: {live.release or 'none'}{over}   a rollback goes to: {live.previous or 'none'}")

@@ -1,0 +1,76 @@
+"""`larder report`: what became of what was served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from larder.settings import SettingsError, load_settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+verbs = typer.Typer(help="What became of what was served.", no_args_is_help=True)
+HOURS_TO_CLICK = 24
+
+
+@verbs.callback()
+def _group() -> None:
+    """A group of its own, so that a single verb is still named."""
+
+
+@verbs.command()
+def routes(
+    start: Annotated[str, typer.Option(help="first hour served, like 2017-12-03T00 (UTC)")],
+    end: Annotated[str, typer.Option(help="the hour after the last one (UTC)")],
+    within: Annotated[int, typer.Option(help="clicks count until so many hours later", min=0)] = HOURS_TO_CLICK,
+    settings_file: Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")] = None,
+) -> None:
+    """How often products of each route were clicked and bought, by release."""
+    from larder.jobs.runtime.arguments import window
+    from larder.journey.click_through import events_of_lists
+    from larder.journey.click_through import routes as by_route
+
+    settings = load_settings(settings_file)
+    if not settings.lookup.journey:
+        raise SettingsError("lookup.journey is empty: nothing was logged; set it to a folder and restart the endpoint")
+    hours = window(start, end)
+    later = range(hours.start, hours.stop + within)
+    events = _tables(settings.storage.events, "larder.storage.event_folders", later, settings.events.format)
+    clicks = events_of_lists(events, settings.events.columns)
+    found = by_route(_tables(settings.lookup.journey, "lookup.journey", hours, "parquet"), clicks)
+    table = Table(
+        "release", "route", "shown", "clicked", "added", "bought", "click-through", "bought of shown", box=None
+    )
+    for row in found:
+        counts = [f"{count:,}" for count in row[2:]]
+        table.add_row(
+            row.release, row.route, *counts, f"{row.clicked / row.shown:.2%}", f"{row.bought / row.shown:.3%}"
+        )
+    Console().print(table)
+
+
+def _tables(folder: str, setting: str, hours: range, kind: str) -> Iterator[pa.Table]:
+    """Every readable file of the hours. Raises SettingsError where there is no such folder."""
+    import pyarrow.json
+    import pyarrow.parquet
+
+    from larder.jobs.runtime.arguments import hour_partition
+    from larder.storage import Place
+    from larder.storage.event_folders import find_hours
+
+    if not Place(folder).exists():
+        raise SettingsError(f"no folder at {folder} ({setting})")
+    for found in find_hours(Place(folder), hours, hour_partition, kind):
+        for file in found.readable:
+            system, path = Place(file.uri).open()
+            if kind == "json":
+                with system.open_input_stream(path, compression="detect") as stream:
+                    yield pyarrow.json.read_json(stream)
+            else:
+                yield pyarrow.parquet.read_table(path, filesystem=system)

@@ -1,0 +1,224 @@
+"""The journey log in a topic of Kafka, by librdkafka: a message an impression, keyed by the visitor.
+
+Nothing waits for a broker that takes nothing: what finds no room is lost, and counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from larder.journey.messages import Messages, messages
+from larder.journey.destinations import KAFKA, Kafka, Written
+from larder.journey.served import Served
+
+DEFAULTS = {
+    "client.id": "larder-lookup",
+    # A visitor's events stay in order when something is sent again, and none is there twice.
+    "enable.idempotence": "true",
+    # As producers in Java choose it, so that a shop's own events of a visitor can lie in the same partition.
+    "partitioner": "murmur2_random",
+    "compression.type": "lz4",
+    "linger.ms": "100",
+    # What waits for a broker: some 20 s of a thousand answers a second; either bound.
+    "queue.buffering.max.messages": "200000",
+    "queue.buffering.max.kbytes": "65536",
+    # Its own lines on stderr: callbacks tell the same, and a line for each attempt would be many.
+    "log_level": "0",
+    "log.connection.close": "false",
+}
+FLUSH_SECONDS = 5.0
+PURGE_SECONDS = 1.0
+# Of one frame, for room in the queue, and only while the broker takes something: the folder's turn comes after it.
+ROOM_SECONDS = 0.5
+LOOK_SECONDS = 0.02
+# A problem that was not seen for so long is a new one.
+QUIET_SECONDS = 60.0
+# Between two attempts to begin anew, where librdkafka itself cannot go on.
+RENEW_SECONDS = 10.0
+MESSAGES_A_LOOK = 1000
+QUEUE_IS_FULL = "what waits for the broker fills its queue"
+
+
+class KafkaOptionsError(ValueError):
+    """Not settings that librdkafka takes; the message says why, and holds no value of one."""
+
+
+def check(kafka: Kafka) -> None:
+    """Raises KafkaOptionsError where there can be no producer of these options. Asks no broker."""
+    try:
+        Producer({**DEFAULTS, **_plain(kafka)})
+    except (KafkaException, TypeError, ValueError) as error:
+        raise KafkaOptionsError(_without_secrets(_told(error), kafka)) from None
+
+
+class Topic:
+    """Of one process: what it gives to librdkafka, and what becomes of it."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
+        self._names: list[bytes] = []
+        self._producer: Producer | None = None
+        self._renew_at = 0.0
+        self._is_over = False
+        # The broker took nothing while something waited for room.
+        self._is_stuck = False
+        self._unseen = 0
+        self._seen_problems: dict[str, float] = {}
+        self._delivered = 0
+        self._lost = 0
+        self._problems: list[str] = []
+
+    def learn(self, first: bool, names: list[bytes]) -> None:
+        """Takes names, to which the ordinals of what comes afterwards refer."""
+        if first:
+            self._names = []
+        self._names += names
+
+    def write(self, served: Served) -> None:
+        """Hands answers to librdkafka, and hears what became of earlier ones. Raises nothing."""
+        begun, room_until = 0, time.monotonic() + ROOM_SECONDS
+        try:
+            producer = self._ready()
+            producer.poll(0)
+            for each in messages(served, self._names):
+                begun += 1
+                self._send(producer, each, room_until)
+        except Exception as error:
+            self._lost += served.answers - begun
+            self._note("producer", _told(error))
+
+    def finish(self) -> None:
+        """Waits for what is under way, FLUSH_SECONDS at most; what is left then is lost."""
+        producer, self._producer = self._producer, None
+        if producer is not None and producer.flush(FLUSH_SECONDS):
+            self._purge(producer)
+
+    def told(self) -> Written:
+        """What became of answers since it was asked last."""
+        told = Written(KAFKA, self._delivered, self._lost, "; ".join(self._problems))
+        self._delivered, self._lost, self._problems = 0, 0, []
+        return told
+
+    def ended(self, problem: str) -> None:
+        """Counts an answer: delivered, or lost by a problem."""
+        if problem:
+            self._lost += 1
+        else:
+            self._delivered += 1
+            self._is_stuck = False
+
+    def failed(self, error: KafkaError) -> None:
+        """Hears of a problem: of a broker, or of a message."""
+        self._is_over = self._is_over or error.fatal()
+        self._note(error.name(), error.str())
+
+    def _ready(self) -> Producer:
+        """The producer, or another one where it can do no more. Raises what keeps it from being made."""
+        now = time.monotonic()
+        if self._producer is not None and self._is_over and now >= self._renew_at:
+            self._purge(self._producer)
+            self._producer = None
+        if self._producer is None:
+            self._renew_at = now + RENEW_SECONDS
+            given = {**DEFAULTS, **_plain(self._kafka), "bootstrap.servers": self._kafka.servers}
+            self._producer = Producer({**given, "error_cb": self.failed})
+            self._is_over = False
+        return self._producer
+
+    def _send(self, producer: Producer, answer: Messages, room_until: float) -> None:
+        values, cookie, moment = answer
+        if not values:
+            self._delivered += 1
+            return
+        fate = Fate(self, len(values))
+        for number, value in enumerate(values):
+            try:
+                while not self._is_taken(producer, value, cookie, moment, fate):
+                    if not self._finds_room(producer, room_until):
+                        self._note("full", QUEUE_IS_FULL)
+                        fate.miss(len(values) - number, QUEUE_IS_FULL)
+                        return
+            except KafkaException as error:
+                self.failed(error.args[0])
+                fate.miss(len(values) - number, _told(error))
+                return
+        self._unseen += len(values)
+        if self._unseen >= MESSAGES_A_LOOK:
+            # A message holds its room until somebody hears what became of it.
+            producer.poll(0)
+            self._unseen = 0
+
+    def _is_taken(self, producer: Producer, value: bytes, cookie: bytes, moment: int, fate: Fate) -> bool:
+        try:
+            producer.produce(self._kafka.topic, value, cookie, on_delivery=fate, timestamp=moment)
+            return True
+        except BufferError:
+            return False
+
+    def _finds_room(self, producer: Producer, until: float) -> bool:
+        while not self._is_stuck and time.monotonic() < until:
+            before = len(producer)
+            producer.poll(LOOK_SECONDS)
+            if len(producer) < before:
+                return True
+        self._is_stuck = True
+        return False
+
+    def _purge(self, producer: Producer) -> None:
+        producer.purge()
+        producer.flush(PURGE_SECONDS)
+
+    def _note(self, kind: str, problem: str) -> None:
+        """Keeps a problem to be told, unless it is one that goes on."""
+        now = time.monotonic()
+        if now - self._seen_problems.get(kind, -QUIET_SECONDS) >= QUIET_SECONDS:
+            self._problems.append(_without_secrets(problem, self._kafka))
+        self._seen_problems[kind] = now
+
+
+class Fate:
+    """What becomes of one answer: it is delivered once all of its messages are. Librdkafka calls it for each."""
+
+    __slots__ = ("_left", "_problem", "_topic")
+
+    def __init__(self, topic: Topic, count: int) -> None:
+        self._topic = topic
+        self._left = count
+        self._problem = ""
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        """Of one message."""
+        if error is not None:
+            self._topic.failed(error)
+            self._problem = error.name()
+        self._left -= 1
+        if not self._left:
+            self._topic.ended(self._problem)
+
+    def miss(self, count: int, problem: str) -> None:
+        """So many of its messages cannot be sent."""
+        self._problem = problem
+        self._left -= count
+        if not self._left:
+            self._topic.ended(problem)
+
+
+def _plain(kafka: Kafka) -> dict[str, str]:
+    return {name: value.get_secret_value() for name, value in kafka.options.items()}
+
+
+def _told(error: Exception) -> str:
+    first = error.args[0] if error.args else error
+    return first.str() if isinstance(first, KafkaError) else str(first)
+
+
+def _without_secrets(text: str, kafka: Kafka) -> str:
+    """Librdkafka may name a value that it does not take; of so few letters it is a number, and no secret."""
+    values: Sequence[str] = sorted(_plain(kafka).values(), key=len, reverse=True)
+    for value in values:
+        if len(value) > 3:
+            text = text.replace(value, "...")
+    return text

@@ -1,0 +1,82 @@
+"""The journey log in a folder: files of an hour each."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from larder.journey.parquet import Impressions, ProductIds, remove_abandoned
+from larder.journey.destinations import DISK, Written
+from larder.journey.served import Served
+
+
+class Files:
+    """Writes what was served into files, each of one hour."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        """A file is finished after `seconds`, or with its hour. Removes what killed processes left."""
+        remove_abandoned(folder)
+        self._folder = folder
+        self._seconds = seconds
+        self._ids = ProductIds()
+        self._file: Impressions | None = None
+        self._file_hour = 0
+        self._finish_at = 0.0
+        self._number = 0
+        self._written = 0
+        self._lost = 0
+        self._problem = ""
+
+    def learn(self, first: bool, names: list[bytes]) -> None:
+        """Takes names, to which the ordinals of what comes afterwards refer."""
+        if first:
+            self._ids = ProductIds()
+        self._ids.add(names)
+
+    def write(self, served: Served) -> None:
+        """Adds answers to the file of their hour; none only have it finished in time. Raises nothing."""
+        try:
+            now = time.monotonic()
+            if self._file is not None and (
+                now >= self._finish_at or (served.answers and served.hour != self._file_hour)
+            ):
+                self.finish()
+            if served.answers:
+                file = self._file = self._file or self._open(served.hour, now)
+                file.add(served, self._ids.array())
+        except Exception as error:
+            self._give_up(error, served.answers)
+
+    def finish(self) -> None:
+        """Makes what was written visible. Raises nothing."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+        try:
+            file.close()
+            self._written += file.answers
+        except Exception as error:
+            self._give_up(error, file.answers)
+
+    def told(self) -> Written:
+        """What became of answers since it was asked last."""
+        told = Written(DISK, self._written, self._lost, self._problem)
+        self._written, self._lost, self._problem = 0, 0, ""
+        return told
+
+    def _open(self, hour: int, now: float) -> Impressions:
+        self._number += 1
+        name = f"served-{time.time_ns() // 1_000_000}-{os.getpid()}-{self._number}"
+        self._file_hour = hour
+        self._finish_at = now + self._seconds
+        return Impressions(self._folder, hour, name)
+
+    def _give_up(self, error: Exception, answers: int) -> None:
+        """A file that could not be written to is lost with all that is in it."""
+        file, self._file = self._file, None
+        if file is not None:
+            answers += file.answers
+            file.discard()
+        self._lost += answers
+        self._problem = str(error)

@@ -1,0 +1,166 @@
+"""Served answers as Parquet in the terms of the event contract: an impression for each product shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from larder.journey.served_columns import INT32, counts_of, moments_of, positions_of
+from larder.journey.served import Served
+
+# Of few values in one row group: the places of these are written, never hashed, taken or repeated as texts.
+FEW = pa.dictionary(pa.int32(), pa.string())
+# The contract's columns first; jobs carry the others past. What cannot be null needs no levels.
+SCHEMA = pa.schema(
+    [
+        pa.field("ts", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("cookie_id", FEW, nullable=False),
+        pa.field("location", FEW),
+        pa.field("device", FEW),
+        pa.field("product_id", pa.string(), nullable=False),
+        pa.field("event_type", FEW, nullable=False),
+        pa.field("request_id", FEW, nullable=False),
+        pa.field("route", FEW, nullable=False),
+        pa.field("release", FEW, nullable=False),
+        pa.field("position", pa.int16(), nullable=False),
+    ]
+)
+DICTIONARIES = [field.name for field in SCHEMA if field.type == FEW]
+UNFINISHED = ".part"
+# An unfinished file that nobody touched for so long is of a process that was killed.
+ABANDONED_SECONDS = 3600.0
+
+
+class Impressions:
+    """One file of one hour. Nobody sees it before `close`: until then its name begins with an underscore."""
+
+    def __init__(self, folder: Path, hour: int, name: str) -> None:
+        """Below `folder` in the partition of `hour` (hours since 1970 UTC). Raises OSError."""
+        partition = folder / _partition(hour)
+        partition.mkdir(parents=True, exist_ok=True)
+        self._path = partition / f"{name}.parquet"
+        self._unfinished = partition / f"_{name}{UNFINISHED}"
+        # Nobody looks for some of an hour's rows, so nobody needs to know the least and the greatest of them. And the
+        # file does not say that its texts were dictionaries here: to whoever reads them they are texts.
+        self._writer = pq.ParquetWriter(
+            self._unfinished,
+            SCHEMA,
+            compression="zstd",
+            use_dictionary=DICTIONARIES,
+            write_statistics=False,
+            store_schema=False,
+        )
+        self.answers = 0
+
+    def add(self, served: Served, ids: pa.StringArray) -> None:
+        """Appends the answers as one row group; `ids` are the products of the release. Raises OSError."""
+        self._writer.write_table(as_table(served, ids))
+        self.answers += served.answers
+
+    def close(self) -> None:
+        """Makes the file visible. Raises OSError, and then leaves nothing behind."""
+        try:
+            self._writer.close()
+            self._unfinished.replace(self._path)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Gives the file up."""
+        with suppress(OSError):
+            self._writer.close()
+        self._unfinished.unlink(missing_ok=True)
+
+
+def as_table(served: Served, ids: pa.StringArray) -> pa.Table:
+    """The rows of SCHEMA, in the order in which they were served; None where a place is not known.
+
+    `ids` are the products of the release.
+    """
+    counts = counts_of(served)
+    rows = int(counts.sum())
+    answer = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    runs = np.repeat(np.frombuffer(served.routes, INT32), np.frombuffer(served.route_counts, INT32))
+    texts = pa.array(served.texts, pa.string())
+    columns = {
+        "ts": pa.array(moments_of(served)[answer], pa.timestamp("us", "UTC")),
+        "cookie_id": _of_answers(served.cookies, served.cookie_ends, answer),
+        "location": _at(texts, np.frombuffer(served.locations, INT32)[answer]),
+        "device": _at(texts, np.frombuffer(served.devices, INT32)[answer]),
+        "product_id": ids.take(pa.array(np.frombuffer(served.ordinals, INT32))),
+        "event_type": _only("impression", rows),
+        "request_id": _of_answers(served.request_ids, served.request_id_ends, answer),
+        "route": _at(texts, runs),
+        "release": _only(served.release, rows),
+        "position": pa.array(positions_of(counts).astype(np.int16)),
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _of_answers(data: bytes, ends: bytes, answer: npt.NDArray[np.int32]) -> pa.DictionaryArray:
+    """Texts of which each answer has one, row by row. A dictionary that held one twice would be written out in full."""
+    count = len(ends) // INT32.itemsize - 1
+    texts = pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(data)).dictionary_encode()
+    return _at(texts.dictionary, texts.indices.to_numpy()[answer])
+
+
+def _at(texts: pa.StringArray, places: npt.NDArray[np.int32]) -> pa.DictionaryArray:
+    """The texts at these places; None at -1."""
+    none = places < 0
+    return pa.DictionaryArray.from_arrays(pa.array(places, mask=none if none.any() else None), texts)
+
+
+def _only(text: str, rows: int) -> pa.DictionaryArray:
+    return _at(pa.array([text], pa.string()), np.zeros(rows, np.int32))
+
+
+class ProductIds:
+    """Product ids as Arrow has them, from what answers name them."""
+
+    def __init__(self) -> None:
+        self._slices: list[pa.StringArray] = []
+
+    def add(self, names: list[bytes]) -> None:
+        """Takes ids that are JSON strings: without their quotation marks, and without escapes where one has some."""
+        self._slices.append(_plain(names))
+
+    def array(self) -> pa.StringArray:
+        """All of them, in the order in which they came."""
+        if len(self._slices) != 1:
+            self._slices = [pa.concat_arrays(self._slices) if self._slices else pa.array([], pa.string())]
+        return self._slices[0]
+
+
+def _plain(names: list[bytes]) -> pa.StringArray:
+    quoted = pa.array(names, pa.binary())
+    if pc.any(pc.match_substring(quoted, "\\")).as_py():
+        return pa.array([json.loads(name) for name in names], pa.string())
+    return pc.binary_slice(quoted, 1, -1).cast(pa.string())
+
+
+def _partition(hour: int) -> str:
+    """As larder.jobs.runtime.arguments.hour_partition."""
+    moment = datetime.fromtimestamp(hour * 3600, timezone.utc)
+    return f"dt={moment:%Y-%m-%d}/hr={moment:%H}"
+
+
+def remove_abandoned(folder: Path, now: float | None = None) -> int:
+    """Removes unfinished files of processes that were killed; returns how many."""
+    before = (time.time() if now is None else now) - ABANDONED_SECONDS
+    removed = 0
+    for path in folder.glob(f"dt=*/hr=*/_*{UNFINISHED}"):
+        if os.stat(path).st_mtime < before:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed

@@ -1,0 +1,26 @@
+"""What is worked out of served answers, whichever form they are written in."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from larder.journey.served import Served
+
+INT32 = np.dtype("<i4")
+
+
+def counts_of(served: Served) -> npt.NDArray[np.int32]:
+    """How many products each answer showed, shape (answers,)."""
+    return np.frombuffer(served.counts, INT32)
+
+
+def moments_of(served: Served) -> npt.NDArray[np.int64]:
+    """When each answer was given, in microseconds since 1970 UTC, shape (answers,)."""
+    return (np.frombuffer(served.times, "<f8") * 1e6).astype(np.int64)
+
+
+def positions_of(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """0, 1, 2, ... within each answer, shape (products,)."""
+    ends = np.cumsum(counts)
+    return np.arange(counts.sum()) - np.repeat(ends - counts, counts)

@@ -1,0 +1,32 @@
+"""How an answer came about, for people: which records were read, what was left out, how long it took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from larder.loaders.keys import COOKIES, PRODUCTS, key64
+from larder.lookup.answer.answering import Answer, Asked
+from larder.lookup.release.mask_cache import Masks
+from larder.lookup.answer.routing import PERSONAL, SIMILAR
+
+
+def explanation(asked: Asked, answer: Answer, masks: Masks, seconds: float) -> dict[str, Any]:
+    """What `explain` adds to an answer; docs/lookup.md says what each name means."""
+    question, release = asked.question, asked.release
+    ids = [(SIMILAR, PRODUCTS, product) for product in question.products]
+    ids += [(PERSONAL, COOKIES, question.cookie)] if question.cookie else []
+    records = []
+    for route, kind, text in ids:
+        if route in question.scene.by_route and not release.is_snapshot:
+            for name, field in release.places(kind, key64(text)):
+                records.append({"route": route, "id": text, "key": name.decode(), "field": field.hex()})
+    return {
+        "scene": question.scene.name,
+        "records": records,
+        "generic_lists": len(release.generic),
+        "snapshot": release.is_snapshot,
+        "masked_products": len(masks.names),
+        "masks_problem": masks.problem or None,
+        "seen_products": answer.seen,
+        "milliseconds": round(seconds * 1000, 3),
+    }

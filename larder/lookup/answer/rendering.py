@@ -1,0 +1,99 @@
+"""Answers and errors as JSON bytes, written from pieces that were encoded before."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from librt.strings import BytesWriter
+
+from larder.lookup.digits import write_score
+from larder.lookup.answer.routing import ROUTES, Outcomes, Picks
+
+if TYPE_CHECKING:
+    from larder.lookup.release.served_release import Release
+
+COMMA: Final = ord(",")
+
+ENDS_OF_ITEM: Final = {route: b',"route":"%b"}' % route.encode() for route in ROUTES}
+OF_RELEASE: Final = b'],"release":%b,"as_of":"%b","age_seconds":%d,"request_id":"'
+
+_encoder = json.JSONEncoder(ensure_ascii=False)
+
+
+def encode_text(text: str) -> bytes:
+    """A string as JSON; the same text always comes out the same, so that names can be compared encoded."""
+    return _encoder.encode(text).encode()
+
+
+def to_json(value: Any) -> bytes:
+    """Anything that is not on the hot path."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def answer_json(
+    release: Release, taken: Sequence[Picks], outcomes: Outcomes, request_id: bytes, more: bytes = b""
+) -> bytes:
+    """One answer. `request_id` must need no escaping; `more` is put in before the last brace."""
+    out = BytesWriter()
+    out.write(b'{"items":[')
+    for place, picks in enumerate(taken):
+        if place:
+            out.append(COMMA)
+        _write_items(out, picks, release.names)
+    out.write(_of_release(release.name_json, release.as_of, age_seconds(release)))
+    out.write(request_id)
+    out.write(b'","routes":[')
+    out.write(outcomes_json(outcomes))
+    out.write(b"]")
+    out.write(more)
+    out.write(b"}")
+    return out.getvalue()
+
+
+@lru_cache(maxsize=64)
+def _of_release(name_json: bytes, as_of: bytes, age: int) -> bytes:
+    """The same within a second."""
+    return OF_RELEASE % (name_json, as_of, age)
+
+
+def _write_items(out: BytesWriter, picks: Picks, names: list[bytes]) -> None:
+    ordinals, scores = picks.ordinals, picks.scores
+    end = ENDS_OF_ITEM[picks.route]
+    for place in range(len(ordinals)):
+        if place:
+            out.append(COMMA)
+        out.write(b'{"id":')
+        out.write(names[ordinals[place]])
+        out.write(b',"score":')
+        score = None if scores is None else scores[place]
+        if score is None:
+            out.write(b"null")
+        else:
+            write_score(out, score)
+        out.write(end)
+
+
+def age_seconds(release: Release) -> int:
+    """Seconds since the hour up to which the release knows events; 0 where this clock is behind."""
+    return max(0, int(time.time()) - release.as_of_seconds)
+
+
+_outcomes_json: Final[dict[Outcomes, bytes]] = {}
+
+
+def outcomes_json(outcomes: Outcomes) -> bytes:
+    """What became of the routes, without brackets. There are few, so each case is encoded once."""
+    found = _outcomes_json.get(outcomes)
+    if found is None:
+        each = (to_json({name: value or None for name, value in one._asdict().items()}) for one in outcomes.each)
+        found = _outcomes_json[outcomes] = b",".join(each)
+    return found
+
+
+def error_json(code: str, message: str) -> bytes:
+    """The body of every answer that is not 2xx, and of a batch's question that has no answer."""
+    return to_json({"error": {"code": code, "message": message}})

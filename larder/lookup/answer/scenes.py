@@ -1,0 +1,60 @@
+"""Scenes: which routes a place of the site asks, in which order, how many products of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, final
+
+from larder.lookup.answer.routing import ROUTES
+from larder.settings.lookup_section import Lookup
+
+DEFAULT: Final = "default"
+
+
+@final
+class Step:
+    """One route of a scene: at most `most` products, and what Redis has not replied within `seconds` is left out."""
+
+    def __init__(self, route: str, most: int, seconds: float) -> None:
+        self.route = route
+        self.most = most
+        self.seconds = seconds
+
+
+@final
+class Scene:
+    """Steps in the order in which they fill the answer, and the same by route.
+
+    `blend` takes from the routes in turn instead of one after the other; `n` holds where the caller names none.
+    """
+
+    def __init__(self, name: str, steps: list[Step], blend: bool, n: int) -> None:
+        self.name = name
+        self.steps = steps
+        self.by_route = {step.route: step for step in steps}
+        self.blend = blend
+        self.n = n
+
+
+def scenes_from(settings: Lookup) -> Mapping[str, Scene]:
+    """The scenes of the settings by name, and `default` with all routes where they name none so."""
+    found = {DEFAULT: _scene(DEFAULT, settings, ROUTES, {}, False, None)}
+    for name, scene in settings.scenes.items():
+        most = {str(route): count for route, count in scene.most.items()}
+        found[name] = _scene(name, settings, tuple(scene.routes), most, scene.blend, scene.n)
+    return found
+
+
+def _scene(
+    name: str, settings: Lookup, routes: tuple[str, ...], most: Mapping[str, int], blend: bool, n: int | None
+) -> Scene:
+    limits: Mapping[str, int] = {str(route): limit for route, limit in settings.route_ms.items()}
+    steps = [
+        Step(
+            route,
+            min(most.get(route, settings.max_n), settings.max_n),
+            min(limits.get(route, settings.deadline_ms), settings.deadline_ms) / 1000,
+        )
+        for route in routes
+    ]
+    return Scene(name, steps, blend, min(n or settings.n, settings.max_n))

@@ -1,0 +1,1 @@
+"""HTTP requests, their checks, and the API's description."""

@@ -1,0 +1,297 @@
+"""What the endpoint answers: paths, methods and statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, final
+
+from larder.lookup.http.admission import HEADER
+from larder.lookup.answer.answering import Asked
+from larder.lookup.answer.explanation import explanation
+from larder.lookup.operations.metrics import render
+from larder.lookup.http.openapi import document
+from larder.lookup.http.query import question_from_json, question_from_query, requests_from_body, rules_from
+from larder.lookup.http.http_errors import BadRequestError
+from larder.lookup.release.served_release import Release
+from larder.lookup.answer.rendering import answer_json, error_json, to_json
+from larder.lookup.http.request import Request
+from larder.lookup.redis.redis_connection import replies_to
+from larder.lookup.operations.worker import Worker
+from larder.settings import Settings
+
+if TYPE_CHECKING:
+    from larder.lookup.operations.tracing import Trace
+
+# Status, lines of headers, body.
+Response = tuple[int, bytes, bytes]
+
+JSON: Final = b"content-type: application/json\r\ncache-control: no-store\r\n"
+TEXT: Final = b"content-type: text/plain; version=0.0.4; charset=utf-8\r\ncache-control: no-store\r\n"
+BATCH: Final = "/v1/recommendations:batch"
+
+# Questions of a batch between two of which other requests get their turn.
+TURN: Final = 50
+ID_DIGITS: Final = 32
+IDS_DRAWN: Final = 256
+SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
+
+log = logging.getLogger("larder.lookup")
+
+
+@final
+class Exchange:
+    """A request on its way to its answer."""
+
+    def __init__(self, app: LookupApp, request: Request, endpoint: str) -> None:
+        self.request = request
+        self.endpoint = endpoint
+        self.began = perf_counter()
+        self.trace: Trace | None = None
+        self.request_id = b""
+        self._app = app
+        self._asked: Asked | None = None
+        self._left = 0
+        app.admission.waiting += 1
+
+    def wait_for(self, asked: Asked) -> None:
+        """Answers as soon as all replies are there. No coroutine waits: each would cost as much as the lookup."""
+        self._asked = asked
+        pending = asked.on_their_way()
+        self._left = len(pending)
+        for each in pending:
+            each.then = self._arrived
+        if not pending:
+            self._finish(asked)
+
+    def _arrived(self) -> None:
+        self._left -= 1
+        if not self._left and self._asked is not None:
+            self._finish(self._asked)
+
+    def _finish(self, asked: Asked) -> None:
+        try:
+            body = self._app.answered(asked, self.request_id, self.began, self.trace)
+        except Exception:
+            self.fail()
+        else:
+            self.answer(200, JSON, body)
+
+    def refuse(self, error: BadRequestError) -> None:
+        """Says what is wrong with the request."""
+        headers = JSON + _retry_after(error.retry_after) if error.retry_after else JSON
+        self.answer(error.status, headers, error_json(error.code, error.message))
+
+    def fail(self) -> None:
+        """For an exception that nobody foresaw."""
+        log.exception("a request failed")
+        self.answer(500, JSON, error_json("internal", "the request failed; the endpoint's log says why"))
+
+    def answer(self, status: int, headers: bytes, body: bytes) -> None:
+        """The end of it."""
+        self._app.admission.waiting -= 1
+        # Before the answer leaves: on the same connection the next request may be waiting for it.
+        self._app.metrics.requested(self.endpoint, status, perf_counter() - self.began)
+        self.request.respond(status, headers, body)
+        if self.trace is not None:
+            self.trace.end(status)
+
+
+Handler = Callable[[Exchange], None]
+
+
+class LookupApp:
+    """Answers the requests of one worker. `redis.url` must be set; in `folder` workers share counters."""
+
+    def __init__(self, settings: Settings, folder: str = "") -> None:
+        self._limits = settings.lookup
+        self._rules = rules_from(self._limits)
+        self._worker = Worker(settings, folder)
+        self._live = self._worker.live
+        self.admission = self._worker.admission
+        self.metrics = self._worker.metrics
+        self._answering = self._worker.answering
+        self._journal = self._worker.journal
+        self._tracing = self._worker.tracing
+        self._batches: set[asyncio.Task[None]] = set()
+        # Request ids to come, one behind the other: drawn singly, they would cost much more.
+        self._ids = b""
+        self._next_id = 0
+        self._openapi = to_json(document(self._limits))
+        self._paths: dict[str, tuple[str, str, Handler]] = {
+            "/v1/recommendations": ("recommendations", "GET", self._recommend),
+            BATCH: ("batch", "POST", self._recommend_batch),
+            "/health/live": ("live", "GET", self._health_live),
+            "/health/ready": ("ready", "GET", self._health_ready),
+            "/metrics": ("metrics", "GET", self._show_metrics),
+            "/openapi.json": ("openapi", "GET", self._show_openapi),
+        }
+        self._no_path: tuple[str, str, Handler] = ("other", "", self._not_found)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Starts what runs beside the requests."""
+        self._worker.start(loop)
+
+    def stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ends it, once there are no more requests."""
+        self._worker.stop(loop)
+
+    def take(self, request: Request) -> None:
+        """Answers the request, now or when Redis has replied. Raises nothing."""
+        endpoint, method, handler = self._paths.get(request.path, self._no_path)
+        exchange = Exchange(self, request, endpoint)
+        try:
+            if self._tracing is not None:
+                exchange.trace = self._tracing.begin(endpoint, request)
+            if request.problem is not None:
+                exchange.refuse(request.problem)
+            elif method and request.method != method and not (method == "GET" and request.method == "HEAD"):
+                exchange.answer(*_wrong_method(method))
+            else:
+                handler(exchange)
+        except BadRequestError as error:
+            exchange.refuse(error)
+        except Exception:
+            exchange.fail()
+
+    def admit_body(self, path: str, headers: Mapping[str, str]) -> None:
+        """Raises BadRequestError where the caller of a batch is not let in, whatever it asks."""
+        if path == BATCH:
+            self._admitted(headers)
+
+    def answered(self, asked: Asked, request_id: bytes, began: float, trace: Trace | None) -> bytes:
+        """The answer to a question of which all replies are there."""
+        answer = self._answering.answer(asked)
+        if trace is not None:
+            trace.answered(asked, answer.outcomes)
+        if self._journal is not None:
+            self._journal.note(asked.question, asked.release, request_id, answer.taken)
+        more = b""
+        if asked.question.explain:
+            found = explanation(asked, answer, self._worker.masks, perf_counter() - began)
+            more = b',"explain":%b' % to_json(found)
+        return answer_json(asked.release, answer.taken, answer.outcomes, request_id, more)
+
+    def _recommend(self, exchange: Exchange) -> None:
+        request = exchange.request
+        caller = self._admitted(request.headers)
+        question = question_from_query(request.query, self._rules)
+        self.admission.spend(caller, 1)
+        asked = self._answering.ask(question, self._release())
+        exchange.request_id = self._request_id(request.headers)
+        if exchange.trace is not None:
+            exchange.trace.name(exchange.request_id)
+            exchange.trace.asked(asked)
+        exchange.wait_for(asked)
+
+    def _recommend_batch(self, exchange: Exchange) -> None:
+        request = exchange.request
+        caller = self._admitted(request.headers)
+        if request.query:
+            raise BadRequestError(400, "unknown_parameter", "a batch takes no parameters; put them in the body")
+        requests = requests_from_body(request.body, self._limits)
+        self.admission.spend(caller, len(requests))
+        release = self._release()
+        exchange.request_id = self._request_id(request.headers)
+        if exchange.trace is not None:
+            exchange.trace.name(exchange.request_id)
+        task = asyncio.get_running_loop().create_task(self._answer_batch(exchange, requests, release))
+        self._batches.add(task)
+        task.add_done_callback(self._batches.discard)
+
+    async def _answer_batch(self, exchange: Exchange, requests: list[Any], release: Release) -> None:
+        try:
+            body = await self._batch(exchange, requests, release)
+        except Exception:
+            exchange.fail()
+        else:
+            exchange.answer(200, JSON, body)
+
+    async def _batch(self, exchange: Exchange, requests: list[Any], release: Release) -> bytes:
+        answers = []
+        for number, each in enumerate(await self._ask_all(requests, release, exchange.trace)):
+            if isinstance(each, bytes):
+                answers.append(each)
+            else:
+                for pending in each.on_their_way():
+                    await replies_to(pending)
+                request_id = b"%b-%d" % (exchange.request_id, number)
+                answers.append(b'{"answer":%b}' % self.answered(each, request_id, exchange.began, exchange.trace))
+            if number % TURN == TURN - 1:
+                await asyncio.sleep(0)
+        return b'{"responses":[%b]}' % b",".join(answers)
+
+    async def _ask_all(self, requests: list[Any], release: Release, trace: Trace | None) -> list[Asked | bytes]:
+        """Each question on its way, or its error."""
+        asked: list[Asked | bytes] = []
+        for number, request in enumerate(requests):
+            try:
+                each = self._answering.ask(question_from_json(request, self._rules), release)
+            except BadRequestError as error:
+                asked.append(error_json(error.code, error.message))
+            else:
+                asked.append(each)
+                if trace is not None:
+                    trace.asked(each)
+            if number % TURN == TURN - 1:
+                await asyncio.sleep(0)
+        return asked
+
+    def _admitted(self, headers: Mapping[str, str]) -> str:
+        """The caller's name. Raises BadRequestError."""
+        self.admission.check_load()
+        return self.admission.caller(headers.get(HEADER))
+
+    def _release(self) -> Release:
+        release = self._live.current
+        if release is None:
+            message = f"no release is loaded: {self._live.problem}; try again shortly"
+            raise BadRequestError(503, "no_release", message, math.ceil(self._limits.pointer_seconds))
+        return release
+
+    def _request_id(self, headers: Mapping[str, str]) -> bytes:
+        given = headers.get("x-request-id")
+        if given and SANE_ID(given):
+            return given.encode()
+        if self._next_id == len(self._ids):
+            self._ids, self._next_id = os.urandom(IDS_DRAWN * ID_DIGITS // 2).hex().encode(), 0
+        self._next_id += ID_DIGITS
+        return self._ids[self._next_id - ID_DIGITS : self._next_id]
+
+    def _health_live(self, exchange: Exchange) -> None:
+        exchange.answer(200, JSON, b'{"live":true}')
+
+    def _health_ready(self, exchange: Exchange) -> None:
+        body = to_json(self._worker.readiness())
+        if self._live.current is None:
+            exchange.answer(503, JSON + _retry_after(math.ceil(self._limits.pointer_seconds)), body)
+        else:
+            exchange.answer(200, JSON, body)
+
+    def _show_metrics(self, exchange: Exchange) -> None:
+        exchange.answer(200, TEXT, render(self._worker.series()))
+
+    def _show_openapi(self, exchange: Exchange) -> None:
+        exchange.answer(200, JSON, self._openapi)
+
+    def _not_found(self, exchange: Exchange) -> None:
+        message = f"there is no such path; there are {', '.join(self._paths)}"
+        exchange.answer(404, JSON, error_json("not_found", message))
+
+
+def _retry_after(seconds: int) -> bytes:
+    return b"retry-after: %d\r\n" % seconds
+
+
+def _wrong_method(method: str) -> Response:
+    allowed = "GET, HEAD" if method == "GET" else method
+    return (
+        405,
+        JSON + b"allow: %b\r\n" % allowed.encode(),
+        error_json("method_not_allowed", f"this path takes {allowed}"),
+    )

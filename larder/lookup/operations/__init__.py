@@ -1,0 +1,1 @@
+"""Processes, logs, metrics, traces and the journey log of the endpoint."""

@@ -1,0 +1,197 @@
+"""The journey log: notes every answer in passing, and has a process of its own write what was noted.
+
+No answer ever waits for it: what disk or Kafka do not take in time is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from larder.journey.destinations import DISK, KAFKA, Kafka, Places, Written
+from larder.journey.served import Notes
+from larder.lookup.http.query import Question
+from larder.lookup.answer.routing import Picks
+from larder.lookup.operations.spawning import spawned
+from larder.settings.lookup_section import Lookup
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+    from larder.lookup.release.served_release import Release
+
+# Answers handed over at a time, at most: packing them holds up the event loop for a fraction of a millisecond.
+# Fewer would cost the writer more, which has some work with a chunk of any size.
+CHUNK: Final = 4000
+# Names packed between two moments in which an answer may be given.
+TURN: Final = 2000
+TICK_SECONDS: Final = 1.0
+END_SECONDS: Final = 10.0
+SECONDS_AN_HOUR: Final = 3600
+
+NO_COOKIE, FULL = "no_cookie", "full"
+REASONS: Final = (NO_COOKIE, FULL, DISK, KAFKA)
+NOTHING: Final = Notes(0, "", 0, [])
+
+log = logging.getLogger("larder.lookup")
+
+
+class WriterProcess:
+    """The process that writes, and another one where it ends. Used by one thread."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._pipe: Connection | None = None
+        self._process: BaseProcess | None = None
+        self._known = 0
+
+    def tell(self, message: Any) -> Any:
+        """What the writer says to a message, Written for each place. Raises what went wrong, mostly OSError or
+        EOFError, and ends it then."""
+        try:
+            if self._pipe is None:
+                self._start()
+            assert self._pipe is not None
+            self._pipe.send(message)
+            return self._pipe.recv()
+        except Exception:
+            self.end()
+            raise
+
+    def know(self, load: int, names: list[bytes]) -> list[Any]:
+        """Sees to it that the writer has the names of this load, and raises as `tell`; returns what it says."""
+        from larder.journey.writer import Names
+
+        if load == self._known:
+            return []
+        said = [self.tell(Names(not start, names[start : start + TURN])) for start in range(0, len(names), TURN)]
+        self._known = load
+        return said
+
+    def end(self) -> None:
+        """Lets it finish what it has, and end."""
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None:
+            self._process.join(END_SECONDS)
+        self._pipe = self._process = None
+        self._known = 0
+
+    def _start(self) -> None:
+        from larder.journey.writer import run
+
+        self._process, self._pipe = spawned(partial(run, self._places))
+
+
+class Journal:
+    """Of one worker. `run` must be a task; `stop` writes what is left."""
+
+    def __init__(self, places: Places, most: int) -> None:
+        """At most `most` answers wait in memory. `larder serve` has seen that what `places` need is installed."""
+        self._most = most
+        self._chunk = min(CHUNK, most // 2)
+        self._notes = NOTHING
+        # A thread waits for the process, which may wait for the disk.
+        self._waiter = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._writer = WriterProcess(places)
+        self._called = _called(places)
+        # With the writer, who has not said yet that they are in a file which can be seen, or with a broker.
+        self._unfinished = dict.fromkeys(self._called, 0)
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self.done = dict.fromkeys(self._called, 0)
+        self.dropped = dict.fromkeys(REASONS, 0)
+
+    def note(self, question: Question, release: Release, request_id: bytes, taken: Sequence[Picks]) -> None:
+        """Notes one answer from `release`. Never waits, raises nothing."""
+        if not question.cookie:
+            # The event contract has no event without a visitor.
+            self.dropped[NO_COOKIE] += 1
+            return
+        now = time.time()
+        notes = self._notes
+        if notes.answers >= self._chunk or notes.load != release.load or now >= (notes.hour + 1) * SECONDS_AN_HOUR:
+            self._hand_over()
+            notes = self._notes = Notes(int(now // SECONDS_AN_HOUR), release.name, release.load, release.names)
+        if self._waiting + notes.answers >= self._most:
+            self.dropped[FULL] += 1
+            return
+        items = 0
+        for picks in taken:
+            items += notes.run(picks.route, picks.ordinals)
+        notes.answer(now, question.cookie, request_id, question.location, question.device, items)
+
+    async def run(self) -> None:
+        """Has files finished in time also when nobody asks. Until cancelled."""
+        while True:
+            self._hand_over()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def stop(self) -> None:
+        """Writes and finishes what was noted."""
+        self._hand_over()
+        self._waiter.submit(self._finish)
+        self._waiter.shutdown()
+
+    def _hand_over(self) -> None:
+        notes = self._notes
+        # In an idle second nothing is kept of a release that may not be live any more.
+        self._notes = Notes(notes.hour, notes.release, notes.load, notes.names) if notes.answers else NOTHING
+        with self._lock:
+            self._waiting += notes.answers
+        self._waiter.submit(self._write, notes)
+
+    def _write(self, notes: Notes) -> None:
+        try:
+            for place in self._unfinished:
+                self._unfinished[place] += notes.answers
+            for said in self._writer.know(notes.load, notes.names) if notes.answers else []:
+                self._count(said)
+            self._count(self._writer.tell(notes.served()))
+        except Exception as error:
+            self._give_up(error)
+        finally:
+            with self._lock:
+                self._waiting -= notes.answers
+
+    def _finish(self) -> None:
+        try:
+            self._count(self._writer.tell(None))
+        except Exception as error:
+            self._give_up(error)
+        self._writer.end()
+
+    def _give_up(self, error: Exception) -> None:
+        problem = f"the process that writes it ended: {error!r}"
+        self._count([Written(place, 0, answers, problem) for place, answers in self._unfinished.items()])
+
+    def _count(self, said: list[Written]) -> None:
+        for place, answers, lost, problem in said:
+            self.done[place] += answers
+            self.dropped[place] += lost
+            self._unfinished[place] -= answers + lost
+            if problem:
+                log.warning("the journey log in %s lost %d answers: %s", self._called[place], lost, problem)
+
+
+def journey_places(limits: Lookup) -> Places | None:
+    """Where served answers are logged; None where they are not."""
+    kafka = Kafka(limits.kafka, limits.kafka_topic, limits.kafka_options) if limits.kafka else None
+    folder = Path(limits.journey) if limits.journey else None
+    return Places(folder, limits.journey_seconds, kafka) if folder is not None or kafka is not None else None
+
+
+def _called(places: Places) -> dict[str, str]:
+    """Where answers are written, and how that is called in the log."""
+    called = {DISK: str(places.folder)} if places.folder is not None else {}
+    if places.kafka is not None:
+        called[KAFKA] = f"Kafka's topic {places.kafka.topic}"
+    return called

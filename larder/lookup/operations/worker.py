@@ -1,0 +1,155 @@
+"""What one worker holds, what runs in it beside the requests, and what it tells of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from larder.journey.destinations import DISK, KAFKA
+from larder.loaders.keys import Keys
+from larder.lookup.redis.address import RedisAddress, parse_address
+from larder.lookup.http.admission import Admission, Delay
+from larder.lookup.answer.answering import Answering
+from larder.lookup.redis.redis_cluster import ClusterLink
+from larder.lookup.operations.journal import Journal, journey_places
+from larder.lookup.redis.link import Link, RedisLink
+from larder.lookup.release.live_release import LiveRelease
+from larder.lookup.release.mask_cache import Masks
+from larder.lookup.operations.metrics import Metrics, Series, SharedCounters, label
+from larder.lookup.answer.rendering import age_seconds
+from larder.settings import Settings
+from larder.settings.lookup_section import Lookup
+
+if TYPE_CHECKING:
+    from larder.lookup.operations.tracing import Tracing
+
+# Slow enough for the largest chunk over a slow line, and still an end.
+BACKGROUND_SECONDS = 5.0
+SHARE_SECONDS = 1.0
+CANCEL_SECONDS = 0.2
+JOURNEY_SERIES = {DISK: "larder_lookup_journey_written_total", KAFKA: "larder_lookup_journey_delivered_total"}
+
+log = logging.getLogger("larder.lookup")
+
+
+class Worker:
+    """`redis.url` must be set; in `folder` workers share counters. `start` once a loop runs, `stop` when it is done."""
+
+    def __init__(self, settings: Settings, folder: str) -> None:
+        limits, keys = settings.lookup, Keys(settings.redis.namespace)
+        address = parse_address(settings.redis.url)
+        link: Callable[[RedisAddress, float, str], Link] = ClusterLink if limits.cluster else RedisLink
+        self._lookups = link(address, limits.deadline_ms / 1000, "larder-lookup")
+        # Of its own, so that a visitor never queues behind a dictionary.
+        self._background = link(address, BACKGROUND_SECONDS, "larder-lookup-release")
+        snapshot = Path(limits.snapshot) if limits.snapshot else None
+        self.live = LiveRelease(
+            self._background, keys, limits.pointer_seconds, limits.generic_lists, limits.hot_products, snapshot
+        )
+        self.masks = Masks(self._background, keys, limits.mask_seconds, snapshot)
+        self.metrics = Metrics()
+        self._delay = Delay()
+        self.admission = Admission(limits, self._delay)
+        self.answering = Answering(self._lookups, keys, self.masks, self.metrics, limits)
+        places = journey_places(limits)
+        self.journal = Journal(places, limits.journey_answers) if places is not None else None
+        self.tracing = _tracing(limits)
+        self._shared = SharedCounters(folder) if folder else None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Starts what runs beside the requests; nothing waits for Redis here."""
+        runs: list[Coroutine[Any, Any, None]] = [self._lookups.run(), self._background.run(), self.live.follow()]
+        runs += [self.masks.follow(), self._delay.watch()]
+        if self.journal is not None:
+            runs.append(self.journal.run())
+        if self._shared is not None:
+            runs.append(self._share_counters(self._shared))
+        self._tasks = [loop.create_task(run) for run in runs]
+        for task in self._tasks:
+            task.add_done_callback(_tell_unexpected_end)
+
+    def stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ends it, and leaves what others read whole."""
+        left = set(self._tasks)
+        while left:
+            # More than once: before Python 3.12, wait_for may swallow a cancellation that comes with its result.
+            for task in left:
+                task.cancel()
+            _, left = loop.run_until_complete(asyncio.wait(left, timeout=CANCEL_SECONDS))
+        if self.journal is not None:
+            self.journal.stop()
+        if self.tracing is not None:
+            self.tracing.stop()
+        if self._shared is not None:
+            self._shared.publish(self._counters())
+
+    def readiness(self) -> dict[str, Any]:
+        """The body of `/health/ready`."""
+        release = self.live.current
+        return {
+            "ready": release is not None,
+            "release": release and release.name,
+            "age_seconds": release and age_seconds(release),
+            "problem": self.live.problem or None,
+            "redis": {"up": self._lookups.up, "problem": self._lookups.problem or None},
+        }
+
+    def series(self) -> Series:
+        """All metrics: counters of all workers, gauges of this one."""
+        counters = self._counters()
+        if self._shared is not None:
+            counters = self._shared.totals(counters)
+        return {**counters, **self._gauges()}
+
+    def _counters(self) -> Series:
+        series = self.metrics.series()
+        if self.journal is not None:
+            for place, count in self.journal.done.items():
+                series[JOURNEY_SERIES[place]] = count
+            for reason, count in self.journal.dropped.items():
+                series[f'larder_lookup_journey_dropped_total{{reason="{reason}"}}'] = count
+        if self.tracing is not None:
+            series['larder_lookup_spans_total{result="sent"}'] = self.tracing.sent
+            series['larder_lookup_spans_total{result="lost"}'] = self.tracing.lost
+        return {
+            **series,
+            'larder_lookup_release_loads_total{result="loaded"}': self.live.loads,
+            'larder_lookup_release_loads_total{result="refused"}': self.live.refusals,
+            "larder_lookup_redis_reconnects_total": self._lookups.reconnects,
+        }
+
+    def _gauges(self) -> Series:
+        gauges: Series = {
+            "larder_lookup_redis_up": float(self._lookups.up),
+            "larder_lookup_masked_products": len(self.masks.names),
+        }
+        for route, breaker in self.answering.breakers.items():
+            gauges[f'larder_lookup_breaker_open{{route="{route}"}}'] = float(breaker.open)
+        release = self.live.current
+        if release is not None:
+            gauges["larder_lookup_release_age_seconds"] = age_seconds(release)
+            gauges[f'larder_lookup_release_info{{release="{label(release.name)}"}}'] = 1
+        return gauges
+
+    async def _share_counters(self, shared: SharedCounters) -> None:
+        while True:
+            shared.publish(self._counters())
+            await asyncio.sleep(SHARE_SECONDS)
+
+
+def _tracing(limits: Lookup) -> Tracing | None:
+    """None where no traces are asked for: then nothing of OpenTelemetry is even imported."""
+    if not limits.traces:
+        return None
+    from larder.lookup.operations.tracing import Tracing
+
+    return Tracing(limits.traces, limits.trace_share)
+
+
+def _tell_unexpected_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("a background task of the endpoint ended", exc_info=task.exception())

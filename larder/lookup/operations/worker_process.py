@@ -1,0 +1,100 @@
+"""One process of the endpoint: its event loop, where it listens, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging.config
+import resource
+import signal
+import socket
+import ssl
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import cast
+
+import uvloop
+
+from larder.lookup.http.application import LookupApp
+from larder.lookup.http.connections import Connections
+from larder.lookup.operations.logs import logging_config
+from larder.settings import Settings
+from larder.settings.lookup_section import Lookup
+
+BACKLOG = 2048
+HANDSHAKE_SECONDS = 10.0
+# For which a TLS connection that is closed here waits for the other side to close it too.
+SHUTDOWN_SECONDS = 1.0
+# For requests that were begun when the end came.
+END_SECONDS = 10.0
+
+
+def run(settings: Settings, host: str, port: int, folder: str, parent: Connection) -> None:
+    """Answers until SIGTERM, or until the parent is gone or closes its end of the pipe, which learns when it begins."""
+    # An interrupt at a terminal reaches all processes; the parent sees to it that each of them ends.
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    logging.config.dictConfig(logging_config(settings.lookup.log_format))
+    _allow_connections()
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = LookupApp(settings, folder)
+    app.start(loop)
+    try:
+        loop.run_until_complete(_answer(app, settings.lookup, host, port, parent))
+    finally:
+        app.stop(loop)
+        loop.close()
+
+
+async def _answer(app: LookupApp, settings: Lookup, host: str, port: int, parent: Connection) -> None:
+    loop, ended = cast(uvloop.Loop, asyncio.get_running_loop()), asyncio.Event()
+
+    def end() -> None:
+        loop.remove_reader(parent.fileno())
+        ended.set()
+
+    loop.add_signal_handler(signal.SIGTERM, end)
+    loop.add_reader(parent.fileno(), end)
+    connections = Connections(app, settings.max_body_bytes)
+    tls = server_context(settings)
+    server = await loop.create_server(
+        connections.connect,
+        sock=_listening(host, port),
+        backlog=BACKLOG,
+        ssl=tls,
+        ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+        ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
+    )
+    watch = loop.create_task(connections.watch())
+    with suppress(OSError):  # a parent that is gone is noticed below
+        parent.send(True)
+    await ended.wait()
+    server.close()
+    await connections.end(END_SECONDS)
+    watch.cancel()
+
+
+def server_context(settings: Lookup) -> ssl.SSLContext | None:
+    """For HTTPS, where there is a certificate. Raises OSError (ssl.SSLError is one) where it cannot be used."""
+    if not settings.tls_certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    return context
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Of this process alone: the kernel spreads connections evenly over all that listen there."""
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.setblocking(False)
+    made.bind((host, port))
+    return made
+
+
+def _allow_connections() -> None:
+    """As many as the system lets a process have: a login's usual 1,024 are few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,195 @@
+"""A Redis Cluster behind the interface of one connection: each command goes to the server that holds its key."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+from larder.lookup.redis.address import RedisAddress
+from larder.lookup.redis.redis_commands import command
+from larder.lookup.redis.link import RedisLink
+from larder.lookup.operations.metrics import Histogram
+from larder.lookup.answer.reasons import REDIS_DOWN
+from larder.lookup.redis.redis_connection import Pending, Sent, replies_to
+
+SLOTS = 16384
+# How often it is asked who holds what; a slot that moved is found again after so long.
+LOOK_SECONDS = 0.5
+
+log = logging.getLogger("larder.lookup")
+
+Place = tuple[str, int]
+
+
+class ClusterLink:
+    """A link to every primary. `run` must be a task; `send` never waits and never raises."""
+
+    def __init__(self, address: RedisAddress, deadline: float, name: str) -> None:
+        """`address` of any server of the cluster; user, password and TLS hold for all. Otherwise as RedisLink."""
+        self._address = address
+        self._deadline = deadline
+        self._name = name
+        self._seed = RedisLink(address, deadline, name)
+        self._links: dict[Place, RedisLink] = {}
+        self._tasks: dict[Place, asyncio.Task[None]] = {}
+        self._owners: list[RedisLink | None] = [None] * SLOTS
+        self._tried = asyncio.Event()
+        self._lost = 0
+
+    @property
+    def up(self) -> bool:
+        """Is there, for every slot, a connection on which replies come in time?"""
+        return bool(self._links) and None not in self._owners and all(link.up for link in self._links.values())
+
+    @property
+    def problem(self) -> str:
+        """Why it is not up; "" while it is."""
+        if not self._links:
+            return self._seed.problem or "the cluster's slots are not known yet"
+        problems = [f"{host}:{port}: {link.problem}" for (host, port), link in self._links.items() if link.problem]
+        if None in self._owners:
+            problems.append(f"{self._owners.count(None)} slots have no server")
+        return "; ".join(problems)
+
+    @property
+    def reconnects(self) -> int:
+        """Connections that were lost."""
+        return self._lost + sum(link.reconnects for link in self._links.values())
+
+    async def tried(self) -> None:
+        """Waits until the slots are known, or could not be learned."""
+        await self._tried.wait()
+
+    def send(
+        self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
+    ) -> Pending | str:
+        """As RedisLink.send; a server that is not there costs only the commands for its keys, if there are others."""
+        parts: dict[RedisLink | None, tuple[list[bytes], list[int]]] = {}
+        for place, (words, key) in enumerate(split_commands(commands)):
+            of_server = parts.setdefault(self._owners[slot_of(key)], ([], []))
+            of_server[0].append(words)
+            of_server[1].append(place)
+        # A question to several servers is timed as one, until the last of them replied.
+        of_one = times if len(parts) == 1 else None
+        sent = [
+            (REDIS_DOWN if link is None else link.send(b"".join(words), len(words), seconds, of_one), places)
+            for link, (words, places) in parts.items()
+        ]
+        if len(sent) == 1:
+            return sent[0][0]
+        return _Gathered(sent, count, times).whole
+
+    async def run(self) -> None:
+        """Keeps links to all primaries up until cancelled."""
+        seed = asyncio.create_task(self._seed.run())
+        try:
+            await self._seed.tried()
+            while True:
+                await self._look()
+                self._tried.set()
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            for task in (seed, *self._tasks.values()):
+                task.cancel()
+
+    async def _look(self) -> None:
+        """Asks whoever replies for the owners of slots; what is known stays where nobody does."""
+        for link in (self._seed, *self._links.values()):
+            replies = await replies_to(link.send(command(b"CLUSTER", b"SLOTS"), 1))
+            if not isinstance(replies, str) and isinstance(replies[0], list):
+                try:
+                    await self._follow(owners_from(replies[0], self._address.host))
+                except (ValueError, TypeError, IndexError, AttributeError) as error:
+                    log.warning("%s: CLUSTER SLOTS makes no sense: %r", self._name, error)
+                    continue
+                return
+
+    async def _follow(self, owners: Mapping[Place, list[tuple[int, int]]]) -> None:
+        new = [place for place in owners if place not in self._links]
+        for place in new:
+            address = replace(self._address, host=place[0], port=place[1], socket="")
+            self._links[place] = RedisLink(address, self._deadline, self._name)
+            self._tasks[place] = asyncio.create_task(self._links[place].run())
+        await asyncio.gather(*(self._links[place].tried() for place in new))
+        slots: list[RedisLink | None] = [None] * SLOTS
+        for place, ranges in owners.items():
+            for first, last in ranges:
+                slots[first : last + 1] = [self._links[place]] * (last + 1 - first)
+        self._owners = slots
+        for place in set(self._links) - set(owners):
+            self._lost += self._links.pop(place).reconnects
+            self._tasks.pop(place).cancel()
+
+
+class _Gathered:
+    """Of one question to several servers: `whole` has the replies in the order of the commands once all are there.
+
+    Trouble of one server is an error in its place; where all have trouble, the whole has that of the first.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Sent, list[int]]], count: int, times: Histogram | None) -> None:
+        self.whole = Pending(count)
+        self._parts = parts
+        self._count = count
+        self._times = times
+        self._began = perf_counter()
+        on_their_way = [sent for sent, _ in parts if isinstance(sent, Pending)]
+        self._left = len(on_their_way)
+        for pending in on_their_way:
+            pending.then = self._arrived
+        if not on_their_way:
+            self._finish()
+
+    def _arrived(self) -> None:
+        self._left -= 1
+        if not self._left:
+            if self._times is not None:
+                self._times.add(perf_counter() - self._began)
+            self._finish()
+
+    def _finish(self) -> None:
+        replies: list[Any] = [None] * self._count
+        problems = []
+        for sent, places in self._parts:
+            found = sent.result if isinstance(sent, Pending) else sent
+            if not isinstance(found, list):
+                problems.append(found or REDIS_DOWN)
+                found = [ConnectionError(found)] * len(places)
+            for place, reply in zip(places, found, strict=True):
+                replies[place] = reply
+        self.whole.resolve(problems[0] if len(problems) == len(self._parts) else replies, perf_counter())
+
+
+def split_commands(commands: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Each RESP command and its first argument, the key."""
+    at = 0
+    while at < len(commands):
+        start = at
+        end = commands.index(b"\r\n", at)
+        words, at, key = int(commands[at + 1 : end]), end + 2, b""
+        for number in range(words):
+            end = commands.index(b"\r\n", at)
+            size = int(commands[at + 1 : end])
+            if number == 1:
+                key = commands[end + 2 : end + 2 + size]
+            at = end + 2 + size + 2
+        yield commands[start:at], key
+
+
+def slot_of(key: bytes) -> int:
+    """The slot of a key without {braces}: CRC16 (XMODEM) mod 16384."""
+    return binascii.crc_hqx(key, 0) % SLOTS
+
+
+def owners_from(reply: list[Any], seed_host: str) -> dict[Place, list[tuple[int, int]]]:
+    """Slot ranges by primary, from CLUSTER SLOTS. A server that does not know its own name is at `seed_host`."""
+    owners: dict[Place, list[tuple[int, int]]] = {}
+    for first, last, primary, *_ in reply:
+        host = (primary[0] or b"").decode() or seed_host
+        owners.setdefault((host, int(primary[1])), []).append((int(first), int(last)))
+    return owners

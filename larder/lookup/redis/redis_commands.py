@@ -1,0 +1,68 @@
+"""Commands to Redis as RESP bytes."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from librt.strings import BytesWriter
+
+from larder.loaders.codec import field_width
+from larder.loaders.keys import Keys
+from larder.lookup.digits import hex_digits, write_hex
+
+KEY_DIGITS: Final = 16
+HALF_KEY: Final = (1 << 32) - 1
+
+
+def command(*words: bytes) -> bytes:
+    """Any command."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+@final
+class Buckets:
+    """Where the records of a kind lie: bucket_and_field of larder.loaders.codec, worked out in advance as far as it goes."""
+
+    def __init__(self, keys: Keys, release: str, kind: str, count: int) -> None:
+        """`count` of them."""
+        self._count = count
+        self._width = field_width(count)
+        self._prefix = keys.bucket(release, kind, 0)[:-1]
+        # What stands before the bucket's number, by its number of digits.
+        self._heads = [
+            b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b" % (len(self._prefix) + digits, self._prefix)
+            for digits in range(hex_digits(count) + 1)
+        ]
+        self._before_field = b"\r\n$%d\r\n" % self._width
+
+    def place(self, key: int) -> tuple[bytes, bytes]:
+        """Redis key and field of the record of a 64-bit key."""
+        quotient, bucket = divmod(key, self._count)
+        return b"%b%x" % (self._prefix, bucket), quotient.to_bytes(self._width, "big")
+
+    def write_hget(self, out: BytesWriter, key: int) -> None:
+        """The command that reads the record of a 64-bit key."""
+        quotient, bucket = divmod(key, self._count)
+        digits = hex_digits(bucket)
+        out.write(self._heads[digits])
+        write_hex(out, bucket, digits)
+        out.write(self._before_field)
+        out.write(quotient.to_bytes(self._width, "big"))
+        out.write(b"\r\n")
+
+
+@final
+class Seen:
+    """Reads what one visitor is not shown."""
+
+    def __init__(self, keys: Keys) -> None:
+        name = keys.seen(0)
+        self._head = b"*2\r\n$8\r\nSMEMBERS\r\n$%d\r\n%b" % (len(name), name[:-KEY_DIGITS])
+
+    def write(self, out: BytesWriter, key: int) -> None:
+        """The command, for a cookie's 64-bit key."""
+        out.write(self._head)
+        # Half a key at a time: a whole one may be more than a machine's signed number holds.
+        write_hex(out, key >> 32, KEY_DIGITS // 2)
+        write_hex(out, key & HALF_KEY, KEY_DIGITS // 2)
+        out.write(b"\r\n")

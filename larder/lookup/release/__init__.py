@@ -1,0 +1,1 @@
+"""The live release, as the endpoint holds and reads it."""

@@ -1,0 +1,104 @@
+"""Generic lists in process: the ladder from (location, device) down to everybody, and what is known of it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from larder.loaders.codec import MAX_ITEMS, CorruptRecordError
+from larder.loaders.keys import context_key64
+from larder.lookup.answer.reasons import CORRUPT_RECORD, NO_GENERIC_LIST
+from larder.lookup.release.record_decoding import Ranked, decode_head
+from larder.lookup.answer.routing import GENERIC, Offer
+
+LEVELS: Final = ("location_device", "location", "device", "all")
+MEMO: Final = 4096
+EVERYBODY: Final = context_key64("", "")
+
+
+@lru_cache(maxsize=MEMO)
+def ladder(location: str, device: str) -> tuple[tuple[str, int], ...]:
+    """(level, key) of the lists that suit a location and a device, most specific first; "" stands for any."""
+    steps = []
+    if location and device:
+        steps.append(("location_device", context_key64(location, device)))
+    if location:
+        steps.append(("location", context_key64(location, "")))
+    if device:
+        steps.append(("device", context_key64("", device)))
+    return (*steps, ("all", EVERYBODY))
+
+
+class GenericLists:
+    """The generic lists of one release, at most `bound` of them; the list of everybody is never let go.
+
+    Where `complete`, every list of the release is here, and a miss costs no call to Redis.
+    """
+
+    def __init__(self, records: dict[int, bytes], products: int, complete: bool, bound: int) -> None:
+        self.complete = complete
+        self._products = products
+        self._bound = bound
+        self._records = records
+        self._absent: dict[int, None] = {}
+        self._offers: dict[tuple[str, str], Offer] = {}
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def records(self) -> list[tuple[int, bytes]]:
+        """Key and record of each list that is here."""
+        return list(self._records.items())
+
+    def missing(self, location: str, device: str) -> list[int]:
+        """Keys to ask Redis for, because nothing is known of them; stops at the first list that is here."""
+        keys: list[int] = []
+        if self.complete or (location, device) in self._offers:
+            return keys
+        for _, key in ladder(location, device):
+            if key in self._records:
+                break
+            if key not in self._absent:
+                keys.append(key)
+        return keys
+
+    def learn(self, key: int, record: bytes | None) -> None:
+        """Keeps what Redis said of a key, and lets the oldest go where there are too many."""
+        if record is None:
+            self._absent[key] = None
+            if len(self._absent) > self._bound:
+                del self._absent[next(iter(self._absent))]
+            return
+        self._records[key] = record
+        if len(self._records) > self._bound + 1:
+            oldest = next(key for key in self._records if key != EVERYBODY)
+            del self._records[oldest]
+
+    def offer(self, location: str, device: str, problem: str = "") -> Offer:
+        """The most specific list that is here. `problem` says why one above it may be missing, else ""."""
+        known = self._offers.get((location, device))
+        if known is not None:
+            return known
+        found = self._find(location, device, problem)
+        if not problem:
+            if len(self._offers) >= MEMO:
+                self._offers.clear()
+            self._offers[location, device] = found
+        return found
+
+    def _find(self, location: str, device: str, problem: str) -> Offer:
+        for level, key in ladder(location, device):
+            record = self._records.get(key)
+            if record is None:
+                continue
+            ranked = self._decoded(record)
+            if ranked is not None:
+                return Offer(GENERIC, ranked, problem, level)
+            problem = CORRUPT_RECORD
+        return Offer(GENERIC, None, problem or NO_GENERIC_LIST)
+
+    def _decoded(self, record: bytes) -> Ranked | None:
+        try:
+            return decode_head(record, self._products, MAX_ITEMS)
+        except CorruptRecordError:
+            return None

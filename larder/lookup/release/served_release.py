@@ -1,0 +1,190 @@
+"""A release as the endpoint holds it: how to ask for its records, its dictionary, its generic lists."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any, Final, NamedTuple
+
+from librt.strings import BytesWriter
+
+from larder.loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary
+from larder.loaders.keys import ALL_KINDS, BY_CATEGORY, CONTEXTS, COOKIES, DELTA_FORMAT, FORMAT, KINDS, PRODUCTS, Keys
+from larder.lookup.redis.redis_commands import Buckets, command
+from larder.lookup.release.generic_lists import EVERYBODY, GenericLists
+from larder.lookup.release.record_cache import HotRecords
+from larder.lookup.redis.link import Link
+from larder.lookup.redis.background_read import read
+from larder.lookup.answer.rendering import encode_text
+
+BUCKETS_A_READ: Final = 16
+# Of anything in a release.
+MOST: Final = 1 << 48
+# From 1, so that 0 can stand for no release.
+LOADS: Final = itertools.count(1)
+
+
+class ReleaseError(ValueError):
+    """The release cannot be served; the message says why."""
+
+
+class Meta(NamedTuple):
+    """What a reader has to know of a release (docs/redis_format.md).
+
+    A delta holds cookies' lists in `changed_buckets`, and the dictionary from `first_chunk` on; all else is read from
+    `base`, the whole release that it lies over. A whole release is its own base, and `changed_buckets` is 0.
+    """
+
+    release: str
+    as_of: datetime
+    buckets: dict[str, int]
+    generic_lists: int
+    products: int
+    chunk: int
+    base: str
+    changed_buckets: int
+    first_chunk: int
+    scored: bool
+
+
+class Release:
+    """One release, immutable but for the generic and similar lists learned while it is served.
+
+    `names` holds the product ids by ordinal as JSON strings, ready for an answer. A snapshot has generic lists alone.
+    `load` tells it from any other of this process, also where a name comes again with other products.
+    """
+
+    def __init__(
+        self, meta: Meta, keys: Keys, names: list[bytes], generic: GenericLists, hot: int = 1, is_snapshot: bool = False
+    ) -> None:
+        self.load = next(LOADS)
+        self.is_snapshot = is_snapshot
+        self.name = meta.release
+        self.name_json = encode_text(meta.release)
+        self.as_of = meta.as_of.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+        self.as_of_seconds = int(meta.as_of.timestamp())
+        self.scored = meta.scored
+        self.names = names
+        self.generic = generic
+        self.products = HotRecords(hot)
+        self._buckets = {kind: Buckets(keys, meta.base, kind, count) for kind, count in meta.buckets.items()}
+        self._cookies = [self._buckets[COOKIES]]
+        if meta.changed_buckets:
+            self._cookies.insert(0, Buckets(keys, meta.release, COOKIES, meta.changed_buckets))
+        self.cookie_reads = len(self._cookies)
+        self.product_kinds = [kind for kind in (PRODUCTS, BY_CATEGORY) if kind in meta.buckets]
+
+    def places(self, kind: str, key: int) -> list[tuple[bytes, bytes]]:
+        """Where the record of a 64-bit key (key64 of an id) may lie: Redis key and field; the first that is there."""
+        if kind == PRODUCTS:
+            return [self._buckets[each].place(key) for each in self.product_kinds]
+        return [each.place(key) for each in (self._cookies if kind == COOKIES else [self._buckets[kind]])]
+
+    def write_cookie(self, out: BytesWriter, key: int) -> None:
+        """The `cookie_reads` commands that read a cookie's record: of their replies, the first that is not nil."""
+        for buckets in self._cookies:
+            buckets.write_hget(out, key)
+
+    def write_product(self, out: BytesWriter, key: int) -> None:
+        """The commands, one for each of `product_kinds`, that read a product's record: the first that is not nil."""
+        for kind in self.product_kinds:
+            self._buckets[kind].write_hget(out, key)
+
+    def write_context(self, out: BytesWriter, key: int) -> None:
+        """The command that reads a generic list."""
+        self._buckets[CONTEXTS].write_hget(out, key)
+
+
+def read_meta(raw: bytes, release: str) -> Meta:
+    """Checks what Redis says of a release. Raises ReleaseError where it is of another format, or no sense."""
+    try:
+        meta = json.loads(raw)
+        if meta["format"] not in (FORMAT, DELTA_FORMAT):
+            raise ReleaseError(
+                f"release {release} has format {meta['format']!r}; this endpoint reads {FORMAT} and {DELTA_FORMAT}"
+            )
+        is_delta = meta["format"] == DELTA_FORMAT
+        base = meta["base"] if is_delta else meta
+        return Meta(
+            release=release,
+            as_of=_utc(meta["as_of"]),
+            buckets={k: _whole(base["buckets"][k], 1) for k in ALL_KINDS if k in KINDS or k in base["buckets"]},
+            generic_lists=_whole(base["records"][CONTEXTS], 0),
+            products=_whole(meta["products"], 0),
+            chunk=_whole(meta["chunk"], 1),
+            base=str(base["release"]) if is_delta else release,
+            changed_buckets=_whole(meta["buckets"][COOKIES], 1) if is_delta else 0,
+            first_chunk=_whole(base["chunks"], 0) if is_delta else 0,
+            scored=bool(meta.get("scores", True)),
+        )
+    except ReleaseError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"the meta of release {release} does not fit: {error!r}") from None
+
+
+def _utc(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=timezone.utc)
+
+
+def _whole(value: Any, least: int) -> int:
+    if type(value) is not int or not least <= value <= MOST:
+        raise ValueError(f"{value!r} is not a whole number from {least} to {MOST}")
+    return value
+
+
+async def load_release(link: Link, keys: Keys, meta: Meta, bound: int, hot: int) -> Release:
+    """Reads dictionary and generic lists of a release.
+
+    `bound`: a release with more generic lists has only that of everybody read ahead; the others are learned.
+    `hot`: so many similar lists are kept once they are read.
+    Raises ReleaseError, ReadError.
+    """
+    names = await _read_names(link, keys, meta)
+    complete = meta.generic_lists <= bound
+    records = await (_read_generic if complete else _read_everybody)(link, keys, meta)
+    generic = GenericLists(records, meta.products, complete, bound)
+    return Release(meta, keys, names, generic, hot)
+
+
+async def _read_names(link: Link, keys: Keys, meta: Meta) -> list[bytes]:
+    names: list[bytes] = []
+    for chunk in range(-(-meta.products // meta.chunk)):
+        owner = meta.release if chunk >= meta.first_chunk else meta.base
+        [raw] = await read(link, [command(b"GET", keys.dictionary(owner, chunk))])
+        try:
+            names += map(encode_text, decode_dictionary(raw or b""))
+        except CorruptRecordError as error:
+            raise ReleaseError(f"dictionary chunk {chunk} of release {owner}: {error}") from None
+    if len(names) != meta.products:
+        raise ReleaseError(
+            f"the dictionary of release {meta.release} holds {len(names)} ids instead of {meta.products}"
+        )
+    return names
+
+
+async def _read_generic(link: Link, keys: Keys, meta: Meta) -> dict[int, bytes]:
+    count = meta.buckets[CONTEXTS]
+    records: dict[int, bytes] = {}
+    for start in range(0, count, BUCKETS_A_READ):
+        buckets = range(start, min(start + BUCKETS_A_READ, count))
+        hashes = await read(link, [command(b"HGETALL", keys.bucket(meta.base, CONTEXTS, bucket)) for bucket in buckets])
+        for bucket, flat in zip(buckets, hashes, strict=True):
+            records.update(_keyed(flat, bucket, count))
+        # Visitors come first: what waits meanwhile is answered between two reads.
+        await asyncio.sleep(0)
+    return records
+
+
+def _keyed(flat: list[bytes], bucket: int, buckets: int) -> Iterator[tuple[int, bytes]]:
+    for field, record in zip(flat[::2], flat[1::2], strict=True):
+        yield int.from_bytes(field, "big") * buckets + bucket, record
+
+
+async def _read_everybody(link: Link, keys: Keys, meta: Meta) -> dict[int, bytes]:
+    bucket, field = bucket_and_field(EVERYBODY, meta.buckets[CONTEXTS])
+    [record] = await read(link, [command(b"HGET", keys.bucket(meta.base, CONTEXTS, bucket), field)])
+    return {} if record is None else {EVERYBODY: record}

@@ -1,0 +1,125 @@
+"""The last good generic lists and masks on disk, for a start while Redis is away.
+
+They lie there by product id, not by ordinal, so that they are readable without the release's dictionary and whatever
+becomes of the format of records. A file is replaced whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from larder.loaders.codec import MAX_ITEMS, CorruptRecordError, encode_lists
+from larder.loaders.keys import KINDS, Keys
+from larder.lookup.release.generic_lists import GenericLists
+from larder.lookup.release.record_decoding import Packed
+from larder.lookup.release.served_release import Meta, Release
+from larder.lookup.answer.rendering import encode_text, to_json
+
+FORMAT = 1
+LISTS, MASKS = "generic-lists.jsonl", "masks.json"
+# Lists written between two turns of the event loop.
+TURN = 20
+
+
+class SnapshotError(ValueError):
+    """The snapshot cannot be used; the message names the file."""
+
+
+async def save_lists(release: Release, folder: Path) -> None:
+    """Writes the generic lists that a release has in process. Raises OSError."""
+    unfinished = _unfinished(folder / LISTS)
+    with open(unfinished, "wb") as file:
+        head = {"format": FORMAT, "release": release.name, "as_of": release.as_of.decode(), "scores": release.scored}
+        file.write(to_json(head) + b"\n")
+        for number, (key, record) in enumerate(release.generic.records()):
+            try:
+                ranked = Packed(record, len(release.names)).head(MAX_ITEMS)
+            except CorruptRecordError:
+                continue
+            names = b",".join([release.names[ordinal] for ordinal in ranked.ordinals])
+            file.write(b'["%016x",[%b],%b]\n' % (key, names, to_json(ranked.scores)))
+            if number % TURN == TURN - 1:
+                await asyncio.sleep(0)
+    unfinished.replace(folder / LISTS)
+
+
+def load_lists(folder: Path, keys: Keys) -> Release:
+    """A release that has generic lists alone. Raises SnapshotError, FileNotFoundError."""
+    path = folder / LISTS
+    try:
+        with open(path, "rb") as file:
+            head = json.loads(file.readline())
+            if head["format"] != FORMAT:
+                raise SnapshotError(f"{path} has format {head['format']!r}; this endpoint reads {FORMAT}")
+            rows = [json.loads(line) for line in file]
+        return _release(head, rows, keys)
+    except SnapshotError:
+        raise
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise SnapshotError(f"{path} cannot be used: {error!r}; remove it") from None
+
+
+def _release(head: dict[str, object], rows: list[list[object]], keys: Keys) -> Release:
+    ordinals: dict[str, int] = {}
+    items: list[int] = []
+    scores: list[float] = []
+    offsets = [0]
+    for _, products, of_list in rows:
+        assert isinstance(products, list)
+        items += [ordinals.setdefault(str(product), len(ordinals)) for product in products]
+        scores += of_list if isinstance(of_list, list) else []
+        offsets.append(len(items))
+    scored = np.array(scores) if head["scores"] else None
+    data, ends = encode_lists(np.array(offsets), np.array(items, np.int64), scored)
+    records = {
+        int(str(row[0]), 16): data[start:end].tobytes() for row, start, end in zip(rows, ends, ends[1:], strict=False)
+    }
+    as_of = datetime.strptime(str(head["as_of"]), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    buckets = dict.fromkeys(KINDS, 1)
+    meta = Meta(
+        release=str(head["release"]),
+        as_of=as_of,
+        buckets=buckets,
+        generic_lists=len(rows),
+        products=len(ordinals),
+        chunk=1,
+        base=str(head["release"]),
+        changed_buckets=0,
+        first_chunk=0,
+        scored=bool(head["scores"]),
+    )
+    lists = GenericLists(records, len(ordinals), complete=True, bound=len(records) + 1)
+    return Release(meta, keys, [encode_text(product) for product in ordinals], lists, is_snapshot=True)
+
+
+def save_masks(names: Iterable[bytes], folder: Path) -> None:
+    """Writes masked products, named as in an answer. Raises OSError."""
+    unfinished = _unfinished(folder / MASKS)
+    unfinished.write_bytes(b"[%b]" % b",\n".join(sorted(names)))
+    unfinished.replace(folder / MASKS)
+
+
+def load_masks(folder: Path) -> frozenset[bytes]:
+    """Masked products, named as in an answer; none where there is no file. Raises SnapshotError."""
+    path = folder / MASKS
+    try:
+        return frozenset(encode_text(str(product)) for product in json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, ValueError, TypeError) as error:
+        raise SnapshotError(f"{path} cannot be used: {error!r}; remove it") from None
+
+
+def _unfinished(path: Path) -> Path:
+    """Each worker writes a file of its own, so that none finds it half replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f"{path.name}.{os.getpid()}.part")

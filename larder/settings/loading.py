@@ -1,0 +1,132 @@
+"""Reads settings from a file and the environment, or says exactly what is wrong with them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from larder.settings.section import Section
+from larder.settings.sections import NETWORK_FILE, Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE_VARIABLE = "LARDER_SETTINGS"
+SECRETS = {"api_keys", "url", "traces", "kafka", "kafka_options"}
+PREFIX = "LARDER_"
+DEFAULT_FILE = "larder.toml"
+# Settings that name a place; a relative one is relative to the file that names it.
+PLACES = {
+    "storage": ("events", "tables", "catalogue", "images"),
+    "lists": ("weights", "exclude_file"),
+    "vision": ("backbone", "backbone_weights"),
+    "redis": ("directory",),
+    "lookup": ("journey", "snapshot", "tls_certificate", "tls_key"),
+}
+
+INSTEAD_OF = {
+    "AWS_ENDPOINT_URL_S3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "AWS_REGION": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+}
+
+
+class SettingsError(ValueError):
+    """A setting is missing, unknown or out of range; the message names it and the file."""
+
+
+def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
+    """Settings from `path`, else from $LARDER_SETTINGS, else from ./larder.toml where there is one, else defaults.
+
+    Environment variables (`LARDER_REDIS__URL`) win over the file. Raises SettingsError.
+    What [s3] says becomes AWS_* variables where these are not set: all that reaches S3 goes by them.
+    """
+    named = path or os.environ.get(FILE_VARIABLE)
+    file = Path(named) if named else Path(DEFAULT_FILE)
+    if named and not file.is_file():
+        raise SettingsError(f"no settings file at {file}; name one with --settings or {FILE_VARIABLE}")
+    from_file = _read(file) if file.is_file() else {}
+    folder = file.resolve().parent if file.is_file() else Path.cwd()
+    _refuse_unknown_sections(os.environ)
+    try:
+        settings = Settings(**from_file)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, file if from_file else None)) from None
+    for variable, value in (("AWS_ENDPOINT_URL_S3", settings.s3.endpoint), ("AWS_REGION", settings.s3.region)):
+        if value and not any(os.environ.get(name) for name in INSTEAD_OF[variable]):
+            os.environ[variable] = value
+    return _with_absolute_places(settings, folder)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}") from None
+
+
+def _refuse_unknown_sections(variables: Iterable[str]) -> None:
+    """A misspelt section would go unseen: pydantic looks only for those that it knows. Others' variables that begin
+    alike (Kubernetes sets LARDER_PORT for a service called larder) have no double underscore."""
+    known = sorted(Settings.model_fields)
+    for name in variables:
+        section, nested, _ = name.upper().removeprefix(PREFIX).partition("__")
+        if name.upper().startswith(PREFIX) and nested and section.lower() not in known:
+            raise SettingsError(f"no section {section.lower()} for the variable {name}; there are {', '.join(known)}")
+
+
+def _explain(error: ValidationError, file: Path | None) -> str:
+    where = f"{file} and LARDER_* variables" if file else "LARDER_* variables"
+    lines = [f"  {'.'.join(map(str, e['loc']))}: {_told(e)}" for e in error.errors()]
+    return f"settings do not fit, in {where}:\n" + "\n".join(lines)
+
+
+def _told(error: ErrorDetails) -> str:
+    *sections, name = map(str, error["loc"])
+    if error["type"] == "extra_forbidden":  # whatever was given may be a secret, in the wrong place
+        known = _names_in(sections)
+        near = difflib.get_close_matches(name, known, 1)
+        return "there is no such " + ("setting" if sections else "section") + (f"; {near[0]}?" if near else "")
+    if error["type"] == "model_type":
+        return f"must be a section: [{'.'.join([*sections, name])}] (got {_shown(error)})"
+    return f"{error['msg']} (got {_shown(error)})"
+
+
+def _names_in(sections: Sequence[str]) -> list[str]:
+    """The names of the settings of a section, or of all sections; none for one within a section."""
+    if not sections:
+        return list(Settings.model_fields)
+    section = Settings.model_fields[sections[0]].default if len(sections) == 1 else None
+    return list(type(section).model_fields) if isinstance(section, Section) else []
+
+
+def _shown(error: ErrorDetails) -> str:
+    """What was given, but for what nobody should read in a log."""
+    return "a secret" if SECRETS & set(map(str, error["loc"])) else repr(error["input"])
+
+
+def _with_absolute_places(settings: Settings, folder: Path) -> Settings:
+    updates: dict[str, Any] = {}
+    for section_name, names in PLACES.items():
+        section = getattr(settings, section_name)
+        places = {
+            name: os.path.normpath(folder / value)
+            for name in names
+            if (value := getattr(section, name)) and _is_relative_place(name, value)
+        }
+        updates[section_name] = section.model_copy(update=places)
+    return settings.model_copy(update=updates)
+
+
+def _is_relative_place(name: str, value: str) -> bool:
+    if name == "backbone" and not value.endswith(NETWORK_FILE):
+        return False  # a network's name
+    return "://" not in value and not Path(value).is_absolute()

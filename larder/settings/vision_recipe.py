@@ -1,0 +1,144 @@
+"""A recipe: what a search over the vision model's settings may try, and what its results must be."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from larder.settings.loading import SettingsError
+from larder.settings.section import Section
+from larder.settings.sections import NETWORK_FILE, Vision
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Value = float | int | str | bool
+# Settings of [vision] that nothing in a trial depends on, but through the pictures that were ingested: it trains one
+# model, on one worker, in no rounds, on pictures that the recipe divides.
+NOT_OF_A_TRIAL = frozenset(
+    {
+        "image_size", "max_pixels", "max_bytes", "min_side", "read_ahead", "held_out",
+        "workers", "ensemble", "validation", "patience",
+        "epochs_per_round", "outer_learning_rate", "outer_momentum", "precision",
+    }
+)  # fmt: skip
+OF_ALL_TRIALS = frozenset({"min_label_count", "pairs_of_product"})  # labels and partners are the same for all of them
+
+
+class Range(Section):
+    """Values from `low` to `high`; whole numbers where the setting is one."""
+
+    low: float | int
+    high: float | int
+    log: bool = Field(False, description="spread over magnitudes")
+
+    @model_validator(mode="after")
+    def can_be_drawn_from(self) -> Range:
+        if self.low > self.high or (self.log and self.low <= 0):
+            raise ValueError("low must be at most high, and above 0 where log is set")
+        return self
+
+
+class Objectives(Section):
+    """Thresholds: a trial that misses one is not chosen."""
+
+    least_quality: float = Field(0.0, ge=0, le=1, description="share of the ten nearest that have the same labels")
+    most_seconds: float = Field(float("inf"), gt=0, description="of training, on one task")
+    most_bytes: float = Field(float("inf"), gt=0, description="of the model for inference")
+
+
+class VisionRecipe(Section):
+    """What `larder search-vision` does. Names in `space` are settings of [vision]."""
+
+    trials: int = Field(24, ge=1)
+    at_once: int = Field(2, ge=1, description="trials side by side, each in a task of its own")
+    seed: int = 42
+    store: str = Field(
+        "vision-search.db", description="SQLite file of results, beside the recipe; a search goes on in it"
+    )
+    pictures: int = Field(20_000, ge=10, description="at most so many, by a hash of their id")
+    validation: float = Field(0.2, gt=0, lt=1, description="share of them that trials are measured on")
+    objectives: Objectives = Objectives()
+    space: dict[str, Range | list[Value]] = Field(min_length=1)
+
+    @field_validator("space")
+    @classmethod
+    def settings_that_fit(cls, space: dict[str, Range | list[Value]]) -> dict[str, Range | list[Value]]:
+        known = set(Vision.model_fields) - NOT_OF_A_TRIAL - OF_ALL_TRIALS
+        if unknown := sorted(set(space) - known):
+            raise ValueError(f"not settings of [vision] that a trial may choose: {unknown}; there are {sorted(known)}")
+        for name, values in space.items():
+            for value in [values.low, values.high] if isinstance(values, Range) else values:
+                Vision(**{name: value})
+        return space
+
+
+def load_recipe(path: Path) -> VisionRecipe:
+    """The recipe in a TOML file, its places absolute. Raises SettingsError, which names file and setting."""
+    try:
+        recipe = VisionRecipe(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise SettingsError(f"no recipe at {path}; make one with `larder recipe vision --to {path}`") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from None
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise SettingsError(f"the recipe {path} does not fit:\n" + "\n".join(lines)) from None
+    folder = path.resolve().parent
+    space = {name: _beside(folder, values) for name, values in recipe.space.items()}
+    return recipe.model_copy(update={"store": str(folder / recipe.store), "space": space})
+
+
+def _beside(folder: Path, values: Range | list[Value]) -> Range | list[Value]:
+    """Networks' files with their places absolute: trials run elsewhere."""
+    if isinstance(values, Range):
+        return values
+    files = [str(each).endswith(NETWORK_FILE) and "://" not in str(each) for each in values]
+    return [str(folder / str(each)) if is_file else each for each, is_file in zip(values, files, strict=True)]
+
+
+def recipe_text(pictures: int, leaves: int, smallest: int, learning_rate: float) -> str:
+    """A recipe for so many pictures in so many leaf categories, the smallest of which has `smallest`, with comments."""
+    batches = [16, 32] if pictures < 20_000 else [32, 64, 128]
+    epochs = [12, 24] if pictures < 20_000 else [4, 8]
+    embeddings = [32, 64] if leaves < 500 else [64, 128, 256]
+    values: dict[str, Any] = {
+        "pictures": min(pictures, 20_000),
+        "batch": batches,
+        "epochs": epochs,
+        "embedding": embeddings,
+        "low": learning_rate / 10,
+        "high": learning_rate * 3,
+    }
+    return RECIPE.format(found=pictures, leaves=leaves, smallest=smallest, **values)
+
+
+RECIPE = """\
+# A search over settings of the vision model, made for {found:,} pictures in {leaves:,} leaf categories (the smallest
+# has {smallest}). Edit it, then run it; run again, it goes on, with more trials where `trials` has grown:
+#   larder search-vision --recipe THIS_FILE
+trials = 24
+at_once = 2                    # side by side, each in a task of its own: as many as Spark has cores, or GPUs
+seed = 42
+store = "vision-search.db"     # SQLite, beside this file
+pictures = {pictures}          # at most so many, by a hash of their id
+validation = 0.2               # share of them that trials are measured on
+
+[objectives]                   # quality up, seconds and bytes down; what misses a threshold is not chosen
+least_quality = 0.0            # share of the ten nearest that have the same labels
+most_seconds = 3600.0          # of training, on one task
+most_bytes = 100e6             # of the model for inference
+
+[space]                        # any setting of [vision]: a list of values, or from low to high
+learning_rate = {{ low = {low:g}, high = {high:g}, log = true }}
+learning_rate_schedule = ["constant", "cosine"]
+batch_size = {batch}
+epochs = {epochs}
+embedding = {embedding}
+backbone = ["small"]           # or "MobileNetV3Small" and others of keras.applications
+"""

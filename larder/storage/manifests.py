@@ -1,0 +1,206 @@
+"""Tables as immutable runs, each made visible by one small manifest that is written last.
+
+    TABLE/runs/RUN/part-00000.parquet      data; a run's name is the fingerprint of all that it was made from
+    TABLE/manifests/PARTITION.json         which run is PARTITION now, its files, rows, inputs and parameters
+
+Readers go through manifests only, so a job killed before its manifest has changed nothing that anybody sees, and a
+rerun, which writes the same bytes to the same names, needs no cleaning up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from larder.storage.filesystems import Place
+
+FINGERPRINT_DIGITS = 16
+MANIFEST_READERS = 16
+
+
+class MissingPartitionError(LookupError):
+    """A table has no such partition; the message names both and says which command makes it."""
+
+
+class DamagedTableError(RuntimeError):
+    """A file of a table is not what its manifest says, or that is none; the message names it."""
+
+
+@cache
+def code_version() -> str:
+    """The installed version of Larder, part of every fingerprint."""
+    try:
+        return version("larder")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def fingerprint(value: Any) -> str:
+    """Hex digest of any JSON value; the same value always gives the same one."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_DIGITS]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One Parquet file of a run."""
+
+    name: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one partition of a table is made of, and from what it was made."""
+
+    table: str
+    partition: str
+    run: str
+    files: tuple[DataFile, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    code_version: str = ""
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
+
+    @property
+    def reference(self) -> str:
+        """How another manifest names this one among its inputs."""
+        return f"{self.table}/{self.partition}@{self.run}"
+
+    def as_json(self) -> bytes:
+        return (json.dumps({**asdict(self), "rows": self.rows}, sort_keys=True, indent=1) + "\n").encode()
+
+    @staticmethod
+    def from_json(data: bytes) -> Manifest:
+        values = json.loads(data)
+        values.pop("rows")
+        return Manifest(**{**values, "files": tuple(DataFile(**file) for file in values["files"])})
+
+
+def plan_run(table: str, partition: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> Manifest:
+    """The manifest of a run not yet made: its name follows from inputs, parameters and code, and from nothing else."""
+    planned = Manifest(
+        table, partition, run="", inputs=dict(inputs), parameters=dict(parameters), code_version=code_version()
+    )
+    return replace(planned, run=fingerprint(asdict(planned)))
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All tables below one root. Pickles into Spark tasks."""
+
+    root: str
+
+    def place(self, table: str) -> Place:
+        return Place(self.root) / table
+
+    def run_place(self, manifest: Manifest) -> Place:
+        return self.place(manifest.table) / "runs" / manifest.run
+
+    def uris(self, manifests: Iterable[Manifest]) -> list[str]:
+        """The data files of these manifests, for Spark or pyarrow to read. Raises DamagedTableError.
+
+        Spark takes an empty file for no rows, and a machine that loses power leaves some.
+        """
+        manifests = list(manifests)
+        damages = [damage for damage in self._damages(manifests) if damage]
+        if damages:
+            more = f" (and {len(damages) - 1} more partitions are damaged)" if len(damages) > 1 else ""
+            raise DamagedTableError(damages[0] + more)
+        return [(self.run_place(m) / file.name).uri for m in manifests for file in m.files]
+
+    def read(self, manifest: Manifest, name: str) -> bytes:
+        """A file of this manifest. Raises DamagedTableError."""
+        self.uris([manifest])
+        return (self.run_place(manifest) / name).read()
+
+    def find(self, table: str, partition: str) -> Manifest | None:
+        """The partition's manifest, or None. Raises DamagedTableError."""
+        place = self._manifest_place(table, partition)
+        if not place.exists():
+            return None
+        data = place.read()
+        try:
+            return Manifest.from_json(data)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise DamagedTableError(
+                f"{place.uri} is no manifest ({error!r}); remove it, and make {table} of {partition} again"
+            ) from None
+
+    def find_all(self, table: str, partitions: Iterable[str]) -> list[Manifest | None]:
+        """`find` for many partitions at once, in their order."""
+        with ThreadPoolExecutor(MANIFEST_READERS) as pool:
+            return list(pool.map(lambda partition: self.find(table, partition), partitions))
+
+    def get(self, table: str, partition: str, made_by: str) -> Manifest:
+        """The partition's manifest. Raises MissingPartitionError, which tells to run `made_by` first."""
+        manifest = self.find(table, partition)
+        if manifest is None:
+            raise MissingPartitionError(
+                f"table {table} has no partition {partition} under {self.root}; make it with `{made_by}`"
+            )
+        return manifest
+
+    def are_current(self, planned: Sequence[Manifest]) -> list[bool]:
+        """Of each planned run, whether it is already what its partition shows, and its files are all there."""
+        return [shown and not damage for shown, damage in self._shown(planned)]
+
+    def are_damaged(self, planned: Sequence[Manifest]) -> list[bool]:
+        """Of each planned run, whether it is what its partition shows, and one of its files differs."""
+        return [shown and bool(damage) for shown, damage in self._shown(planned)]
+
+    def is_current(self, planned: Manifest) -> bool:
+        """`are_current` of one run."""
+        return self.are_current([planned])[0]
+
+    def publish(self, manifest: Manifest) -> None:
+        """Makes the run visible. The last step of every job."""
+        self._manifest_place(manifest.table, manifest.partition).write(manifest.as_json(), durable=True)
+
+    def damage(self, manifest: Manifest) -> str | None:
+        """How one of its files differs from what a manifest says; None where none does."""
+        if not manifest.files:
+            return None
+        place = self.run_place(manifest)
+        sizes = place.sizes()
+        for file in manifest.files:
+            found = sizes.get(file.name)
+            if found != file.bytes:
+                state = "is gone" if found is None else f"has {found:,} bytes"
+                return (
+                    f"{(place / file.name).uri} {state}, where its manifest says {file.bytes:,} bytes; "
+                    f"make {manifest.table} of {manifest.partition} again"
+                )
+        return None
+
+    def _damages(self, manifests: Sequence[Manifest]) -> list[str | None]:
+        with ThreadPoolExecutor(MANIFEST_READERS) as pool:
+            return list(pool.map(self.damage, manifests))
+
+    def _shown(self, planned: Sequence[Manifest]) -> list[tuple[bool, str | None]]:
+        """Of each planned run, whether its partition shows it, and its damage. What is no manifest shows nothing."""
+        with ThreadPoolExecutor(MANIFEST_READERS) as pool:
+            found = list(pool.map(self._readable, planned))
+        shown = [some if some and some.run == each.run else None for some, each in zip(found, planned, strict=True)]
+        damages = iter(self._damages([some for some in shown if some]))
+        return [(some is not None, next(damages) if some else None) for some in shown]
+
+    def _readable(self, planned: Manifest) -> Manifest | None:
+        try:
+            return self.find(planned.table, planned.partition)
+        except DamagedTableError:
+            return None
+
+    def _manifest_place(self, table: str, partition: str) -> Place:
+        return self.place(table) / "manifests" / f"{partition}.json"

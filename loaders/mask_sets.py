@@ -1,0 +1,66 @@
+"""Products that are not shown, to anybody or to one visitor, whatever the release holds."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from larder.loaders.keys import Keys, key64
+from larder.loaders.servers import Client
+
+# The field of the hash that is no product: another value tells readers that something changed.
+VERSION = b""
+
+
+class NoProductError(ValueError):
+    """A call that names no product, or an empty id."""
+
+
+class Masks:
+    """The masks of one namespace."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self._client = client
+        self._keys = Keys(namespace)
+
+    def add(self, products: Sequence[str], reason: str) -> None:
+        """Nobody is shown these products from now on; `reason` is for people."""
+        fields: dict[Any, Any] = {product.encode(): reason for product in _named(products)}
+        # In one command, so that no reader sees the one without the other.
+        self._client.hset(self._keys.masks, mapping={**fields, VERSION: secrets.token_bytes(8)})
+
+    def remove(self, products: Sequence[str]) -> int:
+        """They may be shown again; returns how many of them were masked."""
+        removed = int(self._client.hdel(self._keys.masks, *(product.encode() for product in _named(products))))
+        self._client.hset(self._keys.masks, VERSION, secrets.token_bytes(8))
+        return removed
+
+    def all(self) -> Mapping[str, str]:
+        """Reason by product, in the order of ids."""
+        fields: Any = self._client.hgetall(self._keys.masks)
+        found = {field.decode(): value for field, value in fields.items() if field}
+        return {product: found[product].decode() for product in sorted(found)}
+
+    def add_for(self, cookie: str, products: Sequence[str], seconds: int) -> None:
+        """One visitor is not shown these products; after `seconds` without another call, all of the visitor's end."""
+        key = self._keys.seen(key64(cookie))
+        self._client.sadd(key, *(product.encode() for product in _named(products)))
+        self._client.expire(key, seconds)
+
+    def remove_for(self, cookie: str, products: Sequence[str]) -> int:
+        """The visitor may be shown them again; returns how many of them were masked."""
+        key = self._keys.seen(key64(cookie))
+        return int(self._client.srem(key, *(product.encode() for product in _named(products))))
+
+    def all_for(self, cookie: str) -> tuple[list[str], int]:
+        """The visitor's masked products in the order of ids, and the seconds until they end; 0 where there are none."""
+        key = self._keys.seen(key64(cookie))
+        found: Any = self._client.smembers(key)
+        return sorted(product.decode() for product in found), max(0, int(self._client.ttl(key)))
+
+
+def _named(products: Sequence[str]) -> Sequence[str]:
+    if not products or not all(products):
+        raise NoProductError("name at least one product; an empty id is none")
+    return products

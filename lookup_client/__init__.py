@@ -1,6 +1,0 @@
-"""A client of the lookup endpoint that answers within its deadline, whatever becomes of the endpoint. Needs httpx."""
-
-from lookup_client.answers import Answer, BadQuestionError, Item, Question
-from lookup_client.clients import AsyncLookupClient, LookupClient
-
-__all__ = ["Answer", "AsyncLookupClient", "BadQuestionError", "Item", "LookupClient", "Question"]

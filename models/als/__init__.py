@@ -1,0 +1,1 @@
+"""Implicit-feedback ALS: kernels, factors, fold-in."""

@@ -1,0 +1,1 @@
+"""Columns as numbers: hashes, codes, sort orders, category paths."""

@@ -1,0 +1,39 @@
+"""Columns of texts, of which many are the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from larder.models.encoding.hashing import xxh64
+
+NARROW = 1 << 15
+
+
+def with_used_texts(codes: np.ndarray, texts: pa.StringArray) -> pa.DictionaryArray:
+    """The texts that codes (integers [n]) stand for, without those that none does."""
+    used = np.zeros(len(texts), bool)
+    used[codes] = True
+    new = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    kept = texts if used.all() else texts.take(pa.array(np.flatnonzero(used)))
+    indices = new[codes]
+    narrow = indices.astype(np.int16) if len(kept) <= NARROW else indices
+    return pa.DictionaryArray.from_arrays(pa.array(narrow), kept)
+
+
+def by_hash(codes: np.ndarray, texts: pa.StringArray) -> tuple[np.ndarray, pa.StringArray]:
+    """Codes in the order of the texts' hashes: as good as any order that follows from the texts, and cheap to find."""
+    order = np.argsort(xxh64(texts))
+    return _inverse(order)[codes], texts.take(pa.array(order))
+
+
+def by_text(codes: np.ndarray, texts: pa.StringArray) -> tuple[np.ndarray, pa.StringArray]:
+    """Codes in the order of the texts."""
+    order = np.argsort(np.array(texts.to_pylist(), object)) if len(texts) else np.zeros(0, np.int64)
+    return _inverse(order)[codes], texts.take(pa.array(order, pa.int64()))
+
+
+def _inverse(order: np.ndarray) -> np.ndarray:
+    ranks = np.empty(len(order), np.int32)
+    ranks[order] = np.arange(len(order), dtype=np.int32)
+    return ranks

@@ -1,0 +1,1 @@
+"""Decayed user-item interactions and what is derived from them."""

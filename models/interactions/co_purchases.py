@@ -1,0 +1,36 @@
+"""Products bought together, from what each cookie bought."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from larder.models import columns as C
+
+MOST_OF_A_COOKIE = 50  # its strongest: pairs grow with the square, and who buys everything says little
+LEAST_COOKIES = 2  # one cookie that bought two products is chance
+
+
+def bought_together(interactions: DataFrame, products: DataFrame, most: int) -> DataFrame:
+    """PRODUCT_ID and PARTNERS, the at most `most` other products bought by the same cookies, nearest first.
+
+    Nearness is the cosine of the two sets of buyers. Args: `interactions` of INTERACTIONS; `products`, a PRODUCT_ID a
+    row, those that count. Unique: PRODUCT_ID; a product without partners has no row.
+    """
+    ids = products.select(C.PRODUCT_ID).distinct()
+    bought = interactions.where(F.col(C.PURCHASES) > 0).join(ids, C.PRODUCT_ID, "left_semi")
+    of_cookie = Window.partitionBy(C.COOKIE_KEY).orderBy(F.desc(C.STRENGTH), C.PRODUCT_ID)
+    bought = bought.withColumn("_place", F.row_number().over(of_cookie)).where(F.col("_place") <= MOST_OF_A_COOKIE)
+    bought = bought.select(C.COOKIE_KEY, C.PRODUCT_ID)
+    buyers = bought.groupBy(C.PRODUCT_ID).agg(F.count("*").alias("_buyers"))
+    other = bought.select(C.COOKIE_KEY, F.col(C.PRODUCT_ID).alias("_other"))
+    both = bought.join(other, C.COOKIE_KEY).where(F.col(C.PRODUCT_ID) != F.col("_other"))
+    both = both.groupBy(C.PRODUCT_ID, "_other").agg(F.count("*").alias("_both")).where(F.col("_both") >= LEAST_COOKIES)
+    others = buyers.select(F.col(C.PRODUCT_ID).alias("_other"), F.col("_buyers").alias("_buyers_of_other"))
+    near = F.col("_both") / F.sqrt(F.col("_buyers") * F.col("_buyers_of_other"))
+    scored = both.join(buyers, C.PRODUCT_ID).join(others, "_other").withColumn("_near", near)
+    of_product = Window.partitionBy(C.PRODUCT_ID).orderBy(F.desc("_near"), "_other")
+    ranked = scored.withColumn("_rank", F.row_number().over(of_product)).where(F.col("_rank") <= most)
+    pair = F.struct("_rank", "_other")
+    grouped = ranked.groupBy(C.PRODUCT_ID).agg(F.sort_array(F.collect_list(pair)).alias("_pairs"))
+    return grouped.select(C.PRODUCT_ID, F.col("_pairs._other").alias(C.PARTNERS))

@@ -1,0 +1,47 @@
+"""What all cookies together say of each product: how many buy it, again, and lately."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from larder.models import columns as C
+from larder.models.interactions.decay import HOURS_A_DAY
+
+Floats = npt.NDArray[np.float32]
+MONTH_DAYS, WEEK_DAYS = 28, 7
+
+
+@dataclass(frozen=True)
+class ItemFigures:
+    """Numbers of cookies, each of shape (products,), by product number.
+
+    `buyers` ever bought it, `again` more than once; `month` and `week`: in the last 28 and 7 days.
+    """
+
+    buyers: Floats
+    again: Floats
+    month: Floats
+    week: Floats
+
+
+def item_figures(interactions: DataFrame, numbers: DataFrame, products: int, as_of: int) -> ItemFigures:
+    """Of INTERACTIONS, for products numbered by `numbers` (PRODUCT_NUMBERS), all below `products`."""
+    bought, last = F.col(C.PURCHASES) > 0, F.col(C.LAST_PURCHASE_HOUR)
+    counted = {
+        "buyers": bought,
+        "again": F.col(C.PURCHASES) > 1,
+        "month": bought & (last >= as_of - MONTH_DAYS * HOURS_A_DAY),
+        "week": bought & (last >= as_of - WEEK_DAYS * HOURS_A_DAY),
+    }
+    sums = [F.count_if(condition).alias(name) for name, condition in counted.items()]
+    table = interactions.groupBy(C.PRODUCT_ID).agg(*sums).join(F.broadcast(numbers), C.PRODUCT_ID).toArrow()
+    at = table[C.PRODUCT_NUMBER].to_numpy()
+    figures = {name: np.zeros(products, np.float32) for name in counted}
+    for name, values in figures.items():
+        values[at] = table[name].to_numpy()
+    return ItemFigures(**figures)

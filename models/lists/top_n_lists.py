@@ -1,0 +1,101 @@
+"""Lists of cookies, and of places and devices. Items are product numbers until `with_ordinals`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from threadpoolctl import threadpool_limits
+
+from larder.models import columns as C
+from larder.models.search.mips import BestItems
+from larder.models.interactions.histories import history_of, lists_of, vectors_of
+from larder.models.lists.popularity import Caps, as_filled_lists, as_ladder, filter_capped, filter_popular
+from larder.models.ranking.rankers import Ranker, Rules
+
+Batches = Iterable[pa.RecordBatch]
+Flags = npt.NDArray[np.bool_]
+LIST_COLUMNS = f"{C.ITEMS} array<int>, {C.SCORES} array<float>"
+
+
+def item_matrix(items: DataFrame, products: int) -> tuple[npt.NDArray[np.float32], Flags]:
+    """Factors by product number, shape (products, rank), and which products have any, shape (products,)."""
+    table = items.select(C.PRODUCT_NUMBER, C.FACTORS).toArrow()
+    numbers, factors = table[C.PRODUCT_NUMBER].to_numpy(), vectors_of(table, C.FACTORS)
+    matrix = np.zeros((products, factors.shape[1]), np.float32)
+    present = np.zeros(products, bool)
+    matrix[numbers], present[numbers] = factors, True
+    return matrix, present
+
+
+def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, ranker: Ranker, rules: Rules) -> DataFrame:
+    """A list a cookie: COOKIE_KEY, ITEMS, SCORES.
+
+    Args: `users` with FACTORS and their history (models/interactions/histories.py); `items` with PRODUCT_NUMBER and FACTORS;
+    `allowed`, shape (products,).
+    """
+    matrix, present = item_matrix(items, len(allowed))
+    shared = users.sparkSession.sparkContext.broadcast((matrix, allowed & present, ranker, rules))
+
+    def rank(batches: Batches) -> Batches:
+        vectors, may_be_listed, by, limits = shared.value
+        with threadpool_limits(1, "blas"):  # Spark gives a task one core
+            prepared = by.prepared(BestItems(vectors, may_be_listed))
+            for batch in batches:
+                found, scores = prepared.lists(vectors_of(batch, C.FACTORS), history_of(batch), limits)
+                yield _as_lists(batch, C.COOKIE_KEY, found, scores)
+
+    return users.mapInArrow(rank, f"{C.COOKIE_KEY} long, {LIST_COLUMNS}")
+
+
+def generic_lists(
+    popularity: DataFrame, allowed: Flags, n: int, min_support: float, min_products: int, caps: Caps | None = None
+) -> DataFrame:
+    """A list a location and device with enough behind it: LOCATION, DEVICE, ITEMS, SCORES.
+
+    Args: `popularity` of LOCATION, DEVICE, PRODUCT_NUMBER and SCORE, a decayed count; `allowed`, shape (products,).
+    """
+    gone = [(int(number),) for number in np.flatnonzero(~allowed)]
+    if gone:
+        absent = popularity.sparkSession.createDataFrame(gone, f"{C.PRODUCT_NUMBER} int")
+        popularity = popularity.join(F.broadcast(absent), C.PRODUCT_NUMBER, "left_anti")
+    ladder = as_ladder(popularity)
+    ladder = filter_capped(ladder, caps) if caps else ladder
+    return as_filled_lists(filter_popular(ladder, min_support, min_products, n), n, caps)
+
+
+def listed_counts(frames: list[DataFrame], products: int) -> npt.NDArray[np.int64]:
+    """How often each product number stands in a list, shape (products,)."""
+    items = [frame.select(F.explode(C.ITEMS).alias(C.PRODUCT_NUMBER)) for frame in frames]
+    counts = np.zeros(products, np.int64)
+    for number, count in reduce(DataFrame.unionAll, items).groupBy(C.PRODUCT_NUMBER).count().collect():
+        counts[number] = count
+    return counts
+
+
+def with_ordinals(lists: DataFrame, ordinals: npt.NDArray[np.int32]) -> DataFrame:
+    """The same lists, with ordinals (shape (products,), by product number) in place of product numbers."""
+    shared = lists.sparkSession.sparkContext.broadcast(ordinals)
+
+    def renumber(batches: Batches) -> Batches:
+        for batch in batches:
+            items = batch.column(C.ITEMS)
+            ends = np.cumsum(items.value_lengths().to_numpy(zero_copy_only=False))
+            offsets = pa.array(np.concatenate(([0], ends)), pa.int32())
+            taken = pa.array(shared.value[items.flatten().to_numpy()], pa.int32())
+            renumbered = pa.ListArray.from_arrays(offsets, taken)
+            yield batch.set_column(batch.schema.names.index(C.ITEMS), C.ITEMS, renumbered)
+
+    return lists.mapInArrow(renumber, lists.schema)
+
+
+def _as_lists(
+    batch: pa.RecordBatch, key: str, items: npt.NDArray[np.integer], scores: npt.NDArray[np.floating]
+) -> pa.RecordBatch:
+    item_lists, score_lists = lists_of(items, scores)
+    return pa.record_batch([batch.column(key), item_lists, score_lists], names=[key, C.ITEMS, C.SCORES])

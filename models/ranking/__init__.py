@@ -1,0 +1,1 @@
+"""Candidates of a user, and the models that order them."""

@@ -1,0 +1,149 @@
+"""What may stand in a user's list, and what is known of it: a row a pair of user and product.
+
+Candidates are what the user bought before, and of the rest the best by the factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from larder.models.search.mips import BestItems
+from larder.models.interactions.item_statistics import ItemFigures
+from larder.models.ranking.personal import History, Owned
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.bool_]
+
+# Added to a share or a strength before its logarithm, so that none has one.
+LEAST_SHARE, LEAST_STRENGTH = 1e-4, 0.01
+# Of the buyers of a product that nobody bought yet, so many would have bought it again: one of five.
+PRIOR_AGAIN, PRIOR_BUYERS = 1.0, 5.0
+USERS = 256  # whose strengths by category are in memory at a time
+OF_ITEMS = ("month", "week", "buyers", "repeat")
+OF_TASTE = ("affinity", "category")
+OF_HISTORY = ("strength", "purchases", "days")
+OF_NEW = (*OF_TASTE, *OF_ITEMS)
+FEATURES = (*OF_HISTORY, *OF_NEW)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What is the same for all users. `best` holds factors and which products may be listed; `categories` (products,),
+    a number by product number, NONE for none; `logs`, the features OF_ITEMS, each (products,)."""
+
+    best: BestItems
+    categories: Ints
+    logs: dict[str, Floats]
+
+
+def shelf_of(best: BestItems, categories: Ints, figures: ItemFigures) -> Shelf:
+    logs = {
+        "month": np.log1p(figures.month),
+        "week": np.log1p(figures.week),
+        "buyers": np.log1p(figures.buyers),
+        "repeat": np.log((figures.again + PRIOR_AGAIN) / (figures.buyers + PRIOR_BUYERS)),
+    }
+    return Shelf(best, categories, logs)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs (c,), by user, then item: `users` (rows of a batch) and `items`; `entries`, where in the history the pair
+    stands, -1 for what the user never bought."""
+
+    users: npt.NDArray[np.int64]
+    items: npt.NDArray[np.int64]
+    entries: npt.NDArray[np.int64]
+
+    @property
+    def is_owned(self) -> Flags:
+        return self.entries >= 0
+
+    def where(self, some: Flags) -> Candidates:
+        return Candidates(self.users[some], self.items[some], self.entries[some])
+
+
+def candidates_of(shelf: Shelf, user_factors: Floats, history: History, n: int) -> Candidates:
+    """Of users with factors (m, d) and their history: what they own, and the n best of the rest."""
+    best, owned, products = shelf.best, history.owned, len(shelf.best.vectors)
+    found, _ = best.of(user_factors, owned.offsets, owned.items, None, min(n, products))
+    fresh = (np.arange(len(found))[:, None] * products + found)[found >= 0]
+    entries = np.flatnonzero(best.allowed[owned.items])
+    keys = np.concatenate([owned.users[entries] * products + owned.items[entries], fresh])
+    entry = np.concatenate([entries, np.full(len(fresh), -1, np.int64)])
+    order = np.argsort(keys, kind="stable")
+    return Candidates(keys[order] // products, keys[order] % products, entry[order])
+
+
+def features_of(
+    shelf: Shelf, user_factors: Floats, history: History, candidates: Candidates, names: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """The named features of candidates, shape (c, len(names)). Those OF_HISTORY are 0 of what was never bought."""
+    return np.stack([_feature(shelf, user_factors, history, candidates, name) for name in names], axis=1)
+
+
+def _feature(
+    shelf: Shelf, user_factors: Floats, history: History, candidates: Candidates, name: str
+) -> npt.NDArray[np.float64]:
+    users, items, entries = candidates.users, candidates.items, candidates.entries
+    if name in OF_ITEMS:
+        return shelf.logs[name][items].astype(np.float64)
+    if name in OF_HISTORY:
+        of_entry = _of_entries(history, name)
+        return np.where(entries >= 0, of_entry[entries], 0.0) if len(of_entry) else np.zeros(len(items))
+    if name == "affinity":
+        return dots(users, items, np.ascontiguousarray(user_factors, np.float32), shelf.best.vectors)
+    return np.log(_shares(history, shelf.categories, users, items) + LEAST_SHARE)
+
+
+def _of_entries(history: History, name: str) -> npt.NDArray[np.float64]:
+    if name == "strength":
+        return np.log(history.owned.strengths + LEAST_STRENGTH, dtype=np.float64)
+    values = history.purchases if name == "purchases" else np.maximum(history.days, 0)
+    return np.log1p(values, dtype=np.float64)
+
+
+def _shares(
+    history: History, codes: Ints, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """The share of each pair's user's strengths that its item's category has, shape (c,); 0 where it has none.
+
+    `users` rise, as in Candidates.
+    """
+    owned, found = history.owned, np.zeros(len(users))
+    for start in range(0, len(owned.offsets) - 1, USERS):
+        end = min(start + USERS, len(owned.offsets) - 1)
+        low, high = np.searchsorted(users, (start, end))
+        found[low:high] = _shares_of(owned.rows(start, end), codes, users[low:high] - start, items[low:high])
+    return found
+
+
+def _shares_of(
+    owned: Owned, codes: Ints, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    kinds = int(codes.max(initial=-1)) + 1
+    sums = np.zeros((len(owned.offsets) - 1, kinds + 1))
+    np.add.at(sums, (owned.users, codes[owned.items]), owned.strengths)  # NONE, -1, is the last column
+    total = np.maximum(sums.sum(axis=1), 1e-12)
+    sums[:, kinds] = 0
+    return sums[users, codes[items]] / total[users]
+
+
+@numba.njit(cache=True, nogil=True)
+def dots(
+    users: npt.NDArray[np.int64], items: npt.NDArray[np.int64], left: Floats, right: Floats
+) -> npt.NDArray[np.float64]:
+    """Inner products of rows left[users] and right[items], shape (c,)."""
+    found = np.zeros(len(users))
+    for at in range(len(users)):
+        total = 0.0
+        for k in range(left.shape[1]):
+            total += left[users[at], k] * right[items[at], k]
+        found[at] = total
+    return found

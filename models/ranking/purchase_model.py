@@ -1,0 +1,104 @@
+"""How likely a user is to buy a candidate next: logistic regressions on few features and their products.
+
+One for what the user bought before, one for the rest; their log-odds compare, so one order holds both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from larder.models.ranking.candidates import FEATURES, OF_NEW
+
+Doubles = npt.NDArray[np.float64]
+
+
+class WeightsError(ValueError):
+    """Weights that can't be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Log-odds of features x (k,): constant + linear . z + z' quadratic z, with z = (x - means) / scales.
+
+    `quadratic` (k, k) is zero below its diagonal.
+    """
+
+    features: tuple[str, ...]
+    means: Doubles
+    scales: Doubles
+    constant: float
+    linear: Doubles
+    quadratic: Doubles
+
+    def log_odds(self, features: Doubles) -> Doubles:
+        """Of rows of features (c, k), shape (c,)."""
+        z = (features - self.means) / self.scales
+        return self.constant + z @ self.linear + ((z @ self.quadratic) * z).sum(axis=1)
+
+    def as_json(self) -> dict[str, Any]:
+        weights: dict[str, float] = {"": self.constant}
+        for i, name in enumerate(self.features):
+            weights[name] = float(self.linear[i])
+            for j in range(i, len(self.features)):
+                weights[f"{name} * {self.features[j]}"] = float(self.quadratic[i, j])
+        pairs = zip(self.features, self.means.tolist(), self.scales.tolist(), strict=True)
+        return {
+            "features": {name: {"mean": _short(mean), "scale": _short(scale)} for name, mean, scale in pairs},
+            "weights": {name: _short(weight) for name, weight in weights.items()},
+        }
+
+    @staticmethod
+    def of_json(written: Mapping[str, Any], known: Sequence[str]) -> Regression:
+        """Raises WeightsError."""
+        try:
+            names = tuple(written["features"])
+            weights = dict(written["weights"])
+            z = [
+                (float(written["features"][name]["mean"]), float(written["features"][name]["scale"])) for name in names
+            ]
+            constant, linear = float(weights.pop("")), np.array([float(weights.pop(name)) for name in names])
+            quadratic = np.zeros((len(names), len(names)))
+            for i, name in enumerate(names):
+                for j in range(i, len(names)):
+                    quadratic[i, j] = float(weights.pop(f"{name} * {names[j]}"))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise WeightsError(f"no weights of a ranking: {error!r}") from None
+        strange = sorted((set(names) - set(known)) | set(weights))
+        if strange:
+            raise WeightsError(f"weights for what is no feature: {', '.join(strange)}; there are {', '.join(known)}")
+        means, scales = np.array(z).reshape(-1, 2).T
+        return Regression(names, means, scales, constant, linear, quadratic)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Of what a user bought before, and of what it never bought: that has only the features OF_NEW."""
+
+    owned: Regression
+    fresh: Regression
+
+    def as_json(self) -> dict[str, Any]:
+        return {"owned": self.owned.as_json(), "new": self.fresh.as_json()}
+
+    @staticmethod
+    def of_json(written: Mapping[str, Any]) -> Ranking:
+        """Raises WeightsError."""
+        try:
+            owned, fresh = written["owned"], written["new"]
+        except (KeyError, TypeError):
+            raise WeightsError("no weights of a ranking: `owned` or `new` is missing") from None
+        return Ranking(Regression.of_json(owned, FEATURES), Regression.of_json(fresh, OF_NEW))
+
+
+def probability(log_odds: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    return (1 / (1 + np.exp(-np.clip(log_odds, -60, 60)))).astype(np.float32)
+
+
+def _short(value: float) -> float:
+    """Six digits: as good as all, and readable."""
+    return float(f"{value:.6g}")

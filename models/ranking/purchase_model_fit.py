@@ -1,0 +1,122 @@
+"""Fits the regressions of models/ranking/purchase_model.py to what users went on to buy. Deterministic: Newton's method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from larder.models.ranking.candidates import FEATURES, OF_NEW, Candidates, Shelf, candidates_of, features_of
+from larder.models.evaluation.ranking_metrics import Truth
+from larder.models.ranking.personal import History
+from larder.models.ranking.purchase_model import Ranking, Regression
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+PENALTY, STEPS, ENOUGH, LEAST_STEP = 1e-5, 25, 1e-8, 1e-4
+MOST_PAIRS = 3_000_000  # some thousand users tell as much as all
+ROWS = 65_536  # of terms in memory at a time
+
+
+class NothingToLearnError(ValueError):
+    """All candidates were bought afterwards, or none: nothing tells them apart."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Users as they were known at an instant, with factors (m, d) and history, and what they bought afterwards."""
+
+    shelf: Shelf
+    factors: Floats
+    history: History
+    truth: Truth
+
+
+def fitted_ranking(windows: Sequence[Window], candidates: int) -> Ranking:
+    """The ranking that these windows call for: of what users owned, and of so many other candidates, by what they went
+    on to buy. Raises NothingToLearnError where they bought all of it, or nothing."""
+    parts = [_pairs(window, candidates, MOST_PAIRS // len(windows)) for window in windows]
+
+    def regression(names: tuple[str, ...], is_owned: bool) -> Regression:
+        features, bought = [], []
+        for window, (pairs, came) in zip(windows, parts, strict=True):
+            some = pairs.is_owned == is_owned
+            features.append(features_of(window.shelf, window.factors, window.history, pairs.where(some), names))
+            bought.append(came[some])
+        which = "bought before" if is_owned else "new to their users"
+        return fitted(names, np.concatenate(features), np.concatenate(bought), f"products {which}")
+
+    return Ranking(regression(FEATURES, True), regression(OF_NEW, False))
+
+
+def _pairs(window: Window, candidates: int, most: int) -> tuple[Candidates, Flags]:
+    """The candidates of the first users, `most` at most, and which of them were bought."""
+    sizes = np.diff(window.history.owned.offsets) + candidates
+    users = max(1, int(np.searchsorted(np.cumsum(sizes), most, "right")))
+    history, truth = window.history.rows(0, min(users, len(sizes))), window.truth
+    pairs = candidates_of(window.shelf, window.factors[:users], history, candidates)
+    wanted = truth.users.astype(np.int64) * truth.n_items + truth.items
+    return pairs, np.isin(pairs.users * truth.n_items + pairs.items, wanted)
+
+
+def fitted(names: tuple[str, ...], features: Doubles, bought: Flags, what: str = "candidates") -> Regression:
+    """The regression on features (c, k) of `bought` (c,); `what` they are.
+
+    Features that never vary weigh nothing. Raises NothingToLearnError where all pairs were bought, or none.
+    """
+    if bought.all() or not bought.any():
+        raise NothingToLearnError(f"nothing to learn: of the {what} all were bought afterwards, or none")
+    means, scales = features.mean(axis=0), features.std(axis=0)
+    scales = np.where(scales > 1e-9, scales, 1.0)
+    solved = _newton((features - means) / scales, bought.astype(np.float64))
+    count = features.shape[1]
+    quadratic = np.zeros((count, count))
+    quadratic[np.triu_indices(count)] = solved[1 + count :]
+    return Regression(names, means, scales, float(solved[0]), solved[1 : 1 + count], quadratic)
+
+
+def _newton(z: Doubles, bought: Doubles) -> Doubles:
+    """Weights of the terms that make the penalised mean log-likelihood largest; the constant is hardly penalised."""
+    penalty = np.full(_terms(z[:1]).shape[1], PENALTY)
+    penalty[0] = 1e-12
+    share = float(bought.mean())
+    solved = np.zeros(len(penalty))
+    solved[0] = np.log(share / (1 - share))
+    value, slope, curve = _likelihood(z, bought, solved, penalty)
+    for _ in range(STEPS):
+        direction, step = np.linalg.solve(curve, slope), 1.0
+        after = _likelihood(z, bought, solved + direction, penalty)
+        while after[0] < value and step > LEAST_STEP:
+            step /= 2
+            after = _likelihood(z, bought, solved + step * direction, penalty)
+        gained = after[0] - value
+        if gained <= 0:
+            break
+        solved, (value, slope, curve) = solved + step * direction, after
+        if gained < ENOUGH:
+            break
+    return solved
+
+
+def _likelihood(z: Doubles, bought: Doubles, weights: Doubles, penalty: Doubles) -> tuple[float, Doubles, Doubles]:
+    """The penalised mean log-likelihood, its gradient (t,) and minus its second derivatives (t, t)."""
+    value, slope, curve = 0.0, np.zeros(len(weights)), np.zeros((len(weights), len(weights)))
+    for start in range(0, len(z), ROWS):
+        terms, came = _terms(z[start : start + ROWS]), bought[start : start + ROWS]
+        odds = terms @ weights
+        chance = 1 / (1 + np.exp(-np.clip(odds, -60, 60)))
+        value += float((came * odds - np.logaddexp(0, odds)).sum())
+        slope += terms.T @ (came - chance)
+        curve += (terms * (chance * (1 - chance))[:, None]).T @ terms
+    penalised = value / len(z) - float((penalty * weights * weights).sum()) / 2
+    return penalised, slope / len(z) - penalty * weights, curve / len(z) + np.diag(penalty)
+
+
+def _terms(z: Doubles) -> Doubles:
+    """1, each feature, and the product of each two, a feature with itself too."""
+    left, right = np.triu_indices(z.shape[1])
+    return np.hstack([np.ones((len(z), 1)), z, z[:, left] * z[:, right]])

@@ -1,0 +1,1 @@
+"""The vision network, its training state, and image decoding."""

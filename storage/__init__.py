@@ -1,6 +1,0 @@
-"""Tables as immutable runs under manifests, on local disk, S3 or HDFS."""
-
-from storage.filesystems import Place
-from storage.tables import DamagedTableError, DataFile, Manifest, MissingPartitionError, Tables
-
-__all__ = ["DamagedTableError", "DataFile", "Manifest", "MissingPartitionError", "Place", "Tables"]
