@@ -25,8 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from bench.tastes import Tastes, tastes
 from larder.models import columns as C
-from larder.models.interactions.decay import UNIT
 from larder.models.als.implicit_als import RATING, AlsParameters, trained_factors
+from larder.models.interactions.decay import UNIT
 
 RANK, ALPHA, SEED, CORES = 64, 1.0, 1, 2
 REGULARISATION = 10.0  # of implicit and ours: the same for all users
@@ -54,9 +54,9 @@ class Larder(Engine):
         self.spark = _spark()
 
     def train(self, iterations: int) -> float:
-        from larder.jobs.als.spark_solver import Training, write_user_factors
         from larder.jobs.als.factor_files import write_item_factors
         from larder.jobs.als.interaction_blocks import Interactions, items_of, user_blocks
+        from larder.jobs.als.spark_solver import Training, write_user_factors
         from larder.storage import Place
 
         parameters = AlsParameters(RANK, iterations, REGULARISATION, ALPHA, SEED, CORES, scaling=0.0)

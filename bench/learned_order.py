@@ -12,12 +12,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bench.outcome import outcome
-from larder.models.search.mips import BestItems
-from larder.models.ranking.candidates import FEATURES, OF_NEW
 from larder.models.interactions.item_statistics import ItemFigures
+from larder.models.ranking.candidates import FEATURES, OF_NEW
 from larder.models.ranking.personal import History, Owned
-from larder.models.ranking.rankers import ALWAYS, NEVER, Blend, Learned, Ranker, Rules
 from larder.models.ranking.purchase_model import Ranking, Regression
+from larder.models.ranking.rankers import ALWAYS, NEVER, Blend, Learned, Ranker, Rules
+from larder.models.search.mips import BestItems
 
 RANK, TOP, BOUGHT, CATEGORIES, RUNS = 64, 30, 33, 2000, 3
 

@@ -14,9 +14,9 @@ from typing import cast
 
 import uvloop
 
-from larder.lookup.redis.redis_commands import command
 from larder.lookup.http.connections import Connections
 from larder.lookup.http.request import Request
+from larder.lookup.redis.redis_commands import command
 from larder.lookup.redis.redis_connection import Pending, Wire
 
 unpack = struct.Struct("<30I").unpack

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from larder.models.search.ivf import cells_for, filed, nearest_in_cells
 from larder.models.search.constraints import Pictures, Rules, nearest_by_rules, traits_of
 from larder.models.search.exact import NOBODY, Floats
+from larder.models.search.ivf import cells_for, filed, nearest_in_cells
 
 VECTORS, ASKED, MEASURED = "vectors.npy", "asked.npy", "measured.npy"
 OURS, EXACT = "cells", "exact"

@@ -27,12 +27,12 @@ from bench.larder_jobs import run_job, write_settings
 from bench.outcome import outcome
 from larder.jobs.embed_products import EMBEDDINGS
 from larder.jobs.evaluation.picture_evaluation import EMBEDDING, HISTOGRAM, MeasuredPictures, measured
-from larder.jobs.ingest_images import IMAGES, PARTITION
 from larder.jobs.evaluation.picture_page import picture_page
+from larder.jobs.ingest_images import IMAGES, PARTITION
 from larder.models import columns as C
+from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
 from larder.models.vision.embeddings import unpacked
 from larder.models.vision.picture_baselines import histogram_vectors
-from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
 from larder.settings.sections import Evaluation, Vision
 from larder.storage import Place, Tables
 

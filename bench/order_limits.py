@@ -20,13 +20,13 @@ from threadpoolctl import threadpool_limits
 
 from demo.complete_journey import source_folder
 from larder.jobs.evaluation.evaluation_methods import IMPLICIT_ALS
-from larder.models.search.mips import BestItems
-from larder.models.ranking.candidates import FEATURES, Candidates, Shelf, features_of, shelf_of
-from larder.models.interactions.item_statistics import MONTH_DAYS, WEEK_DAYS, ItemFigures
 from larder.models.evaluation.ranking_metrics import Truth, means, measured
+from larder.models.interactions.item_statistics import MONTH_DAYS, WEEK_DAYS, ItemFigures
+from larder.models.ranking.candidates import FEATURES, Candidates, Shelf, features_of, shelf_of
 from larder.models.ranking.personal import History, Owned
-from larder.models.ranking.rankers import best_of_each
 from larder.models.ranking.purchase_model_fit import fitted
+from larder.models.ranking.rankers import best_of_each
+from larder.models.search.mips import BestItems
 
 INSTANTS = ("2017-09-11", "2017-10-09", "2017-11-06", "2017-12-04")
 WINDOW_DAYS, WINDOWS, HALF_LIFE_DAYS = 28, 2, 60.0  # days of a window, how many the order is fitted to; of the demo

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from larder.models import columns as C
-from larder.models.search.mips import BestItems
-from larder.models.interactions.decay import UNIT
 from larder.models.evaluation.ranking_metrics import RECALL_AT, Truth, measured
+from larder.models.interactions.decay import UNIT
+from larder.models.search.mips import BestItems
 
 KINDS, LIKED = 50, 3
 ROWS_A_FILE = 1_300_000  # roll_up.ranges is to be set so that a file has some million rows

@@ -22,7 +22,17 @@ from pyspark.sql import SparkSession
 
 from demo.complete_journey import best_sellers, catalogue, per_visit, write_events
 from demo.pack_shots import render_pack_shots
-from larder.jobs import aggregate_hours, embed_products, evaluate, ingest_images, load_redis, precompute, roll_up, train_als, train_vision
+from larder.jobs import (
+    aggregate_hours,
+    embed_products,
+    evaluate,
+    ingest_images,
+    load_redis,
+    precompute,
+    roll_up,
+    train_als,
+    train_vision,
+)
 from larder.jobs.runtime.arguments import as_text, hour
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session

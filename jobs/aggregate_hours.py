@@ -15,19 +15,28 @@ from datetime import datetime
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
+from larder.jobs.events.hour_tasks import (
+    QUARANTINE_ARROW,
+    REPORT,
+    Broken,
+    HourPlan,
+    Rules,
+    Written,
+    count_places,
+    read_pieces,
+)
 from larder.jobs.runtime.arguments import add_now, add_window, as_text, hour_partition, job_parser, parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
-from larder.jobs.events.hour_tasks import QUARANTINE_ARROW, REPORT, Broken, HourPlan, Rules, Written, count_places, read_pieces
-from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.task_sizes import together
 from larder.settings import Settings, SettingsError
 from larder.storage import Manifest, Place, Tables
-from larder.storage.event_rows import ROWS_A_PIECE, UnreadableError, pieces_of, read_through
 from larder.storage.event_folders import UNREADABLE, EventHour, find_hours
+from larder.storage.event_rows import ROWS_A_PIECE, UnreadableError, pieces_of, read_through
 from larder.storage.frames import FileWrittenTwiceError
-from larder.storage.parts import Part
 from larder.storage.manifests import plan_run
+from larder.storage.parts import Part
 
 JOB = "aggregate_hours"
 NAMED_HOURS = 5

@@ -6,13 +6,13 @@ import argparse
 
 from pyspark.sql import DataFrame, SparkSession
 
-from larder.jobs.runtime.arguments import job_parser, parse
-from larder.jobs.vision.embedder import EMBEDDED_DDL, Embedder
-from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.ingest_images import IMAGES, PARTITION, check_size
-from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.runtime.arguments import job_parser, parse
+from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.train_vision import VISION_MODEL, floats_of, model_bytes_of
+from larder.jobs.vision.embedder import EMBEDDED_DDL, Embedder
 from larder.models import columns as C
 from larder.models.schemas import EMBEDDINGS as EMBEDDINGS_SCHEMA
 from larder.models.schemas import IMAGES as IMAGES_SCHEMA

@@ -10,20 +10,20 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from larder.jobs.runtime.arguments import add_as_of, as_of_partition, as_text, hour, job_parser, parse
 from larder.jobs.embed_products import EMBEDDINGS
-from larder.jobs.runtime.expected_errors import errors_in_a_line
-from larder.jobs.evaluation.picture_evaluation import MeasuredPictures, measure_pictures
 from larder.jobs.evaluation.evaluation_data import NothingBoughtError, collected, inputs_of, sources_of
 from larder.jobs.evaluation.evaluation_figures import scored_lists, strengths
 from larder.jobs.evaluation.evaluation_methods import NEW, PERSONAL, POPULARITY, has_peers, methods_of, peers_of
 from larder.jobs.evaluation.evaluation_page import page
+from larder.jobs.evaluation.picture_evaluation import MeasuredPictures, measure_pictures
 from larder.jobs.ingest_images import IMAGES
 from larder.jobs.ingest_images import PARTITION as CATALOGUE_PARTITION
 from larder.jobs.lists.list_inputs import HALF_LIFE, TUNED, ranker_of, read_weights, rules_of, state_of
-from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.roll_up import INTERACTIONS
+from larder.jobs.runtime.arguments import add_as_of, as_of_partition, as_text, hour, job_parser, parse
+from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.train_als import ITEM_FACTORS
 from larder.settings import Settings
 from larder.storage import Manifest, Tables

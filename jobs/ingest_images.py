@@ -18,12 +18,21 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from larder.jobs.runtime.arguments import job_parser, parse
 from larder.jobs.lists.catalogue import CatalogueError, catalogue_of, column_of
+from larder.jobs.runtime.arguments import job_parser, parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
-from larder.jobs.vision.picture_files import CHANNELS, FETCHED_DDL, NAMED, STATED_DDL, UNREADABLE_IMAGE, URI, Fetch, stat
-from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.vision.picture_files import (
+    CHANNELS,
+    FETCHED_DDL,
+    NAMED,
+    STATED_DDL,
+    UNREADABLE_IMAGE,
+    URI,
+    Fetch,
+    stat,
+)
 from larder.models import columns as C
 from larder.models.schemas import IMAGES as IMAGES_SCHEMA
 from larder.models.schemas import QUARANTINE

@@ -12,21 +12,21 @@ import numpy as np
 import redis
 from pyspark.sql import SparkSession
 
-from larder.jobs.runtime.arguments import add_as_of, as_text, job_parser, parse
 from larder.jobs.publishing.delta_release import DeltaRelease
-from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.publishing.load_files import FileLoad, ReleaseFile, sample
 from larder.jobs.publishing.load_progress import lists_loaded, load_progress
-from larder.jobs.runtime.stage_report import StageReport, stage
-from larder.jobs.runtime.session import spark_session
 from larder.jobs.publishing.whole_release import Content, WholeRelease
+from larder.jobs.runtime.arguments import add_as_of, as_text, job_parser, parse
+from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.loaders import memory_estimate, publisher, verification
 from larder.loaders.codec import DICTIONARY_CHUNK, encode_lists
 from larder.loaders.embedded import redis_server
-from larder.loaders.server_errors import LoadError, explained
 from larder.loaders.lease import Lease
 from larder.loaders.publisher import Lists
 from larder.loaders.releases import VERIFIED, Release, ReleaseError, Releases
+from larder.loaders.server_errors import LoadError, explained
 from larder.loaders.servers import connect, run_ids
 from larder.settings import Settings
 from larder.storage import Tables

@@ -15,23 +15,23 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from larder.jobs.runtime.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
 from larder.jobs.embed_products import EMBEDDINGS
-from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.ingest_images import PARTITION as CATALOGUE_PARTITION
 from larder.jobs.lists.list_inputs import Goods, caps_of, figures_for, goods_of, ranker_of, rules_of, state_of
 from larder.jobs.lists.product_lists import lists_by_category, lists_by_picture
-from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.roll_up import CONTEXTS, INTERACTIONS, decay_of
+from larder.jobs.runtime.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
+from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.train_als import ITEM_FACTORS, USER_FACTORS, model_of
 from larder.models import columns as C
 from larder.models import schemas
 from larder.models.interactions.decay import Decay
-from larder.models.lists.dictionary import ordinals_by_frequency
 from larder.models.interactions.histories import as_histories, with_history
-from larder.models.lists.top_n_lists import generic_lists, listed_counts, personal_lists, with_ordinals
+from larder.models.lists.dictionary import ordinals_by_frequency
 from larder.models.lists.popularity import SCORE
+from larder.models.lists.top_n_lists import generic_lists, listed_counts, personal_lists, with_ordinals
 from larder.settings import Settings
 from larder.settings.sections import Lists
 from larder.storage import Manifest, Tables

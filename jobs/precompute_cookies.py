@@ -12,20 +12,20 @@ from dataclasses import replace
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from larder.jobs.runtime.arguments import add_window, as_of_partition, as_text, job_parser, parse
-from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.lists.list_inputs import figures_for, goods_of, ranker_of, rules_of, state_of
 from larder.jobs.precompute import known_products
-from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.roll_up import INTERACTIONS, decay_of
+from larder.jobs.runtime.arguments import add_window, as_of_partition, as_text, job_parser, parse
+from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.train_als import ITEM_FACTORS
 from larder.models import columns as C
 from larder.models import schemas
-from larder.models.interactions.decay import HOURS_A_DAY
-from larder.models.lists.dictionary import ordinals_by_frequency
 from larder.models.als.fold_in import folded_in_users
+from larder.models.interactions.decay import HOURS_A_DAY
 from larder.models.interactions.histories import as_histories, grouped_by_cookie, with_history
+from larder.models.lists.dictionary import ordinals_by_frequency
 from larder.models.lists.top_n_lists import listed_counts, personal_lists, with_ordinals
 from larder.settings import Settings
 from larder.storage import Manifest, Tables

@@ -12,11 +12,20 @@ from pyspark.sql import SparkSession
 
 from larder.jobs import aggregate_hours, roll_up
 from larder.jobs.aggregate_hours import COUNTS
-from larder.jobs.runtime.arguments import add_now, add_window, as_of_partition, as_text, hour, hour_partition, job_parser, parse
-from larder.jobs.runtime.expected_errors import errors_in_a_line
-from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.roll_up import CONTEXTS, INTERACTIONS
+from larder.jobs.runtime.arguments import (
+    add_now,
+    add_window,
+    as_of_partition,
+    as_text,
+    hour,
+    hour_partition,
+    job_parser,
+    parse,
+)
+from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.settings import Settings
 from larder.storage import Manifest, Tables
 from larder.storage.manifests import fingerprint

@@ -10,11 +10,18 @@ from dataclasses import replace
 
 from pyspark.sql import SparkSession
 
+from larder.jobs.interactions.roll_up_tasks import (
+    ROWS_A_TASK,
+    HourFile,
+    RollUpRules,
+    StatePlan,
+    read_hours,
+    roll_up_places,
+)
 from larder.jobs.runtime.arguments import add_window, as_of_partition, as_text, hour_partition, job_parser, parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
-from larder.jobs.runtime.stage_report import StageReport, stage
-from larder.jobs.interactions.roll_up_tasks import ROWS_A_TASK, HourFile, RollUpRules, StatePlan, read_hours, roll_up_places
 from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.task_sizes import together
 from larder.models.interactions.decay import HOURS_A_DAY, Decay
 from larder.settings import Settings

@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING, Any, Literal
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from larder.jobs.runtime.training_files import remove
+from larder.jobs.ingest_images import CHANNELS, IMAGES, PARTITION, check_size
 from larder.jobs.runtime.arguments import job_parser, parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
-from larder.jobs.ingest_images import CHANNELS, IMAGES, PARTITION, check_size
-from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.runtime.training_files import remove
 from larder.jobs.train_vision import SCRATCH
 from larder.jobs.vision.training_pairs import add_pairs_as_of, interactions_of, with_partners
 from larder.jobs.vision.training_pictures import is_held_back, shards_of
 from larder.jobs.vision.vision_trials import Choice, Measured, Trials
 from larder.models import columns as C
-from larder.models.vision.backbones import is_file
 from larder.models.schemas import IMAGES as IMAGES_SCHEMA
+from larder.models.vision.backbones import is_file
 from larder.models.vision.network import label_list, label_shares
 from larder.settings import Settings, SettingsError
-from larder.settings.vision_recipe import NOT_OF_A_TRIAL, Range, VisionRecipe, load_recipe
 from larder.settings.sections import Vision
+from larder.settings.vision_recipe import NOT_OF_A_TRIAL, Range, VisionRecipe, load_recipe
 from larder.storage import Manifest, Place, Tables
 from larder.storage.event_folders import first_line
 from larder.storage.frames import read_frame

@@ -11,13 +11,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from larder.jobs.als.factor_files import train
-from larder.jobs.runtime.training_files import remove_training
 from larder.jobs.als.interaction_blocks import NO_STRENGTH, Interactions, NoStrengthError
+from larder.jobs.roll_up import INTERACTIONS, decay_of
 from larder.jobs.runtime.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
-from larder.jobs.runtime.stage_report import StageReport, stage
-from larder.jobs.roll_up import INTERACTIONS, decay_of
 from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.runtime.training_files import remove_training
 from larder.models import columns as C
 from larder.models.als.implicit_als import RATING, AlsParameters, trained_factors
 from larder.models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA

@@ -20,21 +20,21 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from larder.jobs.runtime.training_files import remove
+from larder.jobs.ingest_images import CHANNELS, IMAGES, PARTITION, check_size
 from larder.jobs.runtime.arguments import job_parser, parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
-from larder.jobs.ingest_images import CHANNELS, IMAGES, PARTITION, check_size
-from larder.jobs.runtime.stage_report import StageReport, stage
-from larder.jobs.vision.saved_models import MODEL_FILE, model_bytes
 from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.jobs.runtime.training_files import remove
+from larder.jobs.vision.saved_models import MODEL_FILE, model_bytes
 from larder.jobs.vision.training_pairs import add_pairs_as_of, interactions_of, with_partners
 from larder.jobs.vision.training_pictures import held_back, is_held_back, shards_of, validation_share
 from larder.jobs.vision.training_shards import Block, Shard
 from larder.models import columns as C
-from larder.models.vision.federated import OuterStep
+from larder.models.schemas import IMAGES as IMAGES_SCHEMA
 from larder.models.vision.backbones import Backbone, is_file
 from larder.models.vision.ensembles import as_one
-from larder.models.schemas import IMAGES as IMAGES_SCHEMA
+from larder.models.vision.federated import OuterStep
 from larder.models.vision.network import NO_PAIRS, Head, build_model, compile_model, label_list, label_shares
 from larder.settings import Settings
 from larder.settings.sections import Vision

@@ -15,20 +15,20 @@ import numpy as np
 import numpy.typing as npt
 from pyspark.sql import SparkSession
 
-from larder.jobs.runtime.arguments import add_as_of, as_text, hour, job_parser, parse
-from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.evaluation.evaluation_data import Evidence, NothingBoughtError, collected, sources_of
 from larder.jobs.evaluation.evaluation_methods import ALL, NEW, PERSONAL, methods_of, personal_method
 from larder.jobs.lists.list_inputs import TUNED, conditions_of
-from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.roll_up import INTERACTIONS
+from larder.jobs.runtime.arguments import add_as_of, as_text, hour, job_parser, parse
+from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
+from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.train_als import ITEM_FACTORS
-from larder.models.ranking.candidates import shelf_of
 from larder.models.evaluation.ranking_metrics import Means, means, measured
-from larder.models.ranking.rankers import Blend, Learned, Rules
+from larder.models.ranking.candidates import shelf_of
 from larder.models.ranking.purchase_model import Ranking
 from larder.models.ranking.purchase_model_fit import NothingToLearnError, Window, fitted_ranking
+from larder.models.ranking.rankers import Blend, Learned, Rules
 from larder.settings import Settings, SettingsError
 from larder.storage import Place, Tables
 

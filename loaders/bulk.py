@@ -16,8 +16,8 @@ import numpy.typing as npt
 import redis
 
 from larder.loaders.codec import Bytes, buckets_and_fields, encode_lists
-from larder.loaders.resp import hset_commands
 from larder.loaders.keys import Keys
+from larder.loaders.resp import hset_commands
 from larder.loaders.servers import Client, owner
 
 if TYPE_CHECKING:

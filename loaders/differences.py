@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from larder.loaders.codec import decode_list
-from larder.loaders.keys import COOKIES
 from larder.loaders.delta import beneath, read_ids, read_records
+from larder.loaders.keys import COOKIES
 from larder.loaders.releases import VERIFIED, Release, ReleaseError, Releases
 
 BUCKETS_AT_ONCE = 200

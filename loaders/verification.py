@@ -9,8 +9,8 @@ import numpy as np
 
 from larder.loaders.bulk import in_order
 from larder.loaders.codec import CorruptRecordError, buckets_and_fields, decode_list, encode_lists
-from larder.loaders.keys import COOKIES
 from larder.loaders.delta import beneath, read_ids
+from larder.loaders.keys import COOKIES
 from larder.loaders.publisher import Lists, count_records
 from larder.loaders.releases import Release, ReleaseError, Releases
 

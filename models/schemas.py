@@ -68,7 +68,7 @@ IMAGES = _schema(
 EMBEDDINGS = _schema(
     **{
         C.PRODUCT_ID: STRING,
-        C.EMBEDDING: T.BinaryType(),  # a vector of length 1 as IEEE 754 binary16, little-endian (models/vision/embeddings.py)
+        C.EMBEDDING: T.BinaryType(),  # a vector of length 1 as IEEE 754 binary16, little-endian
     }
 )
 

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from larder.jobs.als.spark_solver import Training, write_user_factors
 from larder.jobs.als.interaction_blocks import Interactions, items_of, user_blocks
+from larder.jobs.als.spark_solver import Training, write_user_factors
 from larder.models import columns as C
 from larder.models.als.implicit_als import AlsParameters
 from larder.storage import DataFile, Place

@@ -23,13 +23,13 @@ from pyspark.core.broadcast import Broadcast
 from pyspark.sql import SparkSession
 from threadpoolctl import threadpool_limits
 
-from larder.jobs.runtime.training_files import STATES, UserBlocks, read_arrays, remove, write_arrays
 from larder.jobs.runtime.python_workers import leaves_worker_ready
+from larder.jobs.runtime.training_files import STATES, UserBlocks, read_arrays, remove, write_arrays
 from larder.models import columns as C
 from larder.models.als.als_block import AlsBlock
-from larder.models.als.item_factors import first_item_factors, solved_items
 from larder.models.als.als_kernels import add_item_products, solve_users
 from larder.models.als.implicit_als import AlsParameters
+from larder.models.als.item_factors import first_item_factors, solved_items
 from larder.storage import DataFile, Place
 
 Floats = npt.NDArray[np.float32]

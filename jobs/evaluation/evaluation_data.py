@@ -13,18 +13,18 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from larder.jobs.runtime.arguments import as_text, hour_partition
 from larder.jobs.lists.list_inputs import Goods, goods_of
 from larder.jobs.roll_up import COUNTS, INTERACTIONS, decay_of
+from larder.jobs.runtime.arguments import as_text, hour_partition
 from larder.jobs.train_als import ITEM_FACTORS, USER_FACTORS, model_of
 from larder.models import columns as C
 from larder.models import schemas
-from larder.models.search.mips import BestItems
+from larder.models.evaluation.ranking_metrics import Truth
 from larder.models.interactions.histories import as_histories, history_of, vectors_of, with_history
 from larder.models.interactions.item_statistics import ItemFigures, item_figures
 from larder.models.lists.top_n_lists import item_matrix
-from larder.models.evaluation.ranking_metrics import Truth
 from larder.models.ranking.personal import History, Owned
+from larder.models.search.mips import BestItems
 from larder.settings import Settings
 from larder.storage import Tables
 from larder.storage.frames import read_frame

@@ -8,8 +8,8 @@ import numpy as np
 
 from larder.jobs.evaluation.evaluation_data import Evidence
 from larder.jobs.evaluation.evaluation_methods import NEW, Method
-from larder.models.ranking.candidates import dots
 from larder.models.evaluation.ranking_metrics import means, measured, strength_errors, variety
+from larder.models.ranking.candidates import dots
 from larder.settings import Settings
 
 COLD, WARM = "cold", "warm"

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from larder.jobs.evaluation.evaluation_data import Evidence
 from larder.models.evaluation.ranking_metrics import RECALL_AT
-from larder.models.search.exact import best_columns
 from larder.models.ranking.personal import Owned, top_items
 from larder.models.ranking.rankers import ALWAYS, Ranker, Rules
+from larder.models.search.exact import best_columns
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]

@@ -11,13 +11,13 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from larder.jobs.embed_products import EMBEDDINGS
-from larder.jobs.ingest_images import CHANNELS, IMAGES
 from larder.jobs.evaluation.picture_page import picture_page
+from larder.jobs.ingest_images import CHANNELS, IMAGES
 from larder.models import columns as C
 from larder.models import schemas
+from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
 from larder.models.vision.embeddings import unpacked
 from larder.models.vision.picture_baselines import Vectors, histogram_vectors, pixel_vectors, projected_vectors
-from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
 from larder.settings.sections import Evaluation
 from larder.storage import Manifest, Tables
 from larder.storage.frames import read_frame
@@ -28,7 +28,7 @@ PIXEL_BYTES = 256 << 20  # that the driver holds; as float32, in which they are 
 
 @dataclass(frozen=True)
 class MeasuredPictures:
-    """For each kind of vectors what larder.models.evaluation.retrieval_metrics.leaf_precision_at_k returns, and a page to look at."""
+    """For each kind of vectors what `leaf_precision_at_k` returns, and a page to look at."""
 
     shares: dict[str, dict[str, float]] = field(default_factory=dict)
     page: str = ""

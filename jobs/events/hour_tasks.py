@@ -14,11 +14,11 @@ from larder.jobs.runtime.python_workers import leaves_worker_ready
 from larder.models import columns as C
 from larder.models.events.hourly_counts import dealt, hourly_counts, packed, unpacked
 from larder.models.events.validation import OF_FEW_VALUES, READ, REASONS, judged
-from larder.storage.event_rows import Piece, RawBatch, UnreadableError, read_piece
 from larder.storage.event_folders import first_line
+from larder.storage.event_rows import Piece, RawBatch, UnreadableError, read_piece
 from larder.storage.filesystems import Place
-from larder.storage.parts import Part, PartOptions
 from larder.storage.manifests import DataFile
+from larder.storage.parts import Part, PartOptions
 
 REPORT = -1  # the place of what is meant for the driver
 # Cookie keys are sorted, times of day all different: a dictionary of either is work for nothing.

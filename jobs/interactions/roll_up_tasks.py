@@ -12,10 +12,19 @@ import pyarrow.parquet as pq
 from larder.jobs.runtime.python_workers import leaves_worker_ready
 from larder.models import columns as C
 from larder.models.interactions.decay import Decay
-from larder.models.interactions.running_sums import context_terms, dealt_by_cookie, dealt_by_product, interaction_terms, joined, moved, rolled_up_contexts, rolled_up_interactions
+from larder.models.interactions.running_sums import (
+    context_terms,
+    dealt_by_cookie,
+    dealt_by_product,
+    interaction_terms,
+    joined,
+    moved,
+    rolled_up_contexts,
+    rolled_up_interactions,
+)
 from larder.storage.filesystems import Place
-from larder.storage.parts import Part, PartOptions, part_name
 from larder.storage.manifests import DataFile
+from larder.storage.parts import Part, PartOptions, part_name
 
 ROWS_A_TASK = 2_000_000
 READ = [C.HOUR, C.COOKIE_KEY, C.PRODUCT_ID, C.LOCATION, C.DEVICE, *C.COUNT_OF_TYPE.values()]

@@ -15,8 +15,8 @@ from larder.models import columns as C
 from larder.models.encoding.category_paths import LEVELS, Categories, categories_of
 from larder.models.interactions.item_statistics import ItemFigures, item_figures
 from larder.models.lists.popularity import Caps
-from larder.models.ranking.rankers import ALWAYS, Blend, Learned, Ranker, Rules
 from larder.models.ranking.purchase_model import Ranking, WeightsError
+from larder.models.ranking.rankers import ALWAYS, Blend, Learned, Ranker, Rules
 from larder.settings import Settings, SettingsError
 from larder.storage import Manifest, Place
 

@@ -13,8 +13,8 @@ from larder.jobs.lists.list_inputs import Goods
 from larder.models import columns as C
 from larder.models import schemas
 from larder.models.lists.category_lists import category_lists, ranked_by_path
-from larder.models.search.constraints import Rules, without_sizes
 from larder.models.lists.similar_items import search_of, similar_lists
+from larder.models.search.constraints import Rules, without_sizes
 from larder.settings import Settings
 
 PROBES, RECALL = "similar_probes", "similar_recall_percent"

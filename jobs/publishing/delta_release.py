@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from larder.jobs.runtime.arguments import as_of_partition, as_text, hour
-from larder.jobs.publishing.load_files import DeltaFile
 from larder.jobs.precompute_cookies import DELTA, DELTA_COOKIES, DELTA_DICTIONARY, START
+from larder.jobs.publishing.load_files import DeltaFile
 from larder.jobs.publishing.whole_release import Content, column_of, dictionary_of, name_of, one_run
+from larder.jobs.runtime.arguments import as_of_partition, as_text, hour
 from larder.loaders import delta as layers
 from larder.loaders.bulk import in_order
 from larder.loaders.codec import encode_lists

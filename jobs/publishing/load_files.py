@@ -14,10 +14,10 @@ import redis
 
 from larder.loaders import publisher
 from larder.loaders.bulk import Pace
-from larder.loaders.server_errors import explained
 from larder.loaders.keys import BY_CATEGORY, COOKIES, PRODUCTS, Keys, context_key64, key64
 from larder.loaders.publisher import Lists
 from larder.loaders.releases import Release, ReleaseError
+from larder.loaders.server_errors import explained
 from larder.loaders.servers import Client, connect
 from larder.models import columns as C
 from larder.storage import Place

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from larder.jobs.runtime.arguments import as_of_partition, as_text
-from larder.jobs.publishing.load_files import ReleaseFile
 from larder.jobs.precompute import CATEGORY_LISTS, CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
+from larder.jobs.publishing.load_files import ReleaseFile
+from larder.jobs.runtime.arguments import as_of_partition, as_text
 from larder.loaders import publisher
 from larder.loaders.keys import BY_CATEGORY, CONTEXTS, COOKIES, FORMAT, KINDS, PRODUCTS
 from larder.loaders.releases import Release, Releases

@@ -19,7 +19,11 @@ from typing import Any
 import numpy as np
 from pyspark import TaskContext
 
-from larder.jobs.runtime.quiet_tensorflow import limit_threads, tf, training_precision  # before elephas, which imports TensorFlow
+from larder.jobs.runtime.quiet_tensorflow import (  # before elephas, which imports TensorFlow
+    limit_threads,
+    tf,
+    training_precision,
+)
 
 # isort: split
 from elephas.utils import subtract_params

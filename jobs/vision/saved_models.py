@@ -17,7 +17,10 @@ MODEL_FILE = "model.keras"
 EPOCH_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 METADATA, DESCRIPTION = "metadata.json", "config.json"
 SHARED = "shared_object_id"
-LAYERS = {"PairedBatch": "larder.models.vision.contrastive", "Palette": "larder.models.vision.palette"}  # of ours, and where they are
+LAYERS = {
+    "PairedBatch": "larder.models.vision.contrastive",
+    "Palette": "larder.models.vision.palette",
+}  # of ours, and where they are
 
 
 def model_bytes(model: keras.Model) -> bytes:

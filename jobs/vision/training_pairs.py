@@ -6,8 +6,8 @@ import argparse
 
 from pyspark.sql import DataFrame, SparkSession
 
-from larder.jobs.runtime.arguments import as_of_partition, as_text, hour
 from larder.jobs.roll_up import INTERACTIONS
+from larder.jobs.runtime.arguments import as_of_partition, as_text, hour
 from larder.models import columns as C
 from larder.models.interactions.co_purchases import bought_together
 from larder.models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA

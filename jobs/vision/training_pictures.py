@@ -12,7 +12,15 @@ from pyspark import TaskContext
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from larder.jobs.vision.training_shards import Block, Rows, Shard, complete_shards, mark_complete, with_partners, write_shard
+from larder.jobs.vision.training_shards import (
+    Block,
+    Rows,
+    Shard,
+    complete_shards,
+    mark_complete,
+    with_partners,
+    write_shard,
+)
 from larder.models import columns as C
 from larder.models.vision.network import label_matrix
 from larder.settings.sections import Vision

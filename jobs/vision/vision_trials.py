@@ -52,9 +52,9 @@ class Trials:
         from pyspark import TaskContext
 
         from larder.jobs.runtime.quiet_tensorflow import limit_threads
+        from larder.jobs.train_vision import backbone_of, compile_for, models_of
         from larder.jobs.vision.rounds_worker import trained_alone
         from larder.jobs.vision.saved_models import model_bytes
-        from larder.jobs.train_vision import backbone_of, compile_for, models_of
         from larder.models.vision.network import embed, embedding_part
 
         context = TaskContext.get()

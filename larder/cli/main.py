@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.cli import explain_verb, mask_verbs, plan_verb, recipe_verbs, release_verbs, report_verbs
+from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.loaders.embedded import redis_server
 from larder.settings import load_settings
 
@@ -61,8 +61,8 @@ def quarantine(
     settings_file: SettingsFile = None,
 ) -> None:
     """What was set aside, and why."""
-    from larder.jobs.runtime.arguments import window
     from larder.cli.quarantine_verb import EXAMPLE, ROWS, picture_reasons, reasons
+    from larder.jobs.runtime.arguments import window
     from larder.storage import Tables
 
     if not (pictures or (start and end)):

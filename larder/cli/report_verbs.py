@@ -41,7 +41,7 @@ def routes(
         raise SettingsError("lookup.journey is empty: nothing was logged; set it to a folder and restart the endpoint")
     hours = window(start, end)
     later = range(hours.start, hours.stop + within)
-    events = _tables(settings.storage.events, "larder.storage.event_folders", later, settings.events.format)
+    events = _tables(settings.storage.events, "storage.events", later, settings.events.format)
     clicks = events_of_lists(events, settings.events.columns)
     found = by_route(_tables(settings.lookup.journey, "lookup.journey", hours, "parquet"), clicks)
     table = Table(
@@ -59,10 +59,10 @@ def _tables(folder: str, setting: str, hours: range, kind: str) -> Iterator[pa.T
     """Every readable file of the hours. Raises SettingsError where there is no such folder."""
     import pyarrow.json
     import pyarrow.parquet
+    from storage.events import find_hours
 
     from larder.jobs.runtime.arguments import hour_partition
     from larder.storage import Place
-    from larder.storage.event_folders import find_hours
 
     if not Place(folder).exists():
         raise SettingsError(f"no folder at {folder} ({setting})")

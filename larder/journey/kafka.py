@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from larder.journey.messages import Messages, messages
 from larder.journey.destinations import KAFKA, Kafka, Written
+from larder.journey.messages import Messages, messages
 from larder.journey.served import Served
 
 DEFAULTS = {

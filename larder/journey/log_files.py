@@ -6,8 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from larder.journey.parquet import Impressions, ProductIds, remove_abandoned
 from larder.journey.destinations import DISK, Written
+from larder.journey.parquet import Impressions, ProductIds, remove_abandoned
 from larder.journey.served import Served
 
 

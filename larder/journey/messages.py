@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from larder.journey.served_columns import INT32, counts_of, moments_of, positions_of
 from larder.journey.served import Served
+from larder.journey.served_columns import INT32, counts_of, moments_of, positions_of
 
 as_json = json.JSONEncoder(ensure_ascii=False).encode
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from larder.journey.served_columns import INT32, counts_of, moments_of, positions_of
 from larder.journey.served import Served
+from larder.journey.served_columns import INT32, counts_of, moments_of, positions_of
 
 # Of few values in one row group: the places of these are written, never hashed, taken or repeated as texts.
 FEW = pa.dictionary(pa.int32(), pa.string())

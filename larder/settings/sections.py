@@ -285,7 +285,7 @@ class Spark(Section):
     )
     gpus: int = Field(0, ge=0, description="GPUs of an executor, which each task of a job has for itself; 0: none")
     gpus_of_task: float = Field(1.0, gt=0, description="GPUs of a task; 0.25: four tasks share one")
-    gpu_script: str = Field("", description="prints an executor's GPUs for Spark; empty: jobs/runtime/find_gpus.sh, nvidia-smi")
+    gpu_script: str = Field("", description="prints an executor's GPUs for Spark; empty: find_gpus.sh, nvidia-smi")
     options: dict[str, str] = Field(default_factory=dict, description="any spark.* option")
 
 

@@ -16,8 +16,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from larder.storage.filesystems import Place
-from larder.storage.parts import Part
 from larder.storage.manifests import DataFile, Manifest, Tables
+from larder.storage.parts import Part
 
 PLACE = "_place"  # which file of which partition a row goes to: see `place`
 MAX_FILES = 1 << 16

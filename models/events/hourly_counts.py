@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from larder.models import columns as C
-from larder.models.events.validation import ROW_COLUMNS, Events
-from larder.models.encoding.interning import interned
 from larder.models.encoding.hash_ranges import range_of, rows_by_range
+from larder.models.encoding.interning import interned
 from larder.models.encoding.sorting import LOW_32, dealt_by_hash, sort_range, sort_slots
 from larder.models.encoding.texts import by_hash, by_text, with_used_texts
+from larder.models.events.validation import ROW_COLUMNS, Events
 
 PURCHASE = C.EVENT_TYPES.index("purchase")
 INT64_MAX = np.iinfo(np.int64).max

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from larder.models import columns as C
-from larder.models.events.casting import NO_TIME, Mask, as_codes, as_integer, as_moment, as_number, as_text
 from larder.models.encoding.hashing import text_buffers, xxh64
+from larder.models.events.casting import NO_TIME, Mask, as_codes, as_integer, as_moment, as_number, as_text
 
 CORRUPT = "_corrupt"  # of JSON lines: this line is no object
 DEFAULT_QUANTITY = 1

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from larder.models import columns as C
-from larder.models.interactions.decay import Decay
+from larder.models.encoding.hash_ranges import range_of, rows_by_range
 from larder.models.encoding.hashing import xxh64
 from larder.models.encoding.interning import interned
-from larder.models.encoding.hash_ranges import range_of, rows_by_range
 from larder.models.encoding.sorting import LOW_32, dealt_by_hash, sort_slots
 from larder.models.encoding.texts import by_hash, by_text, with_used_texts
+from larder.models.interactions.decay import Decay
 
 NEVER = -1  # the hour of a purchase that never was
 

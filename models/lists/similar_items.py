@@ -13,11 +13,11 @@ from pyspark.sql import DataFrame
 from threadpoolctl import threadpool_limits
 
 from larder.models import columns as C
-from larder.models.vision.embeddings import unpacked
 from larder.models.interactions.histories import lists_of
-from larder.models.search.ivf import Cells, filed, finding, nearest_in_cells, recall
 from larder.models.search.constraints import Pictures, Rules, nearest_by_rules, traits_of
 from larder.models.search.exact import NOBODY, Floats, Ints
+from larder.models.search.ivf import Cells, filed, finding, nearest_in_cells, recall
+from larder.models.vision.embeddings import unpacked
 
 Batches = Iterable[pa.RecordBatch]
 SAMPLE = 500  # products by which recall is told

@@ -13,10 +13,10 @@ from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
 from larder.models import columns as C
-from larder.models.search.mips import BestItems
 from larder.models.interactions.histories import history_of, lists_of, vectors_of
 from larder.models.lists.popularity import Caps, as_filled_lists, as_ladder, filter_capped, filter_popular
 from larder.models.ranking.rankers import Ranker, Rules
+from larder.models.search.mips import BestItems
 
 Batches = Iterable[pa.RecordBatch]
 Flags = npt.NDArray[np.bool_]
@@ -36,7 +36,7 @@ def item_matrix(items: DataFrame, products: int) -> tuple[npt.NDArray[np.float32
 def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, ranker: Ranker, rules: Rules) -> DataFrame:
     """A list a cookie: COOKIE_KEY, ITEMS, SCORES.
 
-    Args: `users` with FACTORS and their history (models/interactions/histories.py); `items` with PRODUCT_NUMBER and FACTORS;
+    Args: `users` with FACTORS and their history; `items` with PRODUCT_NUMBER and FACTORS;
     `allowed`, shape (products,).
     """
     matrix, present = item_matrix(items, len(allowed))

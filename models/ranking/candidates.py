@@ -12,9 +12,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from larder.models.search.mips import BestItems
 from larder.models.interactions.item_statistics import ItemFigures
 from larder.models.ranking.personal import History, Owned
+from larder.models.search.mips import BestItems
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]

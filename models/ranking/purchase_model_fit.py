@@ -1,4 +1,4 @@
-"""Fits the regressions of models/ranking/purchase_model.py to what users went on to buy. Deterministic: Newton's method."""
+"""Fits the regressions of purchase_model.py to what users went on to buy. Deterministic: Newton's method."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from larder.models.ranking.candidates import FEATURES, OF_NEW, Candidates, Shelf, candidates_of, features_of
 from larder.models.evaluation.ranking_metrics import Truth
+from larder.models.ranking.candidates import FEATURES, OF_NEW, Candidates, Shelf, candidates_of, features_of
 from larder.models.ranking.personal import History
 from larder.models.ranking.purchase_model import Ranking, Regression
 

@@ -13,12 +13,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from larder.models.search.mips import BestItems
-from larder.models.ranking.candidates import Candidates, Shelf, candidates_of, features_of, shelf_of
 from larder.models.interactions.item_statistics import ItemFigures
-from larder.models.ranking.personal import NO_ITEM, History, top_items_of
+from larder.models.ranking.candidates import Candidates, Shelf, candidates_of, features_of, shelf_of
 from larder.models.ranking.mmr import picked
+from larder.models.ranking.personal import NO_ITEM, History, top_items_of
 from larder.models.ranking.purchase_model import Ranking, probability
+from larder.models.search.mips import BestItems
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -94,7 +94,7 @@ class _Blended:
 
 @dataclass(frozen=True)
 class Learned:
-    """By larder.models.ranking.purchase_model.Ranking: what was bought before, and so many candidates beside it. `categories` (products,)."""
+    """By a `Ranking`: what was bought before, and so many candidates beside it. `categories` (products,)."""
 
     ranking: Ranking
     figures: ItemFigures

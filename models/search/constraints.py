@@ -88,7 +88,7 @@ def without_sizes(brand: str | None, title: str | None) -> str:
 
 
 def nearest_by_rules(asked: Pictures, own: Rows, listed: Pictures, top: int, rules: Rules) -> tuple[Ints, Floats]:
-    """As larder.models.search.exact.nearest, of `listed` for each of `asked`, `own` being its row there or -1; but by the rules.
+    """As `exact.nearest`, of `listed` for each of `asked`, `own` being its row there or -1; but by the rules.
 
     A list comes out short where the rules leave no more, or where the DEEPEST x `top` nearest hold too few that differ.
     """

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from larder.models.encoding.hash_ranges import rows_by_range
 from larder.models.search.constraints import Forbidden, Pictures, Rows, Rules, by_rules
 from larder.models.search.exact import NOBODY, Floats, Ints, exclude, nearest, unit_length
-from larder.models.encoding.hash_ranges import rows_by_range
 from larder.models.search.topk import Heaps
 
 # Finer cells find more among as many vectors looked at; filing twice as many takes four times as long.

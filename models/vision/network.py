@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from larder.models.vision.backbones import Backbone
 from larder.models.encoding.category_paths import beginnings_of
+from larder.models.vision.backbones import Backbone
 
 if TYPE_CHECKING:
     import keras

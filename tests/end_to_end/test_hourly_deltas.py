@@ -16,9 +16,9 @@ from pyspark.sql import SparkSession
 from larder.jobs import aggregate_hours, load_redis, precompute, precompute_cookies, roll_up, train_als
 from larder.jobs.runtime.arguments import as_text, hour
 from larder.loaders.codec import decode_list
+from larder.loaders.delta import beneath, read_ids, read_records
 from larder.loaders.embedded import embedded_server
 from larder.loaders.keys import COOKIES, key64
-from larder.loaders.delta import beneath, read_ids, read_records
 from larder.loaders.releases import Releases
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]

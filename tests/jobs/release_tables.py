@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 from written_tables import Row, write_table
 
 from larder.jobs import load_redis
-from larder.jobs.runtime.arguments import as_of_partition
 from larder.jobs.precompute import DICTIONARY, LISTS, RELEASE
+from larder.jobs.runtime.arguments import as_of_partition
 from larder.jobs.runtime.stage_report import StageReport
 from larder.loaders.codec import bucket_and_field, decode_dictionary, decode_list
 from larder.loaders.keys import Keys

@@ -29,14 +29,14 @@ from pyspark.sql import SparkSession
 
 from larder.jobs import aggregate_hours
 from larder.jobs.aggregate_hours import CountsDoNotReconcileError
-from larder.jobs.runtime.arguments import hour_partition
 from larder.jobs.events.hour_tasks import HourPlan, Rules, Written, read_pieces
+from larder.jobs.runtime.arguments import hour_partition
 from larder.jobs.runtime.stage_report import StageReport
 from larder.models.schemas import HOURLY_COUNTS, QUARANTINE
 from larder.settings import Settings
 from larder.storage import Place, Tables
-from larder.storage.event_rows import Piece
 from larder.storage.event_folders import EventHour, find_hours
+from larder.storage.event_rows import Piece
 from larder.storage.frames import FileWrittenTwiceError
 from larder.storage.manifests import DataFile
 

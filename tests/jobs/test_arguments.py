@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larder.jobs.runtime.arguments import add_as_of, add_window, as_of_partition, as_text, hour, hour_partition, job_parser, parse
+from larder.jobs.runtime.arguments import (
+    add_as_of,
+    add_window,
+    as_of_partition,
+    as_text,
+    hour,
+    hour_partition,
+    job_parser,
+    parse,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NOON = (datetime(2017, 12, 4, 12, tzinfo=timezone.utc) - EPOCH) // timedelta(hours=1)

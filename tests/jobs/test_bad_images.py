@@ -16,10 +16,10 @@ from image_files import JPEG, KINDS, MAX_BYTES, MAX_PIXELS, MIN_SIDE, write_kind
 from written_tables import write_table
 
 from larder.jobs import ingest_images
-from larder.jobs.vision.picture_files import CHUNK_BYTES, FILE_REASONS, NAMED, NO_PRODUCT_ID, UNREADABLE_IMAGE, Fetch
 from larder.jobs.runtime.stage_report import StageReport
-from larder.models.vision.image_decoding import REASONS
+from larder.jobs.vision.picture_files import CHUNK_BYTES, FILE_REASONS, NAMED, NO_PRODUCT_ID, UNREADABLE_IMAGE, Fetch
 from larder.models.schemas import QUARANTINE
+from larder.models.vision.image_decoding import REASONS
 from larder.settings import Settings
 from larder.settings.sections import Storage, Vision
 from larder.storage import Tables

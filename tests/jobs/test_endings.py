@@ -17,9 +17,9 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from larder.jobs.als.interaction_blocks import NoStrengthError
+from larder.jobs.evaluate import GateError
 from larder.jobs.runtime.devices import OtherDevicesError
 from larder.jobs.runtime.expected_errors import errors_in_a_line
-from larder.jobs.evaluate import GateError
 from larder.models.ranking.purchase_model_fit import NothingToLearnError
 from larder.settings import SettingsError
 from larder.storage import MissingPartitionError

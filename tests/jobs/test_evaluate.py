@@ -21,9 +21,9 @@ from pyspark.sql import SparkSession
 from written_tables import write_table
 
 from larder.jobs import evaluate, tune_lists
-from larder.jobs.runtime.arguments import as_of_partition, as_text, hour_partition
 from larder.jobs.evaluate import GateError
 from larder.jobs.evaluation.evaluation_data import NothingBoughtError
+from larder.jobs.runtime.arguments import as_of_partition, as_text, hour_partition
 from larder.jobs.runtime.stage_report import StageReport
 from larder.models import schemas
 from larder.models.interactions.decay import UNIT

@@ -11,8 +11,8 @@ import redis
 from pyspark.sql import SparkSession
 from release_tables import AS_OF, Row, contents, load, served_list, write_release
 
-from larder.jobs.runtime.arguments import as_of_partition, as_text
 from larder.jobs.publishing.whole_release import release_name
+from larder.jobs.runtime.arguments import as_of_partition, as_text
 from larder.loaders import publisher
 from larder.loaders.embedded import embedded_server
 from larder.loaders.keys import context_key64, key64

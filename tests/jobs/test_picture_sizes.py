@@ -13,8 +13,8 @@ from written_pictures import SIZE, write_pictures
 from larder.jobs import embed_products, search_vision, train_vision
 from larder.jobs.ingest_images import OtherSizeError
 from larder.settings import Settings
-from larder.settings.vision_recipe import VisionRecipe
 from larder.settings.sections import Storage, Vision
+from larder.settings.vision_recipe import VisionRecipe
 from larder.storage import Tables
 from larder.storage.manifests import plan_run
 

@@ -13,8 +13,8 @@ from image_files import JPEG, PNG
 from job_processes import run_jobs
 from s3_server import KEYS, hold_keys, s3_server
 
-from larder.jobs.vision.picture_files import NAMED, Fetch, stat
 from larder.jobs.train_vision import backbone_of
+from larder.jobs.vision.picture_files import NAMED, Fetch, stat
 from larder.settings.sections import Vision
 
 pytestmark = pytest.mark.end_to_end

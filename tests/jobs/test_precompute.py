@@ -16,10 +16,10 @@ from pyspark.sql import SparkSession
 from written_tables import read_table, write_table
 
 from larder.jobs import precompute
-from larder.jobs.runtime.arguments import as_of_partition
 from larder.jobs.lists.list_inputs import goods_of
-from larder.jobs.precompute import CATALOGUE_PARTITION, EMBEDDINGS
 from larder.jobs.lists.product_lists import lists_by_category
+from larder.jobs.precompute import CATALOGUE_PARTITION, EMBEDDINGS
+from larder.jobs.runtime.arguments import as_of_partition
 from larder.jobs.runtime.stage_report import StageReport
 from larder.models import columns as C
 from larder.models import schemas

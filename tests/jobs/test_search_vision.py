@@ -17,8 +17,8 @@ from larder.jobs.runtime.arguments import as_of_partition, as_text
 from larder.jobs.runtime.stage_report import StageReport
 from larder.models.schemas import INTERACTIONS
 from larder.settings import SettingsError
-from larder.settings.vision_recipe import VisionRecipe, load_recipe
 from larder.settings.sections import Vision
+from larder.settings.vision_recipe import VisionRecipe, load_recipe
 from larder.storage import Tables
 from larder.storage.manifests import plan_run
 

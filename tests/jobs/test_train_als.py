@@ -14,14 +14,14 @@ import pytest
 from pyspark.sql import SparkSession
 from written_tables import write_table
 
-from larder.jobs.runtime import training_files
 from larder.jobs import train_als
 from larder.jobs.als.factor_files import train
-from larder.jobs.runtime.training_files import remove, remove_training
 from larder.jobs.als.interaction_blocks import Interactions, NoStrengthError, counted
+from larder.jobs.runtime import training_files
 from larder.jobs.runtime.arguments import as_of_partition
-from larder.models.interactions.decay import UNIT
+from larder.jobs.runtime.training_files import remove, remove_training
 from larder.models.als.implicit_als import AlsParameters
+from larder.models.interactions.decay import UNIT
 from larder.models.schemas import INTERACTIONS
 from larder.settings import Settings
 from larder.settings.sections import Als, Storage

@@ -20,11 +20,11 @@ import pytest
 
 from demo.pack_shots import COLUMNS, render_pack_shots
 from larder.jobs import embed_products, ingest_images, train_vision
+from larder.jobs.runtime.stage_report import StageReport
 from larder.jobs.vision.embedder import loaded
 from larder.jobs.vision.picture_files import UNREADABLE_IMAGE, Fetch, _UnreadError
-from larder.jobs.runtime.stage_report import StageReport
-from larder.models.vision.embeddings import unpacked
 from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
+from larder.models.vision.embeddings import unpacked
 from larder.models.vision.network import embed
 from larder.settings import Settings
 from larder.settings.sections import Storage, Vision

@@ -12,8 +12,8 @@ from confluent_kafka import KafkaError
 from noted_answers import Answers, noted
 from pydantic import SecretStr
 
-from larder.journey.kafka import QUEUE_IS_FULL, KafkaOptionsError, Topic, check
 from larder.journey.destinations import KAFKA, Kafka, Written
+from larder.journey.kafka import QUEUE_IS_FULL, KafkaOptionsError, Topic, check
 
 ANSWERS: Answers = [
     ("c1", "", "a", [("personal", ["x", "y"])]),

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from noted_answers import HOUR, Answers, noted, runs, texts
 
-from larder.journey.parquet import ABANDONED_SECONDS, SCHEMA, Impressions, ProductIds, as_table, remove_abandoned
 from larder.journey.click_through import RouteReport, events_of_lists, routes
+from larder.journey.parquet import ABANDONED_SECONDS, SCHEMA, Impressions, ProductIds, as_table, remove_abandoned
 
 
 def table_of(answers: Answers) -> pa.Table:

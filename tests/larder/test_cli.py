@@ -17,9 +17,9 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
-from larder.jobs.runtime.arguments import hour_partition
-from larder.jobs.evaluate import GateError
 from larder.cli import main as cli
+from larder.jobs.evaluate import GateError
+from larder.jobs.runtime.arguments import hour_partition
 from larder.loaders.embedded import embedded_server
 from larder.loaders.releases import VERIFIED, Release, Releases
 from larder.storage import DataFile, MissingPartitionError, Tables
@@ -27,12 +27,12 @@ from larder.storage.manifests import plan_run
 
 ROOT = Path(__file__).parents[2]
 OPERATORS = ["status", "verify", "rollback", "retire", "diff", "plan", "explain", "mask", "report", "recipe"]
-VERBS = [*main.JOBS, "quarantine", "serve", *OPERATORS]
+VERBS = [*cli.JOBS, "quarantine", "serve", *OPERATORS]
 LINES, COLUMNS = 36, 80
 
 
 def test_help_fits_a_screen_and_lists_every_verb_in_the_order_of_the_flow() -> None:
-    text = CliRunner().invoke(main.app, ["--help"], env={"COLUMNS": str(COLUMNS), "TERM": "dumb"}).output
+    text = CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": str(COLUMNS), "TERM": "dumb"}).output
     commands = text.partition("Commands:")[2].splitlines()
     assert [line.split()[0] for line in commands if line.strip()] == VERBS
     assert all(len(line) <= COLUMNS for line in text.splitlines())
@@ -40,7 +40,7 @@ def test_help_fits_a_screen_and_lists_every_verb_in_the_order_of_the_flow() -> N
 
 
 def test_every_verb_of_a_job_is_a_job() -> None:
-    for verb in main.JOBS:
+    for verb in cli.JOBS:
         assert (ROOT / "jobs" / f"{verb.replace('-', '_')}.py").is_file()
 
 
@@ -55,7 +55,7 @@ def larder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     def run(*arguments: str) -> tuple[object, str]:
         monkeypatch.setattr(sys, "argv", ["larder", *arguments])
         with pytest.raises(SystemExit) as ended:
-            main.main()
+            cli.main()
         return ended.value.code, capsys.readouterr().err
 
     return run
@@ -183,7 +183,7 @@ def set_aside(tables: Tables, table: str, partition: str, rows: list[tuple[str, 
 def quarantine_shown(folder: Path, *arguments: str) -> list[list[str]]:
     file = folder / "larder.toml"
     file.write_text("[storage]\ntables = 'tables'\n")
-    done = CliRunner().invoke(main.app, ["quarantine", *arguments, "--settings", str(file)], env={"COLUMNS": "100"})
+    done = CliRunner().invoke(cli.app, ["quarantine", *arguments, "--settings", str(file)], env={"COLUMNS": "100"})
     assert done.exit_code == 0
     return [line.strip().split(maxsplit=2) for line in done.output.splitlines()[1:]]
 
@@ -206,7 +206,7 @@ def test_pictures_that_were_set_aside_are_shown_by_file(tmp_path: Path) -> None:
 
 
 def test_neither_a_window_nor_pictures_is_a_mistake() -> None:
-    done = CliRunner().invoke(main.app, ["quarantine", "--start", "1970-01-01"])
+    done = CliRunner().invoke(cli.app, ["quarantine", "--start", "1970-01-01"])
     assert done.exit_code == 2
     assert "--pictures" in done.output
 

@@ -11,7 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larder.loaders.codec import DICTIONARY_CHUNK, MAX_ITEMS, CorruptRecordError, bucket_and_field, buckets_and_fields, decode_dictionary, decode_list, encode_dictionary, encode_lists, encode_varints, field_width, varint_lengths
+from larder.loaders.codec import (
+    DICTIONARY_CHUNK,
+    MAX_ITEMS,
+    CorruptRecordError,
+    bucket_and_field,
+    buckets_and_fields,
+    decode_dictionary,
+    decode_list,
+    encode_dictionary,
+    encode_lists,
+    encode_varints,
+    field_width,
+    varint_lengths,
+)
 
 LARGEST_HALF = float(np.finfo(np.float16).max)
 ordinals = st.one_of(st.integers(0, 300), st.integers(0, 2**32 - 1))

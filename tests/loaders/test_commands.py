@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larder.loaders.bulk import in_order
-from larder.loaders.resp import LONGEST_RECORD, hset_commands
 from larder.loaders.publisher import Lists
+from larder.loaders.resp import LONGEST_RECORD, hset_commands
 
 WIDTH = 7
 fields = st.binary(min_size=WIDTH, max_size=WIDTH)

@@ -25,7 +25,11 @@ from larder.loaders.keys import BY_CATEGORY, CONTEXTS, COOKIES, FORMAT, PRODUCTS
 KEYS = Keys("larder")
 AS_OF = "2017-12-04T00"
 PATIENCE = 10.0
-SERVE = "from larder.lookup.operations.serve import serve; from larder.settings import load_settings; serve(load_settings())"
+SERVE = """
+from larder.lookup.operations.serve import serve
+from larder.settings import load_settings
+serve(load_settings())
+"""
 
 # List of (product, score), best first.
 Items = Sequence[tuple[str, float]]

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from lookup_servers import Endpoint, RedisServer, ids_of, publish_usual, wait_until
 
 from larder.lookup.http.admission import SAMPLES, Admission, Allowance, Delay
-from larder.lookup.redis.circuit_breaker import Breaker
 from larder.lookup.http.http_errors import BadRequestError
 from larder.lookup.operations.serve import ServeError, serve
+from larder.lookup.redis.circuit_breaker import Breaker
 from larder.settings import Settings, SettingsError, load_settings
 from larder.settings.lookup_section import Lookup
 from larder.settings.sections import Redis

@@ -11,10 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from larder.lookup.http import http_connection
-from larder.lookup.http.repeated_request import MOST_REMEMBERED, Alike
 from larder.lookup.http.connections import Connections
 from larder.lookup.http.http_connection import HttpConnection
 from larder.lookup.http.http_errors import BadRequestError
+from larder.lookup.http.repeated_request import MOST_REMEMBERED, Alike
 from larder.lookup.http.request import Request
 
 LINES = b" HTTP/1.1\r\nHost: x\r\nX-Api-Key: key\r\n\r\n"

@@ -16,15 +16,15 @@ import pytest
 from lookup_servers import Endpoint, RedisServer, wait_until
 from typer.testing import CliRunner
 
-from larder.journey.destinations import DISK, Places
 from larder.cli.main import app
+from larder.journey.destinations import DISK, Places
 from larder.loaders.keys import KINDS, Keys
-from larder.lookup.release.generic_lists import GenericLists
-from larder.lookup.operations.journal import FULL, Journal
-from larder.lookup.http.query import Question
-from larder.lookup.release.served_release import Meta, Release
 from larder.lookup.answer.routing import Picks
 from larder.lookup.answer.scenes import Scene
+from larder.lookup.http.query import Question
+from larder.lookup.operations.journal import FULL, Journal
+from larder.lookup.release.generic_lists import GenericLists
+from larder.lookup.release.served_release import Meta, Release
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from lookup_servers import Endpoint, RedisServer, ids_of, publish_usual, wait_until
 
-from larder.lookup.redis.address import parse_address
 from larder.lookup.operations.logs import JsonLines, Seldom
+from larder.lookup.redis.address import parse_address
 
 MOMENT = 1511136000.25
 KEY = "key-of-the-web-0123456789"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from lookup_servers import Endpoint
 
-from larder.lookup.operations.metrics import BOUNDS, Metrics, SharedCounters, label, render
 from larder.lookup.answer.routing import NO_OUTCOMES, ROUTES
+from larder.lookup.operations.metrics import BOUNDS, Metrics, SharedCounters, label, render
 
 
 def test_a_histogram_counts_up_to_each_bound() -> None:

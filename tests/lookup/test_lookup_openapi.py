@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from larder.lookup.answer.reasons import MEANINGS
 from larder.lookup.http import openapi
 from larder.lookup.http.application import LookupApp
 from larder.lookup.http.openapi_schemas import ERROR_CODES
-from larder.lookup.answer.reasons import MEANINGS
 from larder.settings import Settings
 from larder.settings.lookup_section import Lookup
 from larder.settings.sections import Redis

@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larder.lookup.http.query import MAX_ID_BYTES, Question, question_from_json, question_from_query, requests_from_body, rules_from
 from larder.lookup.http.http_errors import BadRequestError
+from larder.lookup.http.query import (
+    MAX_ID_BYTES,
+    Question,
+    question_from_json,
+    question_from_query,
+    requests_from_body,
+    rules_from,
+)
 from larder.settings.lookup_section import Lookup, LookupScene
 
 LIMITS = Lookup()

@@ -8,9 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larder.lookup.answer.reasons import CORRUPT_RECORD, NOT_NEEDED, NOTHING_NEW, REDIS_DOWN, UNKNOWN_COOKIE
-from larder.lookup.release.record_decoding import Packed, Ranked
-from larder.lookup.answer.routing import FILLED, NO_OUTCOMES, ROUTES, SKIPPED, USED, Offer, Outcome, Picks, compose, has_twice, round_robin
+from larder.lookup.answer.routing import (
+    FILLED,
+    NO_OUTCOMES,
+    ROUTES,
+    SKIPPED,
+    USED,
+    Offer,
+    Outcome,
+    Picks,
+    compose,
+    has_twice,
+    round_robin,
+)
 from larder.lookup.answer.scenes import Scene, Step
+from larder.lookup.release.record_decoding import Packed, Ranked
 
 NAMES = [b'"p%d"' % ordinal for ordinal in range(40)]
 ORDINAL = {name: ordinal for ordinal, name in enumerate(NAMES)}

@@ -18,7 +18,16 @@ from lookup_servers import SERVE, Endpoint, RedisServer, ids_of, publish_usual, 
 from larder.lookup.operations.serve import ServeError, free_address
 
 CANNOT_BEGIN = "import sys; from larder.lookup.operations.supervisor import supervise; supervise(sys.exit, 2, print)"
-FOREIGN = ("pyspark", "tensorflow", "pyarrow", "pandas", "opentelemetry", "larder.storage", "larder.models", "larder.jobs")
+FOREIGN = (
+    "pyspark",
+    "tensorflow",
+    "pyarrow",
+    "pandas",
+    "opentelemetry",
+    "larder.storage",
+    "larder.models",
+    "larder.jobs",
+)
 # Stands for an environment without OpenTelemetry.
 BLOCKED = """
 import sys
@@ -31,7 +40,8 @@ sys.meta_path.insert(0, Missing())
 
 
 def test_needs_neither_spark_nor_tensorflow() -> None:
-    script = f"import sys, larder.lookup.http.application, larder.lookup.operations.serve\nprint(*[name for name in {FOREIGN!r} if name in sys.modules])"
+    imports = "import sys, larder.lookup.http.application, larder.lookup.operations.serve"
+    script = f"{imports}\nprint(*[name for name in {FOREIGN!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from certificates import Certificates
 
-from larder.lookup.redis.address import RedisAddress, parse_address
-from larder.lookup.redis.redis_commands import command
-from larder.lookup.redis.link import RedisLink
 from larder.lookup.operations.metrics import Histogram
+from larder.lookup.redis.address import RedisAddress, parse_address
+from larder.lookup.redis.link import RedisLink
+from larder.lookup.redis.redis_commands import command
 from larder.lookup.redis.redis_connection import SILENCE_SECONDS, replies_to
 
 DEADLINE = 0.05

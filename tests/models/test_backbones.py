@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from larder.models.vision.backbones import BLUE_FIRST, BYTES, STANDARD, SYMMETRIC, Backbone, UnknownBackboneError, UnusableBackboneError, _wanted
+from larder.models.vision.backbones import (
+    BLUE_FIRST,
+    BYTES,
+    STANDARD,
+    SYMMETRIC,
+    Backbone,
+    UnknownBackboneError,
+    UnusableBackboneError,
+    _wanted,
+)
 from larder.models.vision.mixed_precision import in_precision
 
 SIZE, SHARES = 32, np.array([0.3, 0.7], np.float32)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from larder.models.als.implicit_als import AlsParameters, trained_factors
 from larder.models.als.fold_in import folded_in
+from larder.models.als.implicit_als import AlsParameters, trained_factors
 
 PARAMETERS = AlsParameters(rank=3, iterations=3, regularisation=0.05, alpha=4.0, seed=1, blocks=2)
 

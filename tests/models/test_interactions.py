@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from model_rows import A_COUNT, HOUR
 
 from larder.models.interactions.decay import UNIT, Decay
-from larder.models.interactions.running_sums import context_terms, dealt_by_cookie, dealt_by_product, interaction_terms, joined, moved, rolled_up_contexts, rolled_up_interactions
+from larder.models.interactions.running_sums import (
+    context_terms,
+    dealt_by_cookie,
+    dealt_by_product,
+    interaction_terms,
+    joined,
+    moved,
+    rolled_up_contexts,
+    rolled_up_interactions,
+)
 from larder.models.schemas import CONTEXTS, INTERACTIONS
 
 HALF_LIFE_DAYS = 30.0

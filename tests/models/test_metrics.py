@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larder.models.evaluation.ranking_metrics import HIT_AT, NDCG_AT, RECALL_AT, Measured, Truth, measured, strength_errors, variety
+from larder.models.evaluation.ranking_metrics import (
+    HIT_AT,
+    NDCG_AT,
+    RECALL_AT,
+    Measured,
+    Truth,
+    measured,
+    strength_errors,
+    variety,
+)
 
 ITEMS = 100
 WIDTH = 40

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from larder.models.search import ivf
-from larder.models.search.ivf import Cells, _pairs, filed, finding, nearest_in_cells, recall
 from larder.models.search.constraints import OTHER, SAME, Pictures, Rules, nearest_by_rules, traits_of
 from larder.models.search.exact import NOBODY, unit_length
+from larder.models.search.ivf import Cells, _pairs, filed, finding, nearest_in_cells, recall
 
 N, D, TOP, ASKED = 5000, 16, 10, np.arange(100)
 

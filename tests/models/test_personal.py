@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larder.models.search import mips
 from larder.models.ranking.personal import NO_ITEM, Owned, top_items
+from larder.models.search import mips
 
 RANK = 2
 

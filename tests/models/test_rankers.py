@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larder.models.ranking import candidates, rankers
-from larder.models.search.mips import BestItems
-from larder.models.ranking.candidates import FEATURES, OF_NEW, Candidates, Shelf, features_of
 from larder.models.interactions.item_statistics import ItemFigures
+from larder.models.ranking import candidates, rankers
+from larder.models.ranking.candidates import FEATURES, OF_NEW, Candidates, Shelf, features_of
 from larder.models.ranking.personal import History, Owned
-from larder.models.ranking.rankers import ALWAYS, Blend, Learned, Rules
 from larder.models.ranking.purchase_model import Ranking, Regression
+from larder.models.ranking.rankers import ALWAYS, Blend, Learned, Rules
+from larder.models.search.mips import BestItems
 
 PRODUCTS, RANK = 6, 2
 CATEGORIES = np.array([0, 0, 1, 1, -1, 0], np.int32)

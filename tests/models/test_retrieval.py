@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from larder.models.vision.picture_baselines import histogram_vectors, pixel_vectors, projected_vectors
 from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
+from larder.models.vision.picture_baselines import histogram_vectors, pixel_vectors, projected_vectors
 
 ALL = np.ones(12, bool)
 LEAVES = [f"Shop/Leaf {i // 4}" for i in range(12)]  # three leaves of four

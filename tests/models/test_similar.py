@@ -7,9 +7,9 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from larder.models.lists.category_lists import category_lists, listed_of, ranked_by_path
-from larder.models.vision.embeddings import packed, unpacked
-from larder.models.search.constraints import Rules
 from larder.models.lists.similar_items import search_of, similar_lists
+from larder.models.search.constraints import Rules
+from larder.models.vision.embeddings import packed, unpacked
 
 ALL = np.ones(4, bool)
 EMBEDDED = "product_id string, product_number int, embedding binary, category string, price double, same_product string"

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from larder.models.vision.picture_baselines import histogram_vectors
 from larder.models.vision.mixed_precision import in_precision
 from larder.models.vision.network import Head, build_model, embed, embedding_part
+from larder.models.vision.picture_baselines import histogram_vectors
 
 SIZE, SHARES = 32, np.array([0.3, 0.7], np.float32)
 ALL = Head(palette=True, hidden=16, dropout=0.3)

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from larder.jobs.runtime.arguments import as_text, hour
 from larder.jobs.precompute import CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
 from larder.jobs.precompute_cookies import DELTA, DELTA_COOKIES, DELTA_DICTIONARY, START
+from larder.jobs.runtime.arguments import as_text, hour
 from larder.storage import Tables
 from larder.storage.manifests import DataFile, Manifest, fingerprint
 

@@ -13,9 +13,9 @@ import pytest
 from conftest import FIRST, ROOT, SECOND, Shop
 from publishing_readers import Readers, read_list
 
+from larder.loaders.delta import read_ids
 from larder.loaders.differences import difference
 from larder.loaders.keys import COOKIES
-from larder.loaders.delta import read_ids
 from larder.loaders.releases import ReleaseError
 
 pytestmark = pytest.mark.end_to_end

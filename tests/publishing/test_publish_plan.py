@@ -7,8 +7,8 @@ import pytest
 from conftest import FIRST, SECOND, Shop
 from publishing_tables import skewed
 
-from larder.loaders.memory_estimate import allocator_of, entry_bytes, size_class
 from larder.loaders.capacity import Size, delta_bytes, planned
+from larder.loaders.memory_estimate import allocator_of, entry_bytes, size_class
 
 WITHIN = 0.10
 DELTA = "2026-11-20T01"

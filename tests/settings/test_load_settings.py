@@ -104,7 +104,10 @@ def test_what_does_not_fit_is_named_with_the_file(folder: Path, text: str, named
         ("[lists]\npersonel = 3\n", "lists.personel: there is no such setting; personal?"),
         ("[reddis]\nurl = 'hunter2'\n", "reddis: there is no such section; redis?"),
         ("[redis]\npassword = 'hunter2'\n", "redis.password: there is no such setting"),
-        ("[lookup.scenes.home]\nroutes = ['personal']\nmoost = 3\n", "larder.lookup.answer.scenes.home.moost: there is no such"),
+        (
+            "[lookup.scenes.home]\nroutes = ['personal']\nmoost = 3\n",
+            "lookup.scenes.home.moost: there is no such",
+        ),
         ("als = 3\n", "als: must be a section: [als] (got 3)"),
     ],
 )

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from larder.storage import Place, event_rows
-from larder.storage.event_rows import Piece, UnreadableError, pieces_of, read_piece
 from larder.storage.event_folders import EventHour, find_hours
+from larder.storage.event_rows import Piece, UnreadableError, pieces_of, read_piece
 from larder.storage.json_lines import CORRUPT
 
 OBJECTS = [{"cookie_id": f"c{n}", "quantity": n} for n in range(5)]

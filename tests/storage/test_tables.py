@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larder.storage import DamagedTableError, DataFile, Manifest, MissingPartitionError, Tables, manifests as tables
+from larder.storage import DamagedTableError, DataFile, Manifest, MissingPartitionError, Tables
+from larder.storage import manifests as tables
 from larder.storage.filesystems import PlaceError
 from larder.storage.manifests import fingerprint, plan_run
 

@@ -10,20 +10,42 @@ from librt.strings import BytesWriter
 
 from larder.loaders.codec import MAX_ITEMS, CorruptRecordError
 from larder.loaders.keys import Keys, key64
-from larder.lookup.redis.circuit_breaker import Breaker
-from larder.lookup.redis.redis_commands import Seen
-from larder.lookup.release.record_cache import UNREAD, ByCategory, Known, Unread
-from larder.lookup.redis.link import Link
-from larder.lookup.release.mask_cache import Masks
-from larder.lookup.operations.metrics import Metrics
+from larder.lookup.answer.reasons import (
+    BREAKER_OPEN,
+    CORRUPT_RECORD,
+    NO_COOKIE,
+    NO_PRODUCT,
+    REDIS_DOWN,
+    REDIS_ERROR,
+    REDIS_TIMEOUT,
+    SNAPSHOT,
+    UNKNOWN_COOKIE,
+    UNKNOWN_PRODUCT,
+)
+from larder.lookup.answer.rendering import encode_text
+from larder.lookup.answer.routing import (
+    CATEGORY,
+    GENERIC,
+    PERSONAL,
+    ROUTES,
+    SIMILAR,
+    Offer,
+    Outcomes,
+    Picks,
+    compose,
+    round_robin,
+)
+from larder.lookup.answer.scenes import Step
 from larder.lookup.http.query import Question
-from larder.lookup.answer.reasons import BREAKER_OPEN, CORRUPT_RECORD, NO_COOKIE, NO_PRODUCT, REDIS_DOWN, REDIS_ERROR, REDIS_TIMEOUT, SNAPSHOT, UNKNOWN_COOKIE, UNKNOWN_PRODUCT
+from larder.lookup.operations.metrics import Metrics
+from larder.lookup.redis.circuit_breaker import Breaker
+from larder.lookup.redis.link import Link
+from larder.lookup.redis.redis_commands import Seen
+from larder.lookup.redis.redis_connection import Pending, Replies, Sent
+from larder.lookup.release.mask_cache import Masks
+from larder.lookup.release.record_cache import UNREAD, ByCategory, Known, Unread
 from larder.lookup.release.record_decoding import Packed, Ranked
 from larder.lookup.release.served_release import Release
-from larder.lookup.answer.rendering import encode_text
-from larder.lookup.answer.routing import CATEGORY, GENERIC, PERSONAL, ROUTES, SIMILAR, Offer, Outcomes, Picks, compose, round_robin
-from larder.lookup.answer.scenes import Step
-from larder.lookup.redis.redis_connection import Pending, Replies, Sent
 from larder.settings.lookup_section import Lookup
 
 # Of several things that went wrong with a basket, the first of these is told.

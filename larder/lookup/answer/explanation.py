@@ -6,8 +6,8 @@ from typing import Any
 
 from larder.loaders.keys import COOKIES, PRODUCTS, key64
 from larder.lookup.answer.answering import Answer, Asked
-from larder.lookup.release.mask_cache import Masks
 from larder.lookup.answer.routing import PERSONAL, SIMILAR
+from larder.lookup.release.mask_cache import Masks
 
 
 def explanation(asked: Asked, answer: Answer, masks: Masks, seconds: float) -> dict[str, Any]:

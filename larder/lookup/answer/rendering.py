@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from librt.strings import BytesWriter
 
-from larder.lookup.digits import write_score
 from larder.lookup.answer.routing import ROUTES, Outcomes, Picks
+from larder.lookup.digits import write_score
 
 if TYPE_CHECKING:
     from larder.lookup.release.served_release import Release

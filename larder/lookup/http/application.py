@@ -11,18 +11,18 @@ from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, final
 
-from larder.lookup.http.admission import HEADER
 from larder.lookup.answer.answering import Asked
 from larder.lookup.answer.explanation import explanation
-from larder.lookup.operations.metrics import render
+from larder.lookup.answer.rendering import answer_json, error_json, to_json
+from larder.lookup.http.admission import HEADER
+from larder.lookup.http.http_errors import BadRequestError
 from larder.lookup.http.openapi import document
 from larder.lookup.http.query import question_from_json, question_from_query, requests_from_body, rules_from
-from larder.lookup.http.http_errors import BadRequestError
-from larder.lookup.release.served_release import Release
-from larder.lookup.answer.rendering import answer_json, error_json, to_json
 from larder.lookup.http.request import Request
-from larder.lookup.redis.redis_connection import replies_to
+from larder.lookup.operations.metrics import render
 from larder.lookup.operations.worker import Worker
+from larder.lookup.redis.redis_connection import replies_to
+from larder.lookup.release.served_release import Release
 from larder.settings import Settings
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 import httptools
 
-from larder.lookup.http.repeated_request import Alike
 from larder.lookup.http.http_errors import BadRequestError
+from larder.lookup.http.repeated_request import Alike
 from larder.lookup.http.request import Request
 
 if TYPE_CHECKING:

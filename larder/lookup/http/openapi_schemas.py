@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from larder.lookup.release.generic_lists import LEVELS
-from larder.lookup.http.query import MAX_ID_BYTES
 from larder.lookup.answer.reasons import MEANINGS
 from larder.lookup.answer.routing import CATEGORY, ROUTES, STATUSES
 from larder.lookup.answer.scenes import DEFAULT, scenes_from
+from larder.lookup.http.query import MAX_ID_BYTES
+from larder.lookup.release.generic_lists import LEVELS
 from larder.settings.lookup_section import Lookup
 
 Json = dict[str, Any]

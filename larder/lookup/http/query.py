@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final, final
 from urllib.parse import unquote_to_bytes
 
-from larder.lookup.http.http_errors import BadRequestError
 from larder.lookup.answer.scenes import DEFAULT, Scene, scenes_from
+from larder.lookup.http.http_errors import BadRequestError
 from larder.settings.lookup_section import Lookup
 
 MAX_ID_BYTES: Final = 512

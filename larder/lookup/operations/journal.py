@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from larder.journey.destinations import DISK, KAFKA, Kafka, Places, Written
 from larder.journey.served import Notes
-from larder.lookup.http.query import Question
 from larder.lookup.answer.routing import Picks
+from larder.lookup.http.query import Question
 from larder.lookup.operations.spawning import spawned
 from larder.settings.lookup_section import Lookup
 

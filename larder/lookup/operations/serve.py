@@ -9,11 +9,11 @@ from functools import partial
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 
-from larder.lookup.redis.address import AddressError, parse_address
 from larder.lookup.operations.journal import journey_places
 from larder.lookup.operations.logs import logging_config
-from larder.lookup.operations.worker_process import run, server_context
 from larder.lookup.operations.supervisor import supervise
+from larder.lookup.operations.worker_process import run, server_context
+from larder.lookup.redis.address import AddressError, parse_address
 from larder.settings import Settings
 from larder.settings.lookup_section import Lookup
 

@@ -26,8 +26,8 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer, set_span_in_contex
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from larder.lookup.answer.answering import Asked
-from larder.lookup.http.request import Request
 from larder.lookup.answer.routing import GENERIC, PERSONAL, SIMILAR, Outcomes
+from larder.lookup.http.request import Request
 from larder.lookup.redis.redis_connection import Pending
 
 PATHS = {"recommendations": "/v1/recommendations", "batch": "/v1/recommendations:batch"}

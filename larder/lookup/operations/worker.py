@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from larder.journey.destinations import DISK, KAFKA
 from larder.loaders.keys import Keys
-from larder.lookup.redis.address import RedisAddress, parse_address
-from larder.lookup.http.admission import Admission, Delay
 from larder.lookup.answer.answering import Answering
-from larder.lookup.redis.redis_cluster import ClusterLink
+from larder.lookup.answer.rendering import age_seconds
+from larder.lookup.http.admission import Admission, Delay
 from larder.lookup.operations.journal import Journal, journey_places
+from larder.lookup.operations.metrics import Metrics, Series, SharedCounters, label
+from larder.lookup.redis.address import RedisAddress, parse_address
 from larder.lookup.redis.link import Link, RedisLink
+from larder.lookup.redis.redis_cluster import ClusterLink
 from larder.lookup.release.live_release import LiveRelease
 from larder.lookup.release.mask_cache import Masks
-from larder.lookup.operations.metrics import Metrics, Series, SharedCounters, label
-from larder.lookup.answer.rendering import age_seconds
 from larder.settings import Settings
 from larder.settings.lookup_section import Lookup
 

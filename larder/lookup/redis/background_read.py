@@ -6,8 +6,8 @@ from typing import Any
 
 import hiredis
 
-from larder.lookup.redis.link import Link
 from larder.lookup.answer.reasons import MEANINGS
+from larder.lookup.redis.link import Link
 from larder.lookup.redis.redis_connection import replies_to
 
 

@@ -9,10 +9,10 @@ from typing import Any, Protocol, cast
 
 import hiredis
 
+from larder.lookup.answer.reasons import REDIS_DOWN
+from larder.lookup.operations.metrics import Histogram
 from larder.lookup.redis.address import RedisAddress
 from larder.lookup.redis.redis_commands import command
-from larder.lookup.operations.metrics import Histogram
-from larder.lookup.answer.reasons import REDIS_DOWN
 from larder.lookup.redis.redis_connection import Pending, Wire, replies_to
 
 # Together with a pause and the silence of a wire these stay below the two seconds in which all must be well again.

@@ -10,11 +10,11 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
-from larder.lookup.redis.address import RedisAddress
-from larder.lookup.redis.redis_commands import command
-from larder.lookup.redis.link import RedisLink
-from larder.lookup.operations.metrics import Histogram
 from larder.lookup.answer.reasons import REDIS_DOWN
+from larder.lookup.operations.metrics import Histogram
+from larder.lookup.redis.address import RedisAddress
+from larder.lookup.redis.link import RedisLink
+from larder.lookup.redis.redis_commands import command
 from larder.lookup.redis.redis_connection import Pending, Sent, replies_to
 
 SLOTS = 16384

@@ -21,7 +21,7 @@ def command(*words: bytes) -> bytes:
 
 @final
 class Buckets:
-    """Where the records of a kind lie: bucket_and_field of larder.loaders.codec, worked out in advance as far as it goes."""
+    """Where the records of a kind lie: `codec.bucket_and_field`, worked out in advance as far as it goes."""
 
     def __init__(self, keys: Keys, release: str, kind: str, count: int) -> None:
         """`count` of them."""

@@ -10,8 +10,8 @@ from typing import Any, Final, cast, final
 
 import hiredis
 
-from larder.lookup.operations.metrics import Histogram
 from larder.lookup.answer.reasons import REDIS_DOWN, REDIS_TIMEOUT
+from larder.lookup.operations.metrics import Histogram
 
 # A peer that has been silent for so long past a deadline is given up, and a new connection is tried.
 SILENCE_SECONDS: Final = 1.0

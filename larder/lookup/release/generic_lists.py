@@ -8,8 +8,8 @@ from typing import Final
 from larder.loaders.codec import MAX_ITEMS, CorruptRecordError
 from larder.loaders.keys import context_key64
 from larder.lookup.answer.reasons import CORRUPT_RECORD, NO_GENERIC_LIST
-from larder.lookup.release.record_decoding import Ranked, decode_head
 from larder.lookup.answer.routing import GENERIC, Offer
+from larder.lookup.release.record_decoding import Ranked, decode_head
 
 LEVELS: Final = ("location_device", "location", "device", "all")
 MEMO: Final = 4096

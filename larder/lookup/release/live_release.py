@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from larder.loaders.keys import Keys
-from larder.lookup.redis.redis_commands import command
-from larder.lookup.redis.link import Link
 from larder.lookup.redis.background_read import ReadError, read
+from larder.lookup.redis.link import Link
+from larder.lookup.redis.redis_commands import command
 from larder.lookup.release.served_release import Release, ReleaseError, load_release, read_meta
 from larder.lookup.release.snapshot import SnapshotError, load_lists, save_lists
 

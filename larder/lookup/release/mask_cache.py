@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from larder.loaders.keys import Keys
-from larder.lookup.redis.redis_commands import command
-from larder.lookup.redis.link import Link
-from larder.lookup.redis.background_read import ReadError, read
 from larder.lookup.answer.rendering import encode_text
+from larder.lookup.redis.background_read import ReadError, read
+from larder.lookup.redis.link import Link
+from larder.lookup.redis.redis_commands import command
 from larder.lookup.release.snapshot import SnapshotError, load_masks, save_masks
 
 # Names encoded between two turns of the event loop.

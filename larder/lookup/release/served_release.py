@@ -13,12 +13,12 @@ from librt.strings import BytesWriter
 
 from larder.loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary
 from larder.loaders.keys import ALL_KINDS, BY_CATEGORY, CONTEXTS, COOKIES, DELTA_FORMAT, FORMAT, KINDS, PRODUCTS, Keys
+from larder.lookup.answer.rendering import encode_text
+from larder.lookup.redis.background_read import read
+from larder.lookup.redis.link import Link
 from larder.lookup.redis.redis_commands import Buckets, command
 from larder.lookup.release.generic_lists import EVERYBODY, GenericLists
 from larder.lookup.release.record_cache import HotRecords
-from larder.lookup.redis.link import Link
-from larder.lookup.redis.background_read import read
-from larder.lookup.answer.rendering import encode_text
 
 BUCKETS_A_READ: Final = 16
 # Of anything in a release.

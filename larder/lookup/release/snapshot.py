@@ -17,10 +17,10 @@ import numpy as np
 
 from larder.loaders.codec import MAX_ITEMS, CorruptRecordError, encode_lists
 from larder.loaders.keys import KINDS, Keys
+from larder.lookup.answer.rendering import encode_text, to_json
 from larder.lookup.release.generic_lists import GenericLists
 from larder.lookup.release.record_decoding import Packed
 from larder.lookup.release.served_release import Meta, Release
-from larder.lookup.answer.rendering import encode_text, to_json
 
 FORMAT = 1
 LISTS, MASKS = "generic-lists.jsonl", "masks.json"
