@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from repository import ROOT
 
 airflow = pytest.importorskip("airflow")
 
-ROOT = Path(__file__).resolve().parents[2]
 DAGS, JOBS = ROOT / "dags", ROOT / "jobs"
 SECONDS_TO_PARSE = 5.0  # a tenth of it is usual; a machine may be busy
 RUNBOOK = ("## When a run fails", "**It may be ignored**", "**It may not be ignored**")

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 from PIL import Image
+from repository import ROOT
 
 from larder.loaders.embedded import embedded_server
 from larder.loaders.releases import Releases
@@ -24,7 +25,6 @@ from larder.storage import Tables
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).resolve().parents[2]
 # The second day has one hour before it: enough for a gate, and no more hours than must be.
 FIRST_HOUR = datetime(2025, 3, 1, 23, tzinfo=timezone.utc)
 DAY = datetime(2025, 3, 2, tzinfo=timezone.utc)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import ROOT
 
 from larder.loaders.codec import bucket_and_field, decode_dictionary, decode_list, encode_dictionary, encode_lists
 from larder.loaders.keys import Keys, context_key64, key64
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "redis_format.md"
+DOCUMENT = ROOT / "docs" / "redis_format.md"
 
 
 def vectors() -> list[tuple[str, str]]:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 # What a package of larder may import beside itself. A module's name allows that module alone.
 ALLOWED = {
     "larder.settings": (),

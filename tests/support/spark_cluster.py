@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pyspark
+from repository import ROOT
 
-ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
 WORKERS = 2
 WORKER_MEMORY = "1g"

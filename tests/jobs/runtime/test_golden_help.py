@@ -9,8 +9,8 @@ import importlib
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("*.py") if "def parse_arguments(" in path.read_text())
 

@@ -11,6 +11,7 @@ import pytest
 import redis
 from publishing_servers import Server, start_cluster, stop
 from publishing_tables import write_delta, write_release
+from repository import ROOT
 
 from larder.jobs.precompute import RELEASE
 from larder.jobs.publishing.whole_release import release_name
@@ -19,7 +20,6 @@ from larder.loaders.servers import connect, nodes
 from larder.settings import load_settings
 from larder.storage import Tables
 
-ROOT = Path(__file__).parents[2]
 ONE_SERVER, CLUSTER = "one server", "cluster of three"
 FIRST, SECOND = "2026-11-20T00", "2026-11-21T00"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
 from larder.lookup.answer.reasons import MEANINGS
 from larder.lookup.http import openapi
@@ -17,7 +17,6 @@ from larder.settings.sections import Redis
 
 DOCUMENT = openapi.document(Lookup())
 SCHEMAS = DOCUMENT["components"]["schemas"]
-ROOT = Path(__file__).parents[2]
 
 
 def test_it_is_valid_openapi() -> None:

@@ -13,6 +13,7 @@ from certificates import Certificates
 from hypothesis import given
 from hypothesis import strategies as st
 from lookup_servers import Endpoint, RedisServer, ids_of, publish_usual, wait_until
+from repository import ROOT
 
 from larder.lookup.http.admission import SAMPLES, Admission, Allowance, Delay
 from larder.lookup.http.http_errors import BadRequestError
@@ -141,7 +142,7 @@ def test_https(redis_server: RedisServer, own_endpoint: MakeEndpoint, tmp_path: 
 
 @pytest.mark.end_to_end
 def test_a_user_that_may_only_read_is_enough(own_redis: MakeRedis, own_endpoint: MakeEndpoint) -> None:
-    manual = (Path(__file__).parents[2] / "docs" / "lookup.md").read_text()
+    manual = (ROOT / "docs" / "lookup.md").read_text()
     [line] = [line for line in manual.splitlines() if line.startswith("ACL SETUSER")]
     server = own_redis()
     publish_usual(server.client())

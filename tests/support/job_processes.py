@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from repository import ROOT
+
 PATIENCE = 500
 IN_ONE_SESSION = """
 import importlib, json, sys
+from repository import ROOT
+
 from larder.jobs.runtime.session import spark_session
 from larder.settings import load_settings
 settings, steps = sys.argv[1], json.loads(sys.argv[2])

@@ -14,13 +14,13 @@ from urllib.parse import urlencode
 
 import pytest
 from lookup_servers import KEYS, Endpoint, RedisServer, publish_usual
+from repository import ROOT
 
 from larder.loaders.codec import bucket_and_field
 from larder.loaders.keys import COOKIES, PRODUCTS, key64
 
 pytestmark = pytest.mark.end_to_end
 
-ROOT = Path(__file__).parents[2]
 FORBIDDEN = ("pyspark", "tensorflow", "pyarrow", "pandas", "elephas", "airflow")
 CHECK = f"""
 import importlib.util, sys

@@ -15,6 +15,7 @@ import pytest
 import redis
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
+from repository import ROOT
 
 from larder.jobs.als.interaction_blocks import NoStrengthError
 from larder.jobs.evaluate import GateError
@@ -24,7 +25,6 @@ from larder.models.ranking.purchase_model_fit import NothingToLearnError
 from larder.settings import SettingsError
 from larder.storage import MissingPartitionError
 
-ROOT = Path(__file__).parents[2]
 JOBS = sorted(path for path in (ROOT / "jobs").glob("*.py") if "def main(" in path.read_text())
 LOADING = ["jobs/load_redis.py", "--as-of", "2017-12-04", "--without-spark"]
 OF_A_SCRIPT = type("GateError", (RuntimeError,), {"__module__": "__main__"})

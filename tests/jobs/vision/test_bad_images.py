@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from image_files import JPEG, KINDS, MAX_BYTES, MAX_PIXELS, MIN_SIDE, write_kind
+from repository import ROOT
 from written_tables import write_table
 
 from larder.jobs import ingest_images
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 GOOD = 10
-DOCS = Path(__file__).parents[2] / "docs" / "images.md"
+DOCS = ROOT / "docs" / "images.md"
 
 
 def ingest(spark: SparkSession, settings: Settings) -> StageReport:

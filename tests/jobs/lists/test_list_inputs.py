@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
+from repository import ROOT
 from test_precompute import settings_in
 
 from larder.jobs import ingest_images
@@ -25,7 +26,7 @@ from larder.storage.manifests import plan_run
 
 pytestmark = pytest.mark.end_to_end
 
-DEMO = Path(__file__).parents[2] / "demo"
+DEMO = ROOT / "demo"
 
 
 def test_ids_of_a_catalogue_may_be_numbers_and_stand_there_twice(spark: SparkSession, tmp_path: Path) -> None:

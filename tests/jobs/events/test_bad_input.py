@@ -24,6 +24,7 @@ from event_folders import (
     write_parquet,
 )
 from pyspark.sql import SparkSession
+from repository import ROOT
 
 from larder.models.events.validation import REASONS
 from larder.settings import Settings
@@ -31,7 +32,7 @@ from larder.storage.event_folders import UNREADABLE
 
 pytestmark = pytest.mark.end_to_end
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "events.md"
+DOCUMENT = ROOT / "docs" / "events.md"
 NOT_UTF8 = pa.array([b"\xc3\x28"], pa.binary()).view(pa.string())[0]
 STRUCT = pa.struct([("a", pa.int64())])
 # A file each: one sound row, and one with this value of this type.

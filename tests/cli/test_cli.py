@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
+from repository import ROOT
 from typer.testing import CliRunner
 
 from larder.cli import main as cli
@@ -25,7 +26,6 @@ from larder.loaders.releases import VERIFIED, Release, Releases
 from larder.storage import DataFile, MissingPartitionError, Tables
 from larder.storage.manifests import plan_run
 
-ROOT = Path(__file__).parents[2]
 OPERATORS = ["status", "verify", "rollback", "retire", "diff", "plan", "explain", "mask", "report", "recipe"]
 VERBS = [*cli.JOBS, "quarantine", "serve", *OPERATORS]
 LINES, COLUMNS = 36, 80
