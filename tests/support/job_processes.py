@@ -15,8 +15,6 @@ from repository import ROOT
 PATIENCE = 500
 IN_ONE_SESSION = """
 import importlib, json, sys
-from repository import ROOT
-
 from larder.jobs.runtime.session import spark_session
 from larder.settings import load_settings
 settings, steps = sys.argv[1], json.loads(sys.argv[2])
