@@ -13,11 +13,11 @@ from threadpoolctl import threadpool_limits
 
 from bench.outcome import outcome
 from larder.models.interactions.item_statistics import ItemFigures
+from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.ranking.candidates import FEATURES, OF_NEW
-from larder.models.ranking.personal import History, Owned
-from larder.models.ranking.purchase_model import Ranking, Regression
-from larder.models.ranking.rankers import ALWAYS, NEVER, Blend, Learned, Ranker, Rules
-from larder.models.search.mips import BestItems
+from larder.models.ranking.purchase_model import PurchaseModel, PurchaseRegression
+from larder.models.ranking.rankers import ALWAYS, NEVER, BlendRanker, LearnedRanker, ListRules, Ranker
+from larder.models.search.mips import InnerProductIndex
 
 RANK, TOP, BOUGHT, CATEGORIES, RUNS = 64, 30, 33, 2000, 3
 
@@ -30,24 +30,26 @@ def main() -> None:
     arguments = parser.parse_args()
     users, items, draw = int(arguments.users), int(arguments.items), np.random.default_rng(0)
     lengths = (1 + np.arange(items)) ** -0.5
-    best = BestItems((draw.normal(size=(items, RANK)) * lengths[:, None]).astype(np.float32))
+    best = InnerProductIndex((draw.normal(size=(items, RANK)) * lengths[:, None]).astype(np.float32))
     factors = draw.normal(size=(users, RANK)).astype(np.float32)
     bought = np.sort((items * draw.random((users, BOUGHT)) ** 3).astype(np.int32), axis=1).reshape(-1)
     facts = draw.uniform(1, 9, (3, len(bought))).astype(np.float32)
-    history = History(Owned(np.arange(users + 1) * BOUGHT, bought, facts[0]), facts[1], facts[2])
+    history = PurchaseHistory(UserItems(np.arange(users + 1) * BOUGHT, bought, facts[0]), facts[1], facts[2])
     figures = ItemFigures(*(lengths * 1000).astype(np.float32).reshape(1, -1).repeat(4, axis=0))
     categories = draw.integers(0, CATEGORIES, items).astype(np.int32)
-    ranking = Ranking(_regression(FEATURES, draw), _regression(OF_NEW, draw))
-    learned = Learned(ranking, figures, categories, arguments.candidates)
+    ranking = PurchaseModel(_regression(FEATURES, draw), _regression(OF_NEW, draw))
+    learned = LearnedRanker(ranking, figures, categories, arguments.candidates)
     with threadpool_limits(1, "blas"):
         rates = {
-            "learned": _rate(learned, best, factors, history, Rules(TOP, NEVER)),
-            "factors alone": _rate(Blend(0.7), best, factors, history, Rules(TOP, ALWAYS)),
+            "learned": _rate(learned, best, factors, history, ListRules(TOP, NEVER)),
+            "factors alone": _rate(BlendRanker(0.7), best, factors, history, ListRules(TOP, ALWAYS)),
         }
     print(outcome("learned_order", "users/s of a core", rates.pop("learned"), rates, candidates=arguments.candidates))
 
 
-def _rate(ranker: Ranker, best: BestItems, factors: np.ndarray, history: History, rules: Rules) -> float:
+def _rate(
+    ranker: Ranker, best: InnerProductIndex, factors: np.ndarray, history: PurchaseHistory, rules: ListRules
+) -> float:
     order, seconds = ranker.prepared(best), []
     for _ in range(RUNS):  # the first compiles
         begun = time.perf_counter()
@@ -56,9 +58,9 @@ def _rate(ranker: Ranker, best: BestItems, factors: np.ndarray, history: History
     return len(factors) / min(seconds)
 
 
-def _regression(names: tuple[str, ...], draw: np.random.Generator) -> Regression:
+def _regression(names: tuple[str, ...], draw: np.random.Generator) -> PurchaseRegression:
     count = len(names)
-    return Regression(
+    return PurchaseRegression(
         names, np.zeros(count), np.ones(count), 0.0, draw.normal(size=count), np.triu(draw.normal(size=(count, count)))
     )
 

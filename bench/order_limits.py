@@ -22,11 +22,11 @@ from demo.complete_journey import source_folder
 from larder.jobs.evaluation.evaluation_methods import IMPLICIT_ALS
 from larder.models.evaluation.ranking_metrics import Truth, means, measured
 from larder.models.interactions.item_statistics import MONTH_DAYS, WEEK_DAYS, ItemFigures
-from larder.models.ranking.candidates import FEATURES, Candidates, Shelf, features_of, shelf_of
-from larder.models.ranking.personal import History, Owned
-from larder.models.ranking.purchase_model_fit import fitted
-from larder.models.ranking.rankers import best_of_each
-from larder.models.search.mips import BestItems
+from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
+from larder.models.ranking.candidates import FEATURES, Candidates, ItemFeatures, candidate_features, item_features
+from larder.models.ranking.purchase_model_fit import fit_regression
+from larder.models.ranking.rankers import top_candidates
+from larder.models.search.mips import InnerProductIndex
 
 INSTANTS = ("2017-09-11", "2017-10-09", "2017-11-06", "2017-12-04")
 WINDOW_DAYS, WINDOWS, HALF_LIFE_DAYS = 28, 2, 60.0  # days of a window, how many the order is fitted to; of the demo
@@ -78,15 +78,15 @@ def seen_at(log: Log, instant: np.datetime64) -> Seen:
     purchases, strengths = np.bincount(entries), np.bincount(entries, 2 ** (-ages / HALF_LIFE_DAYS))
     rows, bought = keys // items, keys % items
     offsets = np.searchsorted(rows, np.arange(users + 1))
-    owned = Owned(offsets, bought.astype(np.int32), strengths.astype(np.float32))
-    history = History(owned, purchases.astype(np.float32), days.astype(np.float32))
+    owned = UserItems(offsets, bought.astype(np.int32), strengths.astype(np.float32))
+    history = PurchaseHistory(owned, purchases.astype(np.float32), days.astype(np.float32))
     pairs = Candidates(rows, bought, np.arange(len(keys)))
     factors, shelf = _factors(log, rows, bought, strengths, _figures(bought, purchases, days, items))
     later = ~before & (log.times < instant + WINDOW_DAYS * A_DAY)
     after = np.unique(log.households[later] * items + log.products[later])
     after = after[np.isin(after % items, bought) & np.isin(after // items, rows)]
     truth = Truth(after // items, after % items, users, items)
-    features = features_of(shelf, factors, history, pairs, FEATURES)
+    features = candidate_features(shelf, factors, history, pairs, FEATURES)
     return Seen(pairs, features, np.isin(keys, after), truth, log.categories)
 
 
@@ -101,7 +101,7 @@ def _factors(
     bought: npt.NDArray[np.int64],
     strengths: npt.NDArray[np.number],
     figures: ItemFigures,
-) -> tuple[npt.NDArray[np.float32], Shelf]:
+) -> tuple[npt.NDArray[np.float32], ItemFeatures]:
     from implicit.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
 
@@ -110,7 +110,7 @@ def _factors(
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(**IMPLICIT_ALS)
         model.fit(matrix, show_progress=False)
-    return model.user_factors, shelf_of(BestItems(model.item_factors), log.categories, figures)
+    return model.user_factors, item_features(InnerProductIndex(model.item_factors), log.categories, figures)
 
 
 def nothing(seen: Seen) -> Floats:
@@ -148,10 +148,10 @@ KNOWN: dict[str, Callable[[Seen], Floats]] = {
 def ndcg(seen: Seen, older: list[Seen], known: Callable[[Seen], Floats]) -> Floats:
     """NDCG@10 on all products, a figure a household, of an order fitted to older windows with what is `known`."""
     names = (*FEATURES, "known")
-    learned = fitted(
+    learned = fit_regression(
         names, np.concatenate([_with(some, known) for some in older]), np.concatenate([some.bought for some in older])
     )
-    lists, _ = best_of_each(seen.pairs, learned.log_odds(_with(seen, known)), seen.truth.n_users, SHOWN)
+    lists, _ = top_candidates(seen.pairs, learned.log_odds(_with(seen, known)), seen.truth.n_users, SHOWN)
     return measured(lists, seen.truth).ndcg
 
 

@@ -8,53 +8,55 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from functools import reduce
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
-from larder.jobs.embed_products import EMBEDDINGS
-from larder.jobs.ingest_images import PARTITION as CATALOGUE_PARTITION
+from larder.jobs.als.trained_factors import model_of
+from larder.jobs.interactions.rolled_up_state import decay_of
 from larder.jobs.lists.list_inputs import Goods, caps_of, figures_for, goods_of, ranker_of, rules_of, state_of
 from larder.jobs.lists.product_lists import lists_by_category, lists_by_picture
-from larder.jobs.roll_up import CONTEXTS, INTERACTIONS, decay_of
-from larder.jobs.runtime.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
+from larder.jobs.lists.product_numbers import known_products
+from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
-from larder.jobs.train_als import ITEM_FACTORS, USER_FACTORS, model_of
 from larder.models import columns as C
-from larder.models import schemas
+from larder.models.hours import as_of_partition, as_text
 from larder.models.interactions.decay import Decay
-from larder.models.interactions.histories import as_histories, with_history
+from larder.models.interactions.history_frames import as_histories, with_history
 from larder.models.lists.dictionary import ordinals_by_frequency
 from larder.models.lists.popularity import SCORE
 from larder.models.lists.top_n_lists import generic_lists, listed_counts, personal_lists, with_ordinals
-from larder.settings import Settings
-from larder.settings.sections import Lists
+from larder.models.tables import (
+    CATALOGUE,
+    CONTEXTS,
+    EMBEDDINGS,
+    INTERACTIONS,
+    ITEM_FACTORS,
+    PRODUCT_NUMBERS,
+    RELEASE,
+    RELEASE_CATEGORY_LISTS,
+    RELEASE_CONTEXTS,
+    RELEASE_COOKIES,
+    RELEASE_DICTIONARY,
+    RELEASE_LISTS,
+    RELEASE_PRODUCTS,
+    USER_FACTORS,
+    Table,
+)
+from larder.settings import ListsSettings, Settings
 from larder.storage import Manifest, Tables
 from larder.storage.frames import read_frame, write_frame
 from larder.storage.manifests import plan_run
 
 JOB = "precompute"
-RELEASE = "release"
-COOKIE_LISTS, PRODUCT_LISTS = "release_cookies", "release_products"
-CONTEXT_LISTS, DICTIONARY = "release_contexts", "release_dictionary"
-CATEGORY_LISTS = "release_category_lists"  # of products without a picture
-LISTS = {
-    COOKIE_LISTS: (schemas.RELEASE_COOKIES, [C.COOKIE_KEY]),
-    PRODUCT_LISTS: (schemas.RELEASE_PRODUCTS, [C.PRODUCT_ID]),
-    CATEGORY_LISTS: (schemas.RELEASE_PRODUCTS, [C.PRODUCT_ID]),
-    CONTEXT_LISTS: (schemas.RELEASE_CONTEXTS, [C.LOCATION, C.DEVICE]),
-}
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = job_parser(JOB, "Make the lists of a release: per cookie, per product, per location and device.")
-    add_as_of(parser)
-    return parse(parser, argv)
+    """Returns the job's arguments; `argv` is the process's own if None."""
+    return parse(JOB, argv)
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
@@ -64,35 +66,42 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         tables = Tables(settings.storage.tables)
         sources = find_sources(tables, arguments.as_of)
         planned = _plan(sources, arguments.as_of, settings)
-        if not all(tables.is_current(replace(planned, table=table)) for table in (RELEASE, *LISTS, DICTIONARY)):
+        if not all(
+            tables.is_current(replace(planned, table=table)) for table in (RELEASE, *RELEASE_LISTS, RELEASE_DICTIONARY)
+        ):
             _make(spark, tables, sources, planned, arguments)
         else:
             report.details["up_to_date"] = True
         release = tables.get(RELEASE, planned.partition, JOB)
         report.rows_in = sum(source.rows for source in sources.values())
-        report.rows_out = sum(release.counts[table] for table in LISTS)
+        report.rows_out = sum(release.counts[table] for table in RELEASE_LISTS)
         report.details |= dict(release.counts)
     return report
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv)
+    """Runs the job as the command line says."""
+    start(parse_arguments(argv))
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """Runs the job in a Spark session of its own."""
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
 
 
-def find_sources(tables: Tables, as_of: int) -> dict[str, Manifest]:
+def find_sources(tables: Tables, as_of: int) -> dict[Table, Manifest]:
     """The manifests that a release is made from. Without embeddings it has no lists per product.
 
     Raises MissingPartitionError, also where user and item factors do not belong together.
     """
     contexts = tables.get(CONTEXTS, as_of_partition(as_of), f"larder roll-up --end {as_text(as_of)}")
     sources = {**model_of(tables, as_of), CONTEXTS: contexts}
-    embeddings = tables.find(EMBEDDINGS, CATALOGUE_PARTITION)
+    embeddings = tables.find(EMBEDDINGS, CATALOGUE)
     return sources if embeddings is None else {**sources, EMBEDDINGS: embeddings}
 
 
-def _plan(sources: dict[str, Manifest], as_of: int, settings: Settings) -> Manifest:
+def _plan(sources: dict[Table, Manifest], as_of: int, settings: Settings) -> Manifest:
     inputs = {table: manifest.reference for table, manifest in sources.items()}
     parameters = {
         "lists": settings.lists.model_dump(),
@@ -105,20 +114,20 @@ def _plan(sources: dict[str, Manifest], as_of: int, settings: Settings) -> Manif
 def _make(
     spark: SparkSession,
     tables: Tables,
-    sources: dict[str, Manifest],
+    sources: dict[Table, Manifest],
     planned: Manifest,
     arguments: argparse.Namespace,
 ) -> None:
     settings: Settings = arguments.settings
-    frames = {table: read_frame(spark, tables, [manifest], _schema_of(table)) for table, manifest in sources.items()}
+    frames = {table: read_frame(spark, tables, [manifest], table.schema) for table, manifest in sources.items()}
     ids = known_products(frames)
-    numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
+    numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), PRODUCT_NUMBERS.schema).cache()
     goods = goods_of(spark, settings, ids)
     by_picture, measured = lists_by_picture(spark, frames.get(EMBEDDINGS), numbers, goods, settings)
     lists = {
-        COOKIE_LISTS: _personal(frames, numbers, goods, sources, arguments),
-        PRODUCT_LISTS: by_picture,
-        CATEGORY_LISTS: lists_by_category(
+        RELEASE_COOKIES: _personal(frames, numbers, goods, sources, arguments),
+        RELEASE_PRODUCTS: by_picture,
+        RELEASE_CATEGORY_LISTS: lists_by_category(
             spark,
             frames.get(EMBEDDINGS),
             _popularity(frames[CONTEXTS], decay_of(sources[CONTEXTS]), arguments.as_of),
@@ -126,16 +135,16 @@ def _make(
             goods,
             settings,
         ),
-        CONTEXT_LISTS: _generic(frames, numbers, goods, decay_of(sources[CONTEXTS]), arguments),
+        RELEASE_CONTEXTS: _generic(frames, numbers, goods, decay_of(sources[CONTEXTS]), arguments),
     }
     lists = {table: frame.persist(StorageLevel.MEMORY_AND_DISK) for table, frame in lists.items()}
     ordinals, dictionary = ordinals_by_frequency(listed_counts(list(lists.values()), len(ids)), ids)
     written = [
         _write(tables, planned, table, with_ordinals(frame, ordinals), settings) for table, frame in lists.items()
     ]
-    entries = spark.createDataFrame(list(enumerate(dictionary)), schemas.RELEASE_DICTIONARY)
-    plan_dictionary = replace(planned, table=DICTIONARY)
-    written.append(write_frame(tables, plan_dictionary, entries, schemas.RELEASE_DICTIONARY, 1, [C.ORDINAL]))
+    entries = spark.createDataFrame(list(enumerate(dictionary)), RELEASE_DICTIONARY.schema)
+    plan_dictionary = replace(planned, table=RELEASE_DICTIONARY)
+    written.append(write_frame(tables, plan_dictionary, entries, RELEASE_DICTIONARY.schema, 1, [C.ORDINAL]))
     counts = {**{manifest.table: manifest.rows for manifest in written}, **measured}
     for manifest in [*written, replace(planned, counts=counts)]:
         tables.publish(manifest)
@@ -144,10 +153,10 @@ def _make(
 
 
 def _personal(
-    frames: dict[str, DataFrame],
+    frames: dict[Table, DataFrame],
     numbers: DataFrame,
     goods: Goods,
-    sources: dict[str, Manifest],
+    sources: dict[Table, Manifest],
     arguments: argparse.Namespace,
 ) -> DataFrame:
     settings, as_of, interactions = arguments.settings, arguments.as_of, frames[INTERACTIONS]
@@ -166,7 +175,7 @@ def _popularity(contexts: DataFrame, decay: Decay, as_of: int) -> DataFrame:
 
 
 def _generic(
-    frames: dict[str, DataFrame],
+    frames: dict[Table, DataFrame],
     numbers: DataFrame,
     goods: Goods,
     decay: Decay,
@@ -174,31 +183,14 @@ def _generic(
 ) -> DataFrame:
     popularity = decay.value(F.col(C.STRENGTH), arguments.as_of)
     numbered = frames[CONTEXTS].join(F.broadcast(numbers), C.PRODUCT_ID).withColumn(SCORE, popularity)
-    lists: Lists = arguments.settings.lists
+    lists: ListsSettings = arguments.settings.lists
     caps = caps_of(arguments.settings, goods.categories)
     return generic_lists(numbered, goods.allowed, lists.generic, lists.min_support, lists.min_products, caps)
 
 
-def _schema_of(table: str) -> StructType:
-    return {
-        INTERACTIONS: schemas.INTERACTIONS,
-        CONTEXTS: schemas.CONTEXTS,
-        USER_FACTORS: schemas.USER_FACTORS,
-        ITEM_FACTORS: schemas.ITEM_FACTORS,
-        EMBEDDINGS: schemas.EMBEDDINGS,
-    }[table]
-
-
-def known_products(frames: dict[str, DataFrame]) -> list[str]:
-    """All product ids in any source, sorted: their places are their numbers."""
-    named = [frame.select(C.PRODUCT_ID) for frame in frames.values() if C.PRODUCT_ID in frame.columns]
-    return sorted(row[0] for row in reduce(DataFrame.unionByName, named).distinct().collect())
-
-
-def _write(tables: Tables, planned: Manifest, table: str, frame: DataFrame, settings: Settings) -> Manifest:
-    schema, key = LISTS[table]
+def _write(tables: Tables, planned: Manifest, table: Table, frame: DataFrame, settings: Settings) -> Manifest:
     files = settings.spark.shuffle_partitions
-    return write_frame(tables, replace(planned, table=table), frame, schema, files, key)
+    return write_frame(tables, replace(planned, table=table), frame, table.schema, files, table.key)
 
 
 if __name__ == "__main__":

@@ -12,36 +12,34 @@ from dataclasses import replace
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from larder.jobs.interactions.rolled_up_state import decay_of
 from larder.jobs.lists.list_inputs import figures_for, goods_of, ranker_of, rules_of, state_of
-from larder.jobs.precompute import known_products
-from larder.jobs.roll_up import INTERACTIONS, decay_of
-from larder.jobs.runtime.arguments import add_window, as_of_partition, as_text, job_parser, parse
+from larder.jobs.lists.product_numbers import known_products
+from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
-from larder.jobs.train_als import ITEM_FACTORS
 from larder.models import columns as C
-from larder.models import schemas
-from larder.models.als.fold_in import folded_in_users
+from larder.models.als.fold_in import fold_in_users
+from larder.models.hours import as_of_partition, as_text
 from larder.models.interactions.decay import HOURS_A_DAY
-from larder.models.interactions.histories import as_histories, grouped_by_cookie, with_history
+from larder.models.interactions.history_frames import as_histories, grouped_by_cookie, with_history
 from larder.models.lists.dictionary import ordinals_by_frequency
 from larder.models.lists.top_n_lists import listed_counts, personal_lists, with_ordinals
+from larder.models.tables import DELTA, DELTA_COOKIES, DELTA_DICTIONARY, INTERACTIONS, ITEM_FACTORS, PRODUCT_NUMBERS
 from larder.settings import Settings
 from larder.storage import Manifest, Tables
 from larder.storage.frames import read_frame, write_frame
 from larder.storage.manifests import plan_run
 
 JOB = "precompute_cookies"
-DELTA, DELTA_COOKIES, DELTA_DICTIONARY = TABLES = ("delta", "delta_cookies", "delta_dictionary")
 START = "start"
 MODEL_DAYS = 7  # an older model is no longer the one that the live release was made with
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = job_parser(JOB, "Make new lists for the cookies that did something in a window.")
-    add_window(parser)
-    return parse(parser, argv)
+    """Returns the job's arguments; `argv` is the process's own if None."""
+    return parse(JOB, argv)
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
@@ -59,7 +57,9 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
             return report
         interactions = tables.get(INTERACTIONS, partition, f"larder roll-up --end {as_text(arguments.end)}")
         planned = _plan(interactions, model, arguments)
-        if not all(tables.is_current(replace(planned, table=table)) for table in TABLES):
+        if not all(
+            tables.is_current(replace(planned, table=table)) for table in (DELTA, DELTA_COOKIES, DELTA_DICTIONARY)
+        ):
             _make(spark, tables, interactions, model, planned, arguments)
         else:
             report.details["up_to_date"] = True
@@ -70,7 +70,12 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv)
+    """Runs the job as the command line says."""
+    start(parse_arguments(argv))
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """Runs the job in a Spark session of its own."""
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
 
@@ -102,31 +107,31 @@ def _make(
     arguments: argparse.Namespace,
 ) -> None:
     settings: Settings = arguments.settings
-    state = read_frame(spark, tables, [interactions], schemas.INTERACTIONS)
-    factors = read_frame(spark, tables, [model], schemas.ITEM_FACTORS)
+    state = read_frame(spark, tables, [interactions], INTERACTIONS.schema)
+    factors = read_frame(spark, tables, [model], ITEM_FACTORS.schema)
     did = filter_active(state, arguments.start).cache()
     ids = known_products({INTERACTIONS: did, ITEM_FACTORS: factors})
-    numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
+    numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), PRODUCT_NUMBERS.schema).cache()
     items = factors.join(F.broadcast(numbers), C.PRODUCT_ID).cache()
     strength = decay_of(interactions).value(F.col(C.STRENGTH), arguments.end)
     rated = did.where(F.col(C.STRENGTH) > 0)
     rated = grouped_by_cookie(rated, items.select(C.PRODUCT_ID, C.PRODUCT_NUMBER), strength)
     als = model.parameters
     scaling = als["scaling"] if als.get("engine") == "larder" else 1.0  # MLlib's own is 1, whatever is set
-    users = folded_in_users(rated, items, len(ids), als["regularisation"], als["alpha"], scaling)
+    users = fold_in_users(rated, items, len(ids), als["regularisation"], als["alpha"], scaling)
     users = with_history(users, as_histories(did, numbers, strength, arguments.end))
     goods = goods_of(spark, settings, ids)
     figures = figures_for(settings, state, numbers, len(ids), arguments.end)
     ranker = ranker_of(settings, figures, goods, interactions, model)
     lists = personal_lists(users, items, goods.allowed, ranker, rules_of(settings, goods.categories)).cache()
     ordinals, dictionary = ordinals_by_frequency(listed_counts([lists], len(ids)), ids)
-    entries = spark.createDataFrame(list(enumerate(dictionary)), schemas.RELEASE_DICTIONARY)
+    entries = spark.createDataFrame(list(enumerate(dictionary)), DELTA_DICTIONARY.schema)
     written = [
         write_frame(
             tables,
             replace(planned, table=DELTA_COOKIES),
             with_ordinals(lists, ordinals),
-            schemas.RELEASE_COOKIES,
+            DELTA_COOKIES.schema,
             settings.spark.shuffle_partitions,
             [C.COOKIE_KEY],
         ),
@@ -134,7 +139,7 @@ def _make(
             tables,
             replace(planned, table=DELTA_DICTIONARY),
             entries,
-            schemas.RELEASE_DICTIONARY,
+            DELTA_DICTIONARY.schema,
             1,
             [C.ORDINAL],
         ),

@@ -13,18 +13,19 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from larder.jobs.als.trained_factors import model_of
+from larder.jobs.interactions.rolled_up_state import decay_of
 from larder.jobs.lists.list_inputs import Goods, goods_of
-from larder.jobs.roll_up import COUNTS, INTERACTIONS, decay_of
-from larder.jobs.runtime.arguments import as_text, hour_partition
-from larder.jobs.train_als import ITEM_FACTORS, USER_FACTORS, model_of
 from larder.models import columns as C
-from larder.models import schemas
+from larder.models.encoding.arrow_lists import vectors_of
 from larder.models.evaluation.ranking_metrics import Truth
-from larder.models.interactions.histories import as_histories, history_of, vectors_of, with_history
+from larder.models.hours import as_text, hour_partition
+from larder.models.interactions.history_frames import as_histories, purchase_history_of, with_history
 from larder.models.interactions.item_statistics import ItemFigures, item_figures
+from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.lists.top_n_lists import item_matrix
-from larder.models.ranking.personal import History, Owned
-from larder.models.search.mips import BestItems
+from larder.models.search.mips import InnerProductIndex
+from larder.models.tables import HOURLY_COUNTS, INTERACTIONS, ITEM_FACTORS, PRODUCT_NUMBERS, USER_FACTORS
 from larder.settings import Settings
 from larder.storage import Tables
 from larder.storage.frames import read_frame
@@ -46,7 +47,7 @@ class Evidence:
     """
 
     factors: Floats
-    history: History
+    history: PurchaseHistory
     item_factors: Floats
     goods: Goods
     figures: ItemFigures
@@ -55,18 +56,18 @@ class Evidence:
     cookies: int
 
     @cached_property
-    def best(self) -> BestItems:
-        return BestItems(self.item_factors, self.goods.allowed)
+    def best(self) -> InnerProductIndex:
+        return InnerProductIndex(self.item_factors, self.goods.allowed)
 
     @property
-    def often(self) -> Owned:
+    def often(self) -> UserItems:
         """The history with plain counts for strengths."""
-        return replace(self.history.owned, strengths=self.history.purchases)
+        return replace(self.history.bought, strengths=self.history.purchases)
 
     @cached_property
     def never_bought(self) -> Truth:
         """The part of the truth that is new to its user."""
-        return self.truth.but(self.history.owned.users, self.history.owned.items)
+        return self.truth.but(self.history.bought.users, self.history.bought.items)
 
 
 def sources_of(tables: Tables, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -76,11 +77,11 @@ def sources_of(tables: Tables, arguments: argparse.Namespace) -> dict[str, Any]:
     """
     window = f"larder aggregate-hours --start {as_text(arguments.as_of)} --end {as_text(arguments.end)}"
     hours = [hour_partition(number) for number in range(arguments.as_of, arguments.end)]
-    found = tables.find_all(COUNTS, hours)
+    found = tables.find_all(HOURLY_COUNTS, hours)
     for name, manifest in zip(hours, found, strict=True):
         if manifest is None:
-            tables.get(COUNTS, name, window)
-    return {**model_of(tables, arguments.as_of), COUNTS: found}
+            tables.get(HOURLY_COUNTS, name, window)
+    return {**model_of(tables, arguments.as_of), HOURLY_COUNTS: found}
 
 
 def inputs_of(sources: dict[str, Any]) -> dict[str, str]:
@@ -93,12 +94,12 @@ def inputs_of(sources: dict[str, Any]) -> dict[str, str]:
 def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], arguments: argparse.Namespace) -> Evidence:
     """Of at most settings.evaluation.users users. Raises NothingBoughtError where there is none, or no truth."""
     settings: Settings = arguments.settings
-    interactions = read_frame(spark, tables, [sources[INTERACTIONS]], schemas.INTERACTIONS)
+    interactions = read_frame(spark, tables, [sources[INTERACTIONS]], INTERACTIONS.schema)
     interactions = interactions.where(F.col(C.PURCHASES) > 0)
     strength = decay_of(sources[INTERACTIONS]).value(F.col(C.STRENGTH), arguments.as_of)
     ids = sorted(row[0] for row in interactions.select(C.PRODUCT_ID).distinct().collect())
-    numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS).cache()
-    users = read_frame(spark, tables, [sources[USER_FACTORS]], schemas.USER_FACTORS)
+    numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), PRODUCT_NUMBERS.schema).cache()
+    users = read_frame(spark, tables, [sources[USER_FACTORS]], USER_FACTORS.schema)
     histories = as_histories(interactions, numbers, strength, arguments.as_of)
     some = _sampled(users, histories, settings.evaluation.users)
     if not len(some):
@@ -106,7 +107,7 @@ def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], argu
             f"no cookie with factors had bought anything by {as_text(arguments.as_of)}, so there is nobody to measure: "
             f"name a later --as-of, or see whether the events have purchases"
         )
-    bought = read_frame(spark, tables, sources[COUNTS], schemas.HOURLY_COUNTS).where(F.col(C.PURCHASES) > 0)
+    bought = read_frame(spark, tables, sources[HOURLY_COUNTS], HOURLY_COUNTS.schema).where(F.col(C.PURCHASES) > 0)
     sampled = F.broadcast(spark.createDataFrame(some.select([C.COOKIE_KEY])))
     known = bought.join(sampled, C.COOKIE_KEY, "left_semi").join(F.broadcast(numbers), C.PRODUCT_ID)
     by_pair = known.groupBy(C.COOKIE_KEY, C.PRODUCT_NUMBER)
@@ -117,12 +118,12 @@ def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], argu
             f"bought what anybody had bought before: name hours with purchases, or more cookies (evaluation.users)"
         )
     buyers = np.searchsorted(some[C.COOKIE_KEY].to_numpy(), amounts[C.COOKIE_KEY].to_numpy())
-    items = read_frame(spark, tables, [sources[ITEM_FACTORS]], schemas.ITEM_FACTORS)
+    items = read_frame(spark, tables, [sources[ITEM_FACTORS]], ITEM_FACTORS.schema)
     factors, _ = item_matrix(items.join(F.broadcast(numbers), C.PRODUCT_ID), len(ids))
     every = np.ones(len(ids), bool)  # what people bought was for sale then, whatever is now
     return Evidence(
         factors=vectors_of(some, C.FACTORS),
-        history=history_of(some),
+        history=purchase_history_of(some),
         item_factors=factors,
         goods=replace(goods_of(spark, settings, ids), in_stock=every, excluded=~every),
         figures=item_figures(interactions, numbers, len(ids), arguments.as_of),

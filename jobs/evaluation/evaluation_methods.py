@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from larder.jobs.evaluation.evaluation_data import Evidence
 from larder.models.evaluation.ranking_metrics import RECALL_AT
-from larder.models.ranking.personal import Owned, top_items
-from larder.models.ranking.rankers import ALWAYS, Ranker, Rules
-from larder.models.search.exact import best_columns
+from larder.models.interactions.purchase_history import UserItems
+from larder.models.ranking.personal import top_items
+from larder.models.ranking.rankers import ALWAYS, ListRules, Ranker
+from larder.models.search.exact import top_k_columns
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -38,11 +39,11 @@ class Method:
     lists: Callable[[str], Ints]
 
 
-def methods_of(seen: Evidence, ranker: Ranker, rules: Rules, varied: Sequence[Rules] = ()) -> list[Method]:
+def methods_of(seen: Evidence, ranker: Ranker, rules: ListRules, varied: Sequence[ListRules] = ()) -> list[Method]:
     """The baselines, and personal lists as they would be published; then with rules of another diversity."""
     one = np.ones((len(seen.factors), 1), np.float32)
     buyers, month = seen.figures.buyers[:, None], seen.figures.month[:, None]
-    recent = seen.history.owned
+    recent = seen.history.bought
     nothing = np.zeros_like(buyers)
     personal = [personal_method(PERSONAL, seen, ranker, rules)]
     personal += [personal_method(f"{PERSONAL}, diversity {some.penalty:g}", seen, ranker, some) for some in varied]
@@ -56,11 +57,11 @@ def methods_of(seen: Evidence, ranker: Ranker, rules: Rules, varied: Sequence[Ru
     ]
 
 
-def _by_product(users: Floats, items: Floats, owned: Owned, rebuy_weight: float) -> Callable[[str], Ints]:
+def _by_product(users: Floats, items: Floats, owned: UserItems, rebuy_weight: float) -> Callable[[str], Ints]:
     return lambda task: top_items(users, items, owned, RECALL_AT, None if task == NEW else rebuy_weight)[0]
 
 
-def personal_method(name: str, seen: Evidence, ranker: Ranker, rules: Rules) -> Method:
+def personal_method(name: str, seen: Evidence, ranker: Ranker, rules: ListRules) -> Method:
     """Personal lists as they would be published."""
     order = ranker.prepared(seen.best)
 
@@ -99,7 +100,7 @@ def peers_of(seen: Evidence) -> Iterator[Method]:
     yield Method(IMPLICIT, (NEW, ALL), _by_product(als.user_factors, als.item_factors, often, 0.0))
 
 
-def _by_scores(scores_of: Callable[[int, int], Floats], owned: Owned, rows: int = 256) -> Callable[[str], Ints]:
+def _by_scores(scores_of: Callable[[int, int], Floats], owned: UserItems, rows: int = 256) -> Callable[[str], Ints]:
     """By dense scores of users start to end."""
 
     def lists(task: str) -> Ints:
@@ -109,7 +110,7 @@ def _by_scores(scores_of: Callable[[int, int], Floats], owned: Owned, rows: int 
             scores, part = scores_of(start, end), owned.rows(start, end)
             if task == NEW:
                 scores[part.users, part.items] = LEAST
-            best, values = best_columns(scores, min(RECALL_AT, scores.shape[1]))
+            best, values = top_k_columns(scores, min(RECALL_AT, scores.shape[1]))
             found.append(np.where(values > LEAST, best, -1).astype(np.int32))
         return np.concatenate(found)
 

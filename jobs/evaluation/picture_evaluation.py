@@ -10,15 +10,14 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from larder.jobs.embed_products import EMBEDDINGS
 from larder.jobs.evaluation.picture_page import picture_page
-from larder.jobs.ingest_images import CHANNELS, IMAGES
+from larder.jobs.vision.picture_files import CHANNELS
 from larder.models import columns as C
-from larder.models import schemas
 from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
+from larder.models.tables import EMBEDDINGS, IMAGES
 from larder.models.vision.embeddings import unpacked
 from larder.models.vision.picture_baselines import Vectors, histogram_vectors, pixel_vectors, projected_vectors
-from larder.settings.sections import Evaluation
+from larder.settings import EvaluationSettings
 from larder.storage import Manifest, Tables
 from larder.storage.frames import read_frame
 
@@ -35,7 +34,7 @@ class MeasuredPictures:
 
 
 def measure_pictures(
-    spark: SparkSession, tables: Tables, sources: Mapping[str, Any], evaluation: Evaluation
+    spark: SparkSession, tables: Tables, sources: Mapping[str, Any], evaluation: EvaluationSettings
 ) -> MeasuredPictures:
     """Nothing where there are no embeddings. At most `evaluation.pictures` are compared, and so few that their pixels
     are at most PIXEL_BYTES: all lie on the driver."""
@@ -46,20 +45,20 @@ def measure_pictures(
     return measured(pictures_of(spark, tables, images, sources[EMBEDDINGS], limit), evaluation)
 
 
-def most_pictures(image_size: int, evaluation: Evaluation) -> int:
+def most_pictures(image_size: int, evaluation: EvaluationSettings) -> int:
     """How many pictures of so many pixels a side are compared."""
     return min(evaluation.pictures, PIXEL_BYTES // (image_size**2 * CHANNELS))
 
 
 def pictures_of(spark: SparkSession, tables: Tables, images: Manifest, embeddings: Manifest, limit: int) -> pa.Table:
     """PRODUCT_ID, CATEGORY, HELD_OUT, PIXELS and EMBEDDING of at most `limit` products, whichever those are."""
-    pictures = read_frame(spark, tables, [images], schemas.IMAGES)
-    vectors = read_frame(spark, tables, [embeddings], schemas.EMBEDDINGS)
+    pictures = read_frame(spark, tables, [images], IMAGES.schema)
+    vectors = read_frame(spark, tables, [embeddings], EMBEDDINGS.schema)
     some = vectors.orderBy(F.xxhash64(C.PRODUCT_ID), C.PRODUCT_ID).limit(limit)
     return pictures.join(some, C.PRODUCT_ID).orderBy(C.PRODUCT_ID).toArrow()
 
 
-def measured(table: pa.Table, evaluation: Evaluation) -> MeasuredPictures:
+def measured(table: pa.Table, evaluation: EvaluationSettings) -> MeasuredPictures:
     """Of pictures as from `pictures_of`."""
     if not len(table):
         return MeasuredPictures()

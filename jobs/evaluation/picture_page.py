@@ -16,7 +16,7 @@ from jinja2 import Environment
 from PIL import Image
 
 from larder.models import columns as C
-from larder.models.search.exact import NOBODY, nearest, unit_length
+from larder.models.search.exact import NO_NEIGHBOUR, nearest, unit_length
 
 QUERIES = 24
 NEIGHBOURS = 10
@@ -86,7 +86,7 @@ def picture_page(
             neighbours = [
                 {**shown(row), "score": score, "same": categories[row] == categories[query]}
                 for row, score in there
-                if row != NOBODY
+                if row != NO_NEIGHBOUR
             ]
             rows.append({"name": name, "neighbours": neighbours, "same": sum(each["same"] for each in neighbours)})
         sections.append({**shown(query), "rows": rows})

@@ -15,13 +15,13 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from larder.models import columns as C
-from larder.models.interactions.histories import owned_of
+from larder.models.interactions.history_frames import user_items_of
 from larder.models.lists.top_n_lists import item_matrix
 
 Floats = npt.NDArray[np.float32]
 
 
-def folded_in(
+def fold_in(
     item_factors: Floats,
     offsets: npt.NDArray[np.integer],
     items: npt.NDArray[np.integer],
@@ -50,7 +50,7 @@ def folded_in(
     return users
 
 
-def folded_in_users(
+def fold_in_users(
     rated: DataFrame, items: DataFrame, products: int, regularisation: float, alpha: float, scaling: float = 1.0
 ) -> DataFrame:
     """A row a cookie: COOKIE_KEY and FACTORS.
@@ -63,8 +63,8 @@ def folded_in_users(
 
     def solve(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         for batch in batches:
-            did = owned_of(batch)
-            users = folded_in(shared.value, did.offsets, did.items, did.strengths, regularisation, alpha, scaling)
+            did = user_items_of(batch)
+            users = fold_in(shared.value, did.offsets, did.items, did.strengths, regularisation, alpha, scaling)
             ends = pa.array(np.arange(len(users) + 1) * users.shape[1], pa.int32())
             vectors = pa.ListArray.from_arrays(ends, pa.array(users.ravel()))
             yield pa.record_batch([batch.column(C.COOKIE_KEY), vectors], names=[C.COOKIE_KEY, C.FACTORS])

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from larder.models import columns as C
-from larder.models.encoding.category_paths import beginnings_of
+from larder.models.encoding.category_paths import path_prefixes
 from larder.models.lists.similar_items import LISTS_DDL
 
 Batches = Iterable[pa.RecordBatch]
@@ -34,7 +34,7 @@ def ranked_by_path(
     for place in np.lexsort((numbers, -popularity)).tolist():
         if popularity[place] <= 0:
             break
-        for path in beginnings_of(categories[place]):
+        for path in path_prefixes(categories[place]):
             items, values = ranked.setdefault(path, ([], []))
             if len(items) < keep:
                 items.append(int(numbers[place]))
@@ -49,7 +49,7 @@ def listed_of(category: str | None, ranked: Ranked, keep: int) -> Listed:
     """
     items: list[int] = []
     scores: list[float] = []
-    for steps, path in enumerate(reversed(beginnings_of(category))):
+    for steps, path in enumerate(reversed(path_prefixes(category))):
         found, values = ranked.get(path, ([], []))
         there = set(items)
         for item, value in zip(found, values, strict=True):

@@ -13,10 +13,16 @@ from pyspark.sql import DataFrame
 from threadpoolctl import threadpool_limits
 
 from larder.models import columns as C
-from larder.models.interactions.histories import lists_of
-from larder.models.search.constraints import Pictures, Rules, nearest_by_rules, traits_of
-from larder.models.search.exact import NOBODY, Floats, Ints
-from larder.models.search.ivf import Cells, filed, finding, nearest_in_cells, recall
+from larder.models.encoding.arrow_lists import lists_of
+from larder.models.search.constraints import ProductVectors, NeighbourConstraints, nearest_allowed, product_traits
+from larder.models.search.exact import NO_NEIGHBOUR, Floats, Ints
+from larder.models.search.ivf import (
+    InvertedFile,
+    build_inverted_file,
+    widened_to_recall,
+    nearest_allowed_in_cells,
+    recall,
+)
 from larder.models.vision.embeddings import unpacked
 
 Batches = Iterable[pa.RecordBatch]
@@ -32,25 +38,25 @@ class Search:
     """
 
     numbers: npt.NDArray[np.integer]
-    pictures: Pictures
+    pictures: ProductVectors
     listed: npt.NDArray[np.integer]
-    cells: Cells | None
+    cells: InvertedFile | None
 
-    def lists(self, rows: npt.NDArray[np.integer], n: int, rules: Rules) -> tuple[Ints, Floats]:
+    def lists(self, rows: npt.NDArray[np.integer], n: int, rules: NeighbourConstraints) -> tuple[Ints, Floats]:
         """Product numbers (m, n) nearest to rows (m,), and cosines; NOBODY and -inf where there are fewer."""
         found, scores = self._found(rows, n, rules, self.cells)
         items = self.numbers[self.listed][found] if len(self.listed) else found
-        return np.where(found == NOBODY, NOBODY, items), scores
+        return np.where(found == NO_NEIGHBOUR, NO_NEIGHBOUR, items), scores
 
-    def finding(self, share: float, n: int, rules: Rules, seed: int) -> Search:
+    def widened_to_recall(self, share: float, n: int, rules: NeighbourConstraints, seed: int) -> Search:
         """With as many cells more as it takes to find such a share of the exact neighbours of a sample."""
         if self.cells is None:
             return self
         rows = self._drawn([seed])
         exact, _ = self._found(rows, n, rules, None)
-        return replace(self, cells=finding(self.cells, share, self.pictures.vectors[rows], exact))
+        return replace(self, cells=widened_to_recall(self.cells, share, self.pictures.vectors[rows], exact))
 
-    def recall(self, n: int, rules: Rules, seed: int) -> float:
+    def recall(self, n: int, rules: NeighbourConstraints, seed: int) -> float:
         """The share of the exact neighbours that the cells find, on another sample."""
         rows = self._drawn([seed, 1])
         return recall(self._found(rows, n, rules, self.cells)[0], self._found(rows, n, rules, None)[0])
@@ -58,17 +64,19 @@ class Search:
     def _drawn(self, seed: list[int]) -> npt.NDArray[np.integer]:
         return np.sort(np.random.default_rng(seed).permutation(len(self.numbers))[:SAMPLE])
 
-    def _found(self, rows: npt.NDArray[np.integer], n: int, rules: Rules, cells: Cells | None) -> tuple[Ints, Floats]:
+    def _found(
+        self, rows: npt.NDArray[np.integer], n: int, rules: NeighbourConstraints, cells: InvertedFile | None
+    ) -> tuple[Ints, Floats]:
         """Places in `listed`, and cosines."""
-        places = np.full(len(self.numbers), NOBODY)
+        places = np.full(len(self.numbers), NO_NEIGHBOUR)
         places[self.listed] = np.arange(len(self.listed))
         asked, own, listed = self.pictures.of(rows), places[rows], self._candidates
         if cells is None:
-            return nearest_by_rules(asked, own, listed, n, rules)
-        return nearest_in_cells(asked, own, listed, n, rules, cells)
+            return nearest_allowed(asked, own, listed, n, rules)
+        return nearest_allowed_in_cells(asked, own, listed, n, rules, cells)
 
     @cached_property
-    def _candidates(self) -> Pictures:
+    def _candidates(self) -> ProductVectors:
         return self.pictures.of(self.listed)
 
 
@@ -81,13 +89,13 @@ def search_of(embedded: DataFrame, allowed: npt.NDArray[np.bool_], exact_up_to: 
     """
     table = embedded.orderBy(C.PRODUCT_NUMBER).toArrow()
     numbers, vectors = table[C.PRODUCT_NUMBER].to_numpy(), unpacked(table[C.EMBEDDING])
-    traits = traits_of(*(table[name].to_pylist() for name in (C.CATEGORY, C.PRICE, C.SAME_PRODUCT)))
+    traits = product_traits(*(table[name].to_pylist() for name in (C.CATEGORY, C.PRICE, C.SAME_PRODUCT)))
     listed = np.flatnonzero(allowed[numbers])
-    cells = filed(vectors[listed], probes, seed) if len(listed) > exact_up_to else None
-    return Search(numbers, Pictures(vectors, traits), listed if cells is None else listed[cells.order], cells)
+    cells = build_inverted_file(vectors[listed], probes, seed) if len(listed) > exact_up_to else None
+    return Search(numbers, ProductVectors(vectors, traits), listed if cells is None else listed[cells.order], cells)
 
 
-def similar_lists(embedded: DataFrame, search: Search, n: int, rules: Rules) -> DataFrame:
+def similar_lists(embedded: DataFrame, search: Search, n: int, rules: NeighbourConstraints) -> DataFrame:
     """A list a product: PRODUCT_ID, ITEMS, SCORES (cosines, 0 for a negative one), for what `search` was made of."""
     shared = embedded.sparkSession.sparkContext.broadcast(replace(search))  # without what it has cached
 

@@ -13,10 +13,11 @@ from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
 from larder.models import columns as C
-from larder.models.interactions.histories import history_of, lists_of, vectors_of
+from larder.models.encoding.arrow_lists import lists_of, vectors_of
+from larder.models.interactions.history_frames import purchase_history_of
 from larder.models.lists.popularity import Caps, as_filled_lists, as_ladder, filter_capped, filter_popular
-from larder.models.ranking.rankers import Ranker, Rules
-from larder.models.search.mips import BestItems
+from larder.models.ranking.rankers import Ranker, ListRules
+from larder.models.search.mips import InnerProductIndex
 
 Batches = Iterable[pa.RecordBatch]
 Flags = npt.NDArray[np.bool_]
@@ -33,7 +34,7 @@ def item_matrix(items: DataFrame, products: int) -> tuple[npt.NDArray[np.float32
     return matrix, present
 
 
-def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, ranker: Ranker, rules: Rules) -> DataFrame:
+def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, ranker: Ranker, rules: ListRules) -> DataFrame:
     """A list a cookie: COOKIE_KEY, ITEMS, SCORES.
 
     Args: `users` with FACTORS and their history; `items` with PRODUCT_NUMBER and FACTORS;
@@ -45,9 +46,9 @@ def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, ranker: R
     def rank(batches: Batches) -> Batches:
         vectors, may_be_listed, by, limits = shared.value
         with threadpool_limits(1, "blas"):  # Spark gives a task one core
-            prepared = by.prepared(BestItems(vectors, may_be_listed))
+            prepared = by.prepared(InnerProductIndex(vectors, may_be_listed))
             for batch in batches:
-                found, scores = prepared.lists(vectors_of(batch, C.FACTORS), history_of(batch), limits)
+                found, scores = prepared.lists(vectors_of(batch, C.FACTORS), purchase_history_of(batch), limits)
                 yield _as_lists(batch, C.COOKIE_KEY, found, scores)
 
     return users.mapInArrow(rank, f"{C.COOKIE_KEY} long, {LIST_COLUMNS}")

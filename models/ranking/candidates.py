@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from larder.models.interactions.item_statistics import ItemFigures
-from larder.models.ranking.personal import History, Owned
-from larder.models.search.mips import BestItems
+from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
+from larder.models.search.mips import InnerProductIndex
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -33,23 +33,23 @@ FEATURES = (*OF_HISTORY, *OF_NEW)
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ItemFeatures:
     """What is the same for all users. `best` holds factors and which products may be listed; `categories` (products,),
     a number by product number, NONE for none; `logs`, the features OF_ITEMS, each (products,)."""
 
-    best: BestItems
+    best: InnerProductIndex
     categories: Ints
     logs: dict[str, Floats]
 
 
-def shelf_of(best: BestItems, categories: Ints, figures: ItemFigures) -> Shelf:
+def item_features(best: InnerProductIndex, categories: Ints, figures: ItemFigures) -> ItemFeatures:
     logs = {
         "month": np.log1p(figures.month),
         "week": np.log1p(figures.week),
         "buyers": np.log1p(figures.buyers),
         "repeat": np.log((figures.again + PRIOR_AGAIN) / (figures.buyers + PRIOR_BUYERS)),
     }
-    return Shelf(best, categories, logs)
+    return ItemFeatures(best, categories, logs)
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ class Candidates:
         return Candidates(self.users[some], self.items[some], self.entries[some])
 
 
-def candidates_of(shelf: Shelf, user_factors: Floats, history: History, n: int) -> Candidates:
+def generate_candidates(shelf: ItemFeatures, user_factors: Floats, history: PurchaseHistory, n: int) -> Candidates:
     """Of users with factors (m, d) and their history: what they own, and the n best of the rest."""
-    best, owned, products = shelf.best, history.owned, len(shelf.best.vectors)
+    best, owned, products = shelf.best, history.bought, len(shelf.best.vectors)
     found, _ = best.of(user_factors, owned.offsets, owned.items, None, min(n, products))
     fresh = (np.arange(len(found))[:, None] * products + found)[found >= 0]
     entries = np.flatnonzero(best.allowed[owned.items])
@@ -81,15 +81,15 @@ def candidates_of(shelf: Shelf, user_factors: Floats, history: History, n: int) 
     return Candidates(keys[order] // products, keys[order] % products, entry[order])
 
 
-def features_of(
-    shelf: Shelf, user_factors: Floats, history: History, candidates: Candidates, names: Sequence[str]
+def candidate_features(
+    shelf: ItemFeatures, user_factors: Floats, history: PurchaseHistory, candidates: Candidates, names: Sequence[str]
 ) -> npt.NDArray[np.float64]:
     """The named features of candidates, shape (c, len(names)). Those OF_HISTORY are 0 of what was never bought."""
     return np.stack([_feature(shelf, user_factors, history, candidates, name) for name in names], axis=1)
 
 
 def _feature(
-    shelf: Shelf, user_factors: Floats, history: History, candidates: Candidates, name: str
+    shelf: ItemFeatures, user_factors: Floats, history: PurchaseHistory, candidates: Candidates, name: str
 ) -> npt.NDArray[np.float64]:
     users, items, entries = candidates.users, candidates.items, candidates.entries
     if name in OF_ITEMS:
@@ -98,25 +98,25 @@ def _feature(
         of_entry = _of_entries(history, name)
         return np.where(entries >= 0, of_entry[entries], 0.0) if len(of_entry) else np.zeros(len(items))
     if name == "affinity":
-        return dots(users, items, np.ascontiguousarray(user_factors, np.float32), shelf.best.vectors)
+        return pair_dots(users, items, np.ascontiguousarray(user_factors, np.float32), shelf.best.vectors)
     return np.log(_shares(history, shelf.categories, users, items) + LEAST_SHARE)
 
 
-def _of_entries(history: History, name: str) -> npt.NDArray[np.float64]:
+def _of_entries(history: PurchaseHistory, name: str) -> npt.NDArray[np.float64]:
     if name == "strength":
-        return np.log(history.owned.strengths + LEAST_STRENGTH, dtype=np.float64)
+        return np.log(history.bought.strengths + LEAST_STRENGTH, dtype=np.float64)
     values = history.purchases if name == "purchases" else np.maximum(history.days, 0)
     return np.log1p(values, dtype=np.float64)
 
 
 def _shares(
-    history: History, codes: Ints, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
+    history: PurchaseHistory, codes: Ints, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """The share of each pair's user's strengths that its item's category has, shape (c,); 0 where it has none.
 
     `users` rise, as in Candidates.
     """
-    owned, found = history.owned, np.zeros(len(users))
+    owned, found = history.bought, np.zeros(len(users))
     for start in range(0, len(owned.offsets) - 1, USERS):
         end = min(start + USERS, len(owned.offsets) - 1)
         low, high = np.searchsorted(users, (start, end))
@@ -125,7 +125,7 @@ def _shares(
 
 
 def _shares_of(
-    owned: Owned, codes: Ints, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
+    owned: UserItems, codes: Ints, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     kinds = int(codes.max(initial=-1)) + 1
     sums = np.zeros((len(owned.offsets) - 1, kinds + 1))
@@ -136,7 +136,7 @@ def _shares_of(
 
 
 @numba.njit(cache=True, nogil=True)
-def dots(
+def pair_dots(
     users: npt.NDArray[np.int64], items: npt.NDArray[np.int64], left: Floats, right: Floats
 ) -> npt.NDArray[np.float64]:
     """Inner products of rows left[users] and right[items], shape (c,)."""

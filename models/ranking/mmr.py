@@ -16,7 +16,7 @@ Ints = npt.NDArray[np.int32]
 NO_CATEGORY = -1
 
 
-def picked(
+def mmr_lists(
     items: Ints, scores: Floats, categories: Ints, n: int, most: int = 0, penalty: float = 0.0
 ) -> tuple[Ints, Floats]:
     """Of candidates (m, k), best first, -1 for none, the lists: items (m, n) and scores (m, n), falling.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
-from larder.models.search.mips import LEFT_OUT, BestItems
+from larder.models.interactions.purchase_history import UserItems
+from larder.models.search.mips import EXCLUDED, InnerProductIndex
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -15,47 +14,10 @@ Ints = npt.NDArray[np.int32]
 NO_ITEM = -1
 
 
-@dataclass(frozen=True)
-class Owned:
-    """What users bought before, user i's at offsets[i]:offsets[i + 1] (as in an Arrow list array).
-
-    items, shape (k,): item numbers; strengths, shape (k,): decayed counts, positive.
-    """
-
-    offsets: npt.NDArray[np.integer]
-    items: npt.NDArray[np.integer]
-    strengths: Floats
-
-    def rows(self, start: int, end: int) -> Owned:
-        """The same for users start to end alone."""
-        low, high = self.offsets[start], self.offsets[end]
-        offsets = self.offsets[start : end + 1] - low
-        return Owned(offsets, self.items[low:high], self.strengths[low:high])
-
-    @property
-    def users(self) -> npt.NDArray[np.int64]:
-        """The user of each item, shape (k,)."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-
-
-@dataclass(frozen=True)
-class History:
-    """What users own and, of each of those items, shape (k,): how often it was bought, and days since it last was."""
-
-    owned: Owned
-    purchases: Floats
-    days: Floats
-
-    def rows(self, start: int, end: int) -> History:
-        """The same for users start to end alone."""
-        low, high = self.owned.offsets[start], self.owned.offsets[end]
-        return History(self.owned.rows(start, end), self.purchases[low:high], self.days[low:high])
-
-
 def top_items(
     user_factors: Floats,
     item_factors: Floats,
-    owned: Owned,
+    owned: UserItems,
     n: int,
     rebuy_weight: float | None,
     allowed: npt.NDArray[np.bool_] | None = None,
@@ -73,13 +35,13 @@ def top_items(
     n = min(n, len(item_factors))
     if n == 0:
         return np.zeros((len(user_factors), 0), np.int32), np.zeros((len(user_factors), 0), np.float32)
-    return top_items_of(BestItems(item_factors, allowed), user_factors, owned, n, rebuy_weight)
+    return search_top_items(InnerProductIndex(item_factors, allowed), user_factors, owned, n, rebuy_weight)
 
 
-def top_items_of(
-    best: BestItems,
+def search_top_items(
+    best: InnerProductIndex,
     user_factors: Floats,
-    owned: Owned,
+    owned: UserItems,
     n: int,
     rebuy_weight: float | None,
     masked: npt.NDArray[np.bool_] | None = None,
@@ -92,7 +54,7 @@ def top_items_of(
         np.maximum.at(largest, owned.users, owned.strengths)
         extra = rebuy_weight * owned.strengths / np.maximum(largest[owned.users], 1e-30)
         if masked is not None:
-            extra = np.where(masked, LEFT_OUT, extra)
+            extra = np.where(masked, EXCLUDED, extra)
         weighed = user_factors * np.float32(1 - rebuy_weight)
         items, scores = best.of(weighed, owned.offsets, owned.items, extra, n)
     return items, np.where(items == NO_ITEM, np.float32(0), scores)

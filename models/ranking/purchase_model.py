@@ -22,7 +22,7 @@ class WeightsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Regression:
+class PurchaseRegression:
     """Log-odds of features x (k,): constant + linear . z + z' quadratic z, with z = (x - means) / scales.
 
     `quadratic` (k, k) is zero below its diagonal.
@@ -53,7 +53,7 @@ class Regression:
         }
 
     @staticmethod
-    def of_json(written: Mapping[str, Any], known: Sequence[str]) -> Regression:
+    def from_json(written: Mapping[str, Any], known: Sequence[str]) -> PurchaseRegression:
         """Raises WeightsError."""
         try:
             names = tuple(written["features"])
@@ -72,27 +72,27 @@ class Regression:
         if strange:
             raise WeightsError(f"weights for what is no feature: {', '.join(strange)}; there are {', '.join(known)}")
         means, scales = np.array(z).reshape(-1, 2).T
-        return Regression(names, means, scales, constant, linear, quadratic)
+        return PurchaseRegression(names, means, scales, constant, linear, quadratic)
 
 
 @dataclass(frozen=True)
-class Ranking:
+class PurchaseModel:
     """Of what a user bought before, and of what it never bought: that has only the features OF_NEW."""
 
-    owned: Regression
-    fresh: Regression
+    owned: PurchaseRegression
+    fresh: PurchaseRegression
 
     def as_json(self) -> dict[str, Any]:
         return {"owned": self.owned.as_json(), "new": self.fresh.as_json()}
 
     @staticmethod
-    def of_json(written: Mapping[str, Any]) -> Ranking:
+    def from_json(written: Mapping[str, Any]) -> PurchaseModel:
         """Raises WeightsError."""
         try:
             owned, fresh = written["owned"], written["new"]
         except (KeyError, TypeError):
             raise WeightsError("no weights of a ranking: `owned` or `new` is missing") from None
-        return Ranking(Regression.of_json(owned, FEATURES), Regression.of_json(fresh, OF_NEW))
+        return PurchaseModel(PurchaseRegression.from_json(owned, FEATURES), PurchaseRegression.from_json(fresh, OF_NEW))
 
 
 def probability(log_odds: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:

@@ -9,9 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from larder.models.evaluation.ranking_metrics import Truth
-from larder.models.ranking.candidates import FEATURES, OF_NEW, Candidates, Shelf, candidates_of, features_of
-from larder.models.ranking.personal import History
-from larder.models.ranking.purchase_model import Ranking, Regression
+from larder.models.interactions.purchase_history import PurchaseHistory
+from larder.models.ranking.candidates import (
+    FEATURES,
+    OF_NEW,
+    Candidates,
+    ItemFeatures,
+    generate_candidates,
+    candidate_features,
+)
+from larder.models.ranking.purchase_model import PurchaseModel, PurchaseRegression
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -27,43 +34,45 @@ class NothingToLearnError(ValueError):
 
 
 @dataclass(frozen=True)
-class Window:
+class TrainingWindow:
     """Users as they were known at an instant, with factors (m, d) and history, and what they bought afterwards."""
 
-    shelf: Shelf
+    shelf: ItemFeatures
     factors: Floats
-    history: History
+    history: PurchaseHistory
     truth: Truth
 
 
-def fitted_ranking(windows: Sequence[Window], candidates: int) -> Ranking:
+def fit_purchase_model(windows: Sequence[TrainingWindow], candidates: int) -> PurchaseModel:
     """The ranking that these windows call for: of what users owned, and of so many other candidates, by what they went
     on to buy. Raises NothingToLearnError where they bought all of it, or nothing."""
     parts = [_pairs(window, candidates, MOST_PAIRS // len(windows)) for window in windows]
 
-    def regression(names: tuple[str, ...], is_owned: bool) -> Regression:
+    def regression(names: tuple[str, ...], is_owned: bool) -> PurchaseRegression:
         features, bought = [], []
         for window, (pairs, came) in zip(windows, parts, strict=True):
             some = pairs.is_owned == is_owned
-            features.append(features_of(window.shelf, window.factors, window.history, pairs.where(some), names))
+            features.append(candidate_features(window.shelf, window.factors, window.history, pairs.where(some), names))
             bought.append(came[some])
         which = "bought before" if is_owned else "new to their users"
-        return fitted(names, np.concatenate(features), np.concatenate(bought), f"products {which}")
+        return fit_regression(names, np.concatenate(features), np.concatenate(bought), f"products {which}")
 
-    return Ranking(regression(FEATURES, True), regression(OF_NEW, False))
+    return PurchaseModel(regression(FEATURES, True), regression(OF_NEW, False))
 
 
-def _pairs(window: Window, candidates: int, most: int) -> tuple[Candidates, Flags]:
+def _pairs(window: TrainingWindow, candidates: int, most: int) -> tuple[Candidates, Flags]:
     """The candidates of the first users, `most` at most, and which of them were bought."""
-    sizes = np.diff(window.history.owned.offsets) + candidates
+    sizes = np.diff(window.history.bought.offsets) + candidates
     users = max(1, int(np.searchsorted(np.cumsum(sizes), most, "right")))
     history, truth = window.history.rows(0, min(users, len(sizes))), window.truth
-    pairs = candidates_of(window.shelf, window.factors[:users], history, candidates)
+    pairs = generate_candidates(window.shelf, window.factors[:users], history, candidates)
     wanted = truth.users.astype(np.int64) * truth.n_items + truth.items
     return pairs, np.isin(pairs.users * truth.n_items + pairs.items, wanted)
 
 
-def fitted(names: tuple[str, ...], features: Doubles, bought: Flags, what: str = "candidates") -> Regression:
+def fit_regression(
+    names: tuple[str, ...], features: Doubles, bought: Flags, what: str = "candidates"
+) -> PurchaseRegression:
     """The regression on features (c, k) of `bought` (c,); `what` they are.
 
     Features that never vary weigh nothing. Raises NothingToLearnError where all pairs were bought, or none.
@@ -76,7 +85,7 @@ def fitted(names: tuple[str, ...], features: Doubles, bought: Flags, what: str =
     count = features.shape[1]
     quadratic = np.zeros((count, count))
     quadratic[np.triu_indices(count)] = solved[1 + count :]
-    return Regression(names, means, scales, float(solved[0]), solved[1 : 1 + count], quadratic)
+    return PurchaseRegression(names, means, scales, float(solved[0]), solved[1 : 1 + count], quadratic)
 
 
 def _newton(z: Doubles, bought: Doubles) -> Doubles:

@@ -14,11 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from larder.models.interactions.item_statistics import ItemFigures
-from larder.models.ranking.candidates import Candidates, Shelf, candidates_of, features_of, shelf_of
-from larder.models.ranking.mmr import picked
-from larder.models.ranking.personal import NO_ITEM, History, top_items_of
-from larder.models.ranking.purchase_model import Ranking, probability
-from larder.models.search.mips import BestItems
+from larder.models.interactions.purchase_history import PurchaseHistory
+from larder.models.ranking.candidates import (
+    Candidates,
+    ItemFeatures,
+    generate_candidates,
+    candidate_features,
+    item_features,
+)
+from larder.models.ranking.mmr import mmr_lists
+from larder.models.ranking.personal import NO_ITEM, search_top_items
+from larder.models.ranking.purchase_model import PurchaseModel, probability
+from larder.models.search.mips import InnerProductIndex
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -32,7 +39,7 @@ WIDER = 4
 
 
 @dataclass(frozen=True)
-class Rules:
+class ListRules:
     """What a list of n items may hold.
 
     `masked_days`: what was bought within so many days is left out. `categories` (products,), by product number, NONE
@@ -55,63 +62,63 @@ class Rules:
         """Of candidates (m, k), best first, lists (m, n)."""
         if self.categories is None:
             return items[:, : self.n], scores[:, : self.n]
-        return picked(items, scores, self.categories, min(self.n, items.shape[1]), self.most, self.penalty)
+        return mmr_lists(items, scores, self.categories, min(self.n, items.shape[1]), self.most, self.penalty)
 
 
 class Ranker(Protocol):
     """Orders the candidates of users with factors (m, d). Prepared once for the same products."""
 
-    def prepared(self, best: BestItems) -> Prepared: ...
+    def prepared(self, best: InnerProductIndex) -> BoundRanker: ...
 
 
-class Prepared(Protocol):
-    def lists(self, factors: Floats, history: History, rules: Rules) -> Lists:
+class BoundRanker(Protocol):
+    def lists(self, factors: Floats, history: PurchaseHistory, rules: ListRules) -> Lists:
         """Lists (m, min(n, products)), NO_ITEM where there is nothing more; and scores, falling, 0 there."""
 
 
 @dataclass(frozen=True)
-class Blend:
+class BlendRanker:
     """(1 - weight) x affinity + weight x strength / the user's largest strength."""
 
     weight: float
 
-    def prepared(self, best: BestItems) -> Prepared:
+    def prepared(self, best: InnerProductIndex) -> BoundRanker:
         return _Blended(best, self.weight)
 
 
 @dataclass(frozen=True)
 class _Blended:
-    best: BestItems
+    best: InnerProductIndex
     weight: float
 
-    def lists(self, factors: Floats, history: History, rules: Rules) -> Lists:
+    def lists(self, factors: Floats, history: PurchaseHistory, rules: ListRules) -> Lists:
         weight = None if rules.masked_days == ALWAYS else self.weight
         masked = history.days < rules.masked_days if 0 < rules.masked_days < ALWAYS else None
         width = min(rules.width, len(self.best.vectors))
-        items, scores = top_items_of(self.best, factors, history.owned, width, weight, masked)
+        items, scores = search_top_items(self.best, factors, history.bought, width, weight, masked)
         return rules.cut(items, scores)
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnedRanker:
     """By a `Ranking`: what was bought before, and so many candidates beside it. `categories` (products,)."""
 
-    ranking: Ranking
+    ranking: PurchaseModel
     figures: ItemFigures
     categories: Ints
     candidates: int
 
-    def prepared(self, best: BestItems) -> LearnedOrder:
-        return LearnedOrder(self.ranking, shelf_of(best, self.categories, self.figures), self.candidates)
+    def prepared(self, best: InnerProductIndex) -> BoundLearnedRanker:
+        return BoundLearnedRanker(self.ranking, item_features(best, self.categories, self.figures), self.candidates)
 
 
 @dataclass(frozen=True)
-class LearnedOrder:
-    ranking: Ranking
-    shelf: Shelf
+class BoundLearnedRanker:
+    ranking: PurchaseModel
+    shelf: ItemFeatures
     candidates: int
 
-    def lists(self, factors: Floats, history: History, rules: Rules) -> Lists:
+    def lists(self, factors: Floats, history: PurchaseHistory, rules: ListRules) -> Lists:
         n = min(rules.n, len(self.shelf.best.vectors))
         items, scores = np.full((len(factors), n), NO_ITEM, np.int32), np.zeros((len(factors), n), np.float32)
         for start, end in _stretches(len(factors)):
@@ -121,26 +128,26 @@ class LearnedOrder:
             scores[start:end, : chosen.shape[1]] = np.where(chosen == NO_ITEM, 0, probability(values))
         return items, scores
 
-    def log_odds(self, factors: Floats, history: History, candidates: Candidates) -> npt.NDArray[np.float64]:
+    def log_odds(self, factors: Floats, history: PurchaseHistory, candidates: Candidates) -> npt.NDArray[np.float64]:
         """Of candidates (c,), shape (c,)."""
         odds, is_owned = np.zeros(len(candidates.items)), candidates.is_owned
         for regression, some in ((self.ranking.owned, is_owned), (self.ranking.fresh, ~is_owned)):
-            features = features_of(self.shelf, factors, history, candidates.where(some), regression.features)
+            features = candidate_features(self.shelf, factors, history, candidates.where(some), regression.features)
             odds[some] = regression.log_odds(features)
         return odds
 
-    def _best(self, factors: Floats, history: History, rules: Rules) -> Lists:
-        candidates = candidates_of(self.shelf, factors, history, self.candidates)
+    def _best(self, factors: Floats, history: PurchaseHistory, rules: ListRules) -> Lists:
+        candidates = generate_candidates(self.shelf, factors, history, self.candidates)
         if rules.masked_days > 0:
             left = np.ones(len(candidates.items), bool)
             own = candidates.entries[candidates.is_owned]
             left[candidates.is_owned] = history.days[own] >= rules.masked_days
             candidates = candidates.where(left)
         odds = self.log_odds(factors, history, candidates)
-        return best_of_each(candidates, odds, len(factors), min(rules.width, len(self.shelf.best.vectors)))
+        return top_candidates(candidates, odds, len(factors), min(rules.width, len(self.shelf.best.vectors)))
 
 
-def best_of_each(candidates: Candidates, odds: npt.NDArray[np.float64], users: int, width: int) -> Lists:
+def top_candidates(candidates: Candidates, odds: npt.NDArray[np.float64], users: int, width: int) -> Lists:
     """The `width` best candidates of each user, ties to the lower number, as matrices (users, width)."""
     order = np.lexsort((candidates.items, -odds, candidates.users))
     rows = candidates.users[order]

@@ -22,7 +22,7 @@ from larder.models.interactions.running_sums import (
     rolled_up_contexts,
     rolled_up_interactions,
 )
-from larder.models.schemas import CONTEXTS, INTERACTIONS
+from larder.models.tables import CONTEXTS, INTERACTIONS
 
 HALF_LIFE_DAYS = 30.0
 DECAY = Decay.at(HOUR, HALF_LIFE_DAYS)
@@ -32,7 +32,7 @@ END = HOUR + 1
 DAYS = 3
 TYPES = ("impressions", "views", "add_to_carts", "purchases")
 EMPTY = {
-    tuple(INTERACTIONS.fieldNames()): pa.schema(
+    tuple(INTERACTIONS.schema.fieldNames()): pa.schema(
         [
             ("cookie_key", pa.int64()),
             ("product_id", pa.string()),
@@ -42,7 +42,7 @@ EMPTY = {
             ("last_purchase_hour", pa.int32()),
         ]
     ),
-    tuple(CONTEXTS.fieldNames()): pa.schema(
+    tuple(CONTEXTS.schema.fieldNames()): pa.schema(
         [("location", pa.string()), ("device", pa.string()), ("product_id", pa.string()), ("strength", pa.int64())]
     ),
 }

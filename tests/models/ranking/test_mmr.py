@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larder.models.ranking.mmr import picked
+from larder.models.ranking.mmr import mmr_lists
 
 CATEGORIES = np.array([0, 0, 0, 1, 1, 2, -1, -1], np.int32)
 
@@ -40,7 +40,7 @@ def test_lists_are_those_of_brute_force(question: tuple[list[int], list[float], 
     items, scores, n, most, penalty = question
     padded = np.array([[*items, -1, -1]], np.int32)
     values = np.array([[*scores, -np.inf, 0]], np.float32)
-    found, adjusted = picked(padded, values, CATEGORIES, n, most, penalty)
+    found, adjusted = mmr_lists(padded, values, CATEGORIES, n, most, penalty)
     expected = brute_force(items, scores, n, most, penalty)
     padding = n - len(expected)
     assert found.tolist() == [[item for item, _ in expected] + [-1] * padding]
@@ -49,18 +49,18 @@ def test_lists_are_those_of_brute_force(question: tuple[list[int], list[float], 
 
 
 def test_without_rules_the_best_stay_as_they_are() -> None:
-    items, scores = picked(np.array([[2, 0, 1]], np.int32), np.array([[3, 2, 1]], np.float32), CATEGORIES, 2)
+    items, scores = mmr_lists(np.array([[2, 0, 1]], np.int32), np.array([[3, 2, 1]], np.float32), CATEGORIES, 2)
     assert (items.tolist(), scores.tolist()) == ([[2, 0]], [[3, 2]])
 
 
 def test_each_user_begins_anew() -> None:
     items = np.array([[0, 1, 3], [1, 2, 4]], np.int32)
-    found, _ = picked(items, np.ones((2, 3), np.float32), CATEGORIES, 3, most=1)
+    found, _ = mmr_lists(items, np.ones((2, 3), np.float32), CATEGORIES, 3, most=1)
     assert found.tolist() == [[0, 3, -1], [1, 4, -1]]
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0)])
 def test_nobody_and_nothing(shape: tuple[int, int]) -> None:
-    found, scores = picked(np.zeros(shape, np.int32), np.zeros(shape, np.float32), CATEGORIES, 2)
+    found, scores = mmr_lists(np.zeros(shape, np.int32), np.zeros(shape, np.float32), CATEGORIES, 2)
     assert found.shape == scores.shape == (shape[0], 2)
     assert (found == -1).all()

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from larder.models.ranking.personal import NO_ITEM, Owned, top_items
+from larder.models.interactions.purchase_history import UserItems
+from larder.models.ranking.personal import NO_ITEM, top_items
 from larder.models.search import mips
 
 RANK = 2
@@ -38,8 +39,8 @@ def shops(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def as_owned(histories: list[dict[int, float]]) -> Owned:
-    return Owned(
+def as_owned(histories: list[dict[int, float]]) -> UserItems:
+    return UserItems(
         np.cumsum([0, *map(len, histories)]),
         np.array([item for history in histories for item in history], np.int32),
         np.array([strength for history in histories for strength in history.values()], np.float32),

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larder.models.ranking.candidates import FEATURES, OF_NEW
-from larder.models.ranking.purchase_model import Ranking, Regression, WeightsError, probability
-from larder.models.ranking.purchase_model_fit import NothingToLearnError, fitted
+from larder.models.ranking.purchase_model import PurchaseModel, PurchaseRegression, WeightsError, probability
+from larder.models.ranking.purchase_model_fit import NothingToLearnError, fit_regression
 
 NAMES = ("affinity", "month")
 
 
-def regression(names: tuple[str, ...] = NAMES, constant: float = -1.0) -> Regression:
+def regression(names: tuple[str, ...] = NAMES, constant: float = -1.0) -> PurchaseRegression:
     count = len(names)
-    return Regression(
+    return PurchaseRegression(
         names,
         np.arange(count, dtype=float),
         np.arange(1, count + 1, dtype=float),
@@ -36,11 +36,11 @@ def test_log_odds_by_hand() -> None:
     assert probability(np.array([-log(3), 0, 1e9])).tolist() == pytest.approx([1 / 4, 1 / 2, 1])
 
 
-RANKING = Ranking(regression(FEATURES), regression(OF_NEW, 2.0))
+RANKING = PurchaseModel(regression(FEATURES), regression(OF_NEW, 2.0))
 
 
 def test_the_file_gives_the_same_order() -> None:
-    again = Ranking.of_json(RANKING.as_json())
+    again = PurchaseModel.from_json(RANKING.as_json())
     for before, after in ((RANKING.owned, again.owned), (RANKING.fresh, again.fresh)):
         rows = np.random.default_rng(1).normal(size=(9, len(before.features)))
         assert after.features == before.features
@@ -65,17 +65,17 @@ def broken(change: str) -> dict[str, Any]:
 @pytest.mark.parametrize("change", ["owned", "colour", "strength", "taste", "month"])
 def test_a_file_that_does_not_fit_is_refused_by_name(change: str) -> None:
     with pytest.raises(WeightsError, match=change):
-        Ranking.of_json(broken(change))
+        PurchaseModel.from_json(broken(change))
 
 
 def test_fitting_finds_the_weights_that_were_planted() -> None:
     draw = np.random.default_rng(5)
     features = draw.normal(size=(60_000, 2))
     odds = -1 + 0.8 * features[:, 0] - 0.6 * features[:, 1] + 0.5 * features[:, 0] * features[:, 1]
-    found = fitted(NAMES, features, draw.random(len(odds)) < 1 / (1 + np.exp(-odds)))
+    found = fit_regression(NAMES, features, draw.random(len(odds)) < 1 / (1 + np.exp(-odds)))
     assert np.abs(found.log_odds(features) - odds).max() < 0.8
     assert np.abs(found.log_odds(features) - odds).mean() < 0.05
-    again = fitted(NAMES, features, draw.random(len(odds)) < 1 / (1 + np.exp(-odds)))
+    again = fit_regression(NAMES, features, draw.random(len(odds)) < 1 / (1 + np.exp(-odds)))
     assert again.constant == pytest.approx(found.constant, abs=0.05)
 
 
@@ -84,14 +84,14 @@ def test_fitting_does_not_care_for_units(seed: int, scale: float, shift: float) 
     draw = np.random.default_rng(seed)
     features, bought = draw.normal(size=(40, 2)), draw.random(40) < 0.5
     bought[:2] = True, False
-    here = fitted(NAMES, features, bought).log_odds(features)
-    there = fitted(NAMES, features * scale + shift, bought).log_odds(features * scale + shift)
+    here = fit_regression(NAMES, features, bought).log_odds(features)
+    there = fit_regression(NAMES, features * scale + shift, bought).log_odds(features * scale + shift)
     assert there == pytest.approx(here, abs=0.02)
 
 
 def test_a_feature_that_never_varies_weighs_nothing() -> None:
     features = np.array([[0.0, 7.0], [1.0, 7.0], [1.0, 7.0], [0.0, 7.0]])
-    found = fitted(NAMES, features, np.array([False, True, False, False]))
+    found = fit_regression(NAMES, features, np.array([False, True, False, False]))
     assert np.isfinite(found.log_odds(features)).all()
     assert found.linear[1] == 0
 
@@ -99,4 +99,4 @@ def test_a_feature_that_never_varies_weighs_nothing() -> None:
 def test_nothing_to_learn_is_said() -> None:
     for bought in (np.zeros(3, bool), np.ones(3, bool)):
         with pytest.raises(NothingToLearnError, match="nothing to learn: of the candidates"):
-            fitted(NAMES, np.ones((3, 2)), bought)
+            fit_regression(NAMES, np.ones((3, 2)), bought)

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larder.models.interactions.item_statistics import ItemFigures
+from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.ranking import candidates, rankers
-from larder.models.ranking.candidates import FEATURES, OF_NEW, Candidates, Shelf, features_of
-from larder.models.ranking.personal import History, Owned
-from larder.models.ranking.purchase_model import Ranking, Regression
-from larder.models.ranking.rankers import ALWAYS, Blend, Learned, Rules
-from larder.models.search.mips import BestItems
+from larder.models.ranking.candidates import FEATURES, OF_NEW, Candidates, ItemFeatures, candidate_features
+from larder.models.ranking.purchase_model import PurchaseModel, PurchaseRegression
+from larder.models.ranking.rankers import ALWAYS, BlendRanker, LearnedRanker, ListRules
+from larder.models.search.mips import InnerProductIndex
 
 PRODUCTS, RANK = 6, 2
 CATEGORIES = np.array([0, 0, 1, 1, -1, 0], np.int32)
@@ -30,24 +30,26 @@ VECTORS = np.array([[1, 0], [2, 1], [0, 3], [1, 1], [2, 2], [3, 0]], np.float32)
 Bought = dict[int, tuple[float, int, float]]  # item: strength, purchases, days since
 
 
-def random_regression(names: tuple[str, ...], seed: int) -> Regression:
+def random_regression(names: tuple[str, ...], seed: int) -> PurchaseRegression:
     draw = np.random.default_rng(seed)
     count = len(names)
     quadratic = np.triu(draw.normal(size=(count, count))) * 0.1
-    return Regression(names, draw.normal(size=count), np.full(count, 2.0), -1.0, draw.normal(size=count), quadratic)
+    return PurchaseRegression(
+        names, draw.normal(size=count), np.full(count, 2.0), -1.0, draw.normal(size=count), quadratic
+    )
 
 
-RANKING = Ranking(random_regression(FEATURES, 1), random_regression(OF_NEW, 2))
+RANKING = PurchaseModel(random_regression(FEATURES, 1), random_regression(OF_NEW, 2))
 
 
-def as_history(bought: list[Bought]) -> History:
+def as_history(bought: list[Bought]) -> PurchaseHistory:
     facts = [of for some in bought for of in some.values()]
     strengths, purchases, days = np.array(facts, np.float32).reshape(-1, 3).T
     items = np.array([item for some in bought for item in some], np.int32)
-    return History(Owned(np.cumsum([0, *map(len, bought)]), items, strengths), purchases, days)
+    return PurchaseHistory(UserItems(np.cumsum([0, *map(len, bought)]), items, strengths), purchases, days)
 
 
-def log_odds(regression: Regression, facts: dict[str, float]) -> float:
+def log_odds(regression: PurchaseRegression, facts: dict[str, float]) -> float:
     z = [
         (facts[name] - mean) / scale
         for name, mean, scale in zip(regression.features, regression.means, regression.scales, strict=True)
@@ -87,8 +89,8 @@ def test_the_learned_order_is_that_of_brute_force(
 ) -> None:
     allowed = np.array([True, True, True, True, True, False])
     factors = np.array([user for user, _ in shop], np.float32).reshape(-1, RANK)
-    order = Learned(RANKING, FIGURES, CATEGORIES, PRODUCTS).prepared(BestItems(VECTORS, allowed))
-    found, scores = order.lists(factors, as_history([bought for _, bought in shop]), Rules(n, masked_days))
+    order = LearnedRanker(RANKING, FIGURES, CATEGORIES, PRODUCTS).prepared(InnerProductIndex(VECTORS, allowed))
+    found, scores = order.lists(factors, as_history([bought for _, bought in shop]), ListRules(n, masked_days))
     assert found.shape == scores.shape == (len(shop), min(n, PRODUCTS))
     for row, (user, bought) in enumerate(shop):
         odds = {}
@@ -106,8 +108,8 @@ def test_the_learned_order_is_that_of_brute_force(
 
 
 def test_only_so_many_products_are_looked_at_beside_what_was_bought() -> None:
-    order = Learned(RANKING, FIGURES, CATEGORIES, 2).prepared(BestItems(VECTORS))
-    found, _ = order.lists(np.array([[1, 0]], np.float32), as_history([{5: (1.0, 1, 1.0)}]), Rules(6))
+    order = LearnedRanker(RANKING, FIGURES, CATEGORIES, 2).prepared(InnerProductIndex(VECTORS))
+    found, _ = order.lists(np.array([[1, 0]], np.float32), as_history([{5: (1.0, 1, 1.0)}]), ListRules(6))
     assert set(found[0].tolist()) == {5, 1, 4, -1}  # affinities: 5 has 3, 1 and 4 have 2
 
 
@@ -115,10 +117,10 @@ def test_many_users_are_ranked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     draw = np.random.default_rng(4)
     factors = draw.normal(size=(9, RANK)).astype(np.float32)
     history = as_history([{int(item): (1.0, 1, 2.0) for item in draw.choice(PRODUCTS, 2, False)} for _ in range(9)])
-    order = Learned(RANKING, FIGURES, CATEGORIES, 4).prepared(BestItems(VECTORS))
-    whole = order.lists(factors, history, Rules(4))
+    order = LearnedRanker(RANKING, FIGURES, CATEGORIES, 4).prepared(InnerProductIndex(VECTORS))
+    whole = order.lists(factors, history, ListRules(4))
     monkeypatch.setattr(rankers, "USERS", 2)
-    parts = order.lists(factors, history, Rules(4))
+    parts = order.lists(factors, history, ListRules(4))
     assert np.array_equal(whole[0], parts[0])
     assert np.array_equal(whole[1], parts[1])
 
@@ -128,9 +130,9 @@ def test_shares_of_many_categories_take_no_more_memory_for_more_users() -> None:
     history = as_history([{user % kinds: (2.0, 1, 1.0), (user + 1) % kinds: (6.0, 1, 1.0)} for user in range(users)])
     of_each = np.repeat(np.arange(users), 2)
     pairs = Candidates(of_each, (of_each + np.tile([0, 2], users)) % kinds, np.full(2 * users, -1))
-    shelf = Shelf(BestItems(np.ones((kinds, 1), np.float32)), np.arange(kinds, dtype=np.int32), {})
+    shelf = ItemFeatures(InnerProductIndex(np.ones((kinds, 1), np.float32)), np.arange(kinds, dtype=np.int32), {})
     tracemalloc.start()
-    found = features_of(shelf, np.ones((users, 1), np.float32), history, pairs, ["category"])
+    found = candidate_features(shelf, np.ones((users, 1), np.float32), history, pairs, ["category"])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * candidates.USERS * kinds * 8
@@ -147,19 +149,19 @@ TWO_BOUGHT = as_history([{0: (4.0, 2, 0.5), 2: (2.0, 1, 40.0)}])
     [(0.0, [5, 0, 1, 4, 3, 2]), (7.0, [5, 1, 4, 3, 2, -1]), (ALWAYS, [5, 1, 4, 3, -1, -1])],
 )
 def test_what_was_bought_is_masked_never_for_a_while_or_always(masked_days: float, expected: list[int]) -> None:
-    order = Blend(0.5).prepared(BestItems(VECTORS))
-    found, scores = order.lists(ONE_USER, TWO_BOUGHT, Rules(6, masked_days))
+    order = BlendRanker(0.5).prepared(InnerProductIndex(VECTORS))
+    found, scores = order.lists(ONE_USER, TWO_BOUGHT, ListRules(6, masked_days))
     assert found.tolist() == [expected]
     assert scores[0, 0] == (3 if masked_days == ALWAYS else 0.5 * 3)
 
 
 def test_few_of_a_category_in_either_order() -> None:
-    best = BestItems(VECTORS)
+    best = InnerProductIndex(VECTORS)
     nothing = as_history([{}])
     # 5, 1 and 0 are of one category; 4 has none.
-    rules = Rules(4, categories=CATEGORIES, most=1)
-    assert Blend(0.0).prepared(best).lists(ONE_USER, nothing, rules)[0].tolist() == [[5, 4, 3, -1]]
-    learned = Learned(RANKING, FIGURES, CATEGORIES, PRODUCTS).prepared(best)
+    rules = ListRules(4, categories=CATEGORIES, most=1)
+    assert BlendRanker(0.0).prepared(best).lists(ONE_USER, nothing, rules)[0].tolist() == [[5, 4, 3, -1]]
+    learned = LearnedRanker(RANKING, FIGURES, CATEGORIES, PRODUCTS).prepared(best)
     found, scores = learned.lists(ONE_USER, nothing, rules)
     kinds = [CATEGORIES[item] for item in found[0] if item >= 0 and CATEGORIES[item] >= 0]
     assert len(set(kinds)) == len(kinds)
@@ -167,7 +169,7 @@ def test_few_of_a_category_in_either_order() -> None:
 
 
 def test_a_penalty_moves_the_second_of_a_category_down() -> None:
-    order = Blend(0.0).prepared(BestItems(VECTORS))
-    found, scores = order.lists(ONE_USER, as_history([{}]), Rules(3, categories=CATEGORIES, penalty=1.5))
+    order = BlendRanker(0.0).prepared(InnerProductIndex(VECTORS))
+    found, scores = order.lists(ONE_USER, as_history([{}]), ListRules(3, categories=CATEGORIES, penalty=1.5))
     assert found.tolist() == [[5, 4, 3]]  # 1 has affinity 2, less 1.5 for 5, which is of its kind
     assert scores.tolist() == [[3, 2, 1]]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from larder.models import columns as C
+from larder.models.encoding.arrow_lists import one_array
 from larder.models.interactions.decay import HOURS_A_DAY
-from larder.models.ranking.personal import History, Owned
+from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 
 HISTORY = {
     C.HISTORY_ITEMS: "array<int>",
@@ -58,40 +58,19 @@ def with_history(users: DataFrame, histories: DataFrame) -> DataFrame:
     return joined.withColumns(empty)
 
 
-def owned_of(rows: pa.RecordBatch | pa.Table) -> Owned:
+def user_items_of(rows: pa.RecordBatch | pa.Table) -> UserItems:
     """The histories of some rows with HISTORY_ITEMS and HISTORY_STRENGTHS."""
-    items, strengths = _one_array(rows, C.HISTORY_ITEMS), _one_array(rows, C.HISTORY_STRENGTHS)
+    items, strengths = one_array(rows, C.HISTORY_ITEMS), one_array(rows, C.HISTORY_STRENGTHS)
     lengths = items.value_lengths().to_numpy(zero_copy_only=False)
     offsets = np.concatenate(([0], np.cumsum(lengths)))
-    return Owned(offsets, items.flatten().to_numpy(), strengths.flatten().to_numpy())
+    return UserItems(offsets, items.flatten().to_numpy(), strengths.flatten().to_numpy())
 
 
-def history_of(rows: pa.RecordBatch | pa.Table) -> History:
+def purchase_history_of(rows: pa.RecordBatch | pa.Table) -> PurchaseHistory:
     """The same with HISTORY_PURCHASES and HISTORY_DAYS, which are empty where the rows have none."""
     names = rows.schema.names
     purchases, days = (
-        _one_array(rows, name).flatten().to_numpy() if name in names else np.zeros(0, np.float32)
+        one_array(rows, name).flatten().to_numpy() if name in names else np.zeros(0, np.float32)
         for name in (C.HISTORY_PURCHASES, C.HISTORY_DAYS)
     )
-    return History(owned_of(rows), purchases, days)
-
-
-def vectors_of(rows: pa.RecordBatch | pa.Table, column: str) -> npt.NDArray[np.float32]:
-    """A column of equally long arrays as a matrix (rows, length)."""
-    vectors = _one_array(rows, column)
-    return vectors.flatten().to_numpy().reshape(len(vectors), -1).astype(np.float32, copy=False)
-
-
-def lists_of(items: npt.NDArray[np.integer], scores: npt.NDArray[np.floating]) -> tuple[pa.ListArray, pa.ListArray]:
-    """Padded lists (m, n), a negative item standing for none, as Arrow lists without the padding."""
-    kept = items >= 0
-    offsets = pa.array(np.concatenate(([0], np.cumsum(kept.sum(axis=1)))), pa.int32())
-    return (
-        pa.ListArray.from_arrays(offsets, pa.array(items[kept], pa.int32())),
-        pa.ListArray.from_arrays(offsets, pa.array(scores[kept], pa.float32())),
-    )
-
-
-def _one_array(rows: pa.RecordBatch | pa.Table, column: str) -> pa.ListArray:
-    values = rows.column(column)
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    return PurchaseHistory(user_items_of(rows), purchases, days)

@@ -7,8 +7,9 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from larder.models.interactions.histories import as_histories, history_of, lists_of, owned_of, vectors_of, with_history
-from larder.models.schemas import INTERACTIONS, PRODUCT_NUMBERS
+from larder.models.encoding.arrow_lists import lists_of, vectors_of
+from larder.models.interactions.history_frames import as_histories, purchase_history_of, user_items_of, with_history
+from larder.models.tables import INTERACTIONS, PRODUCT_NUMBERS
 
 
 def test_a_history_holds_what_was_bought_by_product_number(spark: SparkSession) -> None:
@@ -19,8 +20,8 @@ def test_a_history_holds_what_was_bought_by_product_number(spark: SparkSession) 
         (2, "gone", 10, 1, 9, 9),  # no product any more
         (3, "pc", 10, 1, 9, 9),
     ]
-    numbers = spark.createDataFrame([("pa", 0), ("pb", 1), ("pc", 2)], PRODUCT_NUMBERS)
-    histories = as_histories(spark.createDataFrame(rows, INTERACTIONS), numbers, F.col("strength") / 10, 57)
+    numbers = spark.createDataFrame([("pa", 0), ("pb", 1), ("pc", 2)], PRODUCT_NUMBERS.schema)
+    histories = as_histories(spark.createDataFrame(rows, INTERACTIONS.schema), numbers, F.col("strength") / 10, 57)
     users = spark.createDataFrame([(1,), (2,), (3,)], "cookie_key long")
     found = {row.cookie_key: tuple(row[1:]) for row in with_history(users, histories).collect()}
     assert found == {
@@ -41,7 +42,7 @@ ROWS = pa.table(
 
 def test_arrays_of_rows_however_they_are_cut() -> None:
     for rows in (ROWS, pa.concat_tables([ROWS.slice(0, 1), ROWS.slice(1)])):
-        owned = owned_of(rows)
+        owned = user_items_of(rows)
         assert owned.offsets.tolist() == [0, 2, 2, 3]
         assert owned.items.tolist() == [4, 5, 6]
         assert owned.strengths.tolist() == [1, 2, 3]
@@ -49,17 +50,17 @@ def test_arrays_of_rows_however_they_are_cut() -> None:
 
 
 def test_purchases_and_days_are_read_where_they_are() -> None:
-    assert len(history_of(ROWS).days) == 0
+    assert len(purchase_history_of(ROWS).days) == 0
     more = {name: pa.array([[1.0, 2.0], [], [3.0]], pa.list_(pa.float32())) for name in ("purchases", "days")}
     rows = ROWS
     for name, values in more.items():
         rows = rows.append_column(f"history_{name}", values)
-    part = history_of(rows).rows(1, 3)
-    assert (part.owned.items.tolist(), part.purchases.tolist(), part.days.tolist()) == ([6], [3], [3])
+    part = purchase_history_of(rows).rows(1, 3)
+    assert (part.bought.items.tolist(), part.purchases.tolist(), part.days.tolist()) == ([6], [3], [3])
 
 
 def test_a_slice_of_rows_has_the_history_of_its_own() -> None:
-    owned = owned_of(ROWS.to_batches()[0].slice(1, 2))
+    owned = user_items_of(ROWS.to_batches()[0].slice(1, 2))
     assert (owned.offsets.tolist(), owned.items.tolist()) == ([0, 0, 1], [6])
     assert vectors_of(ROWS.to_batches()[0].slice(2, 1), "factors").tolist() == [[5, 6]]
 
