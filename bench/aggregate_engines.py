@@ -68,7 +68,7 @@ def spark_run(source: str, target: Path) -> Callable[[], None]:
 
 def ours_run(source: str, target: Path) -> Callable[[], None]:
     from larder.jobs import aggregate_hours
-    from larder.jobs.runtime.arguments import as_text, hour
+    from larder.models.hours import as_text, hour
 
     spark = _spark()
     settings = target.parent / "larder.toml"
@@ -86,11 +86,10 @@ def ours_run(source: str, target: Path) -> Callable[[], None]:
 
 def _spark() -> SparkSession:
     from larder.jobs.runtime.session import start_session
-    from larder.settings import Settings
-    from larder.settings.sections import Spark
+    from larder.settings import Settings, SparkSettings
 
     options = {"spark.sql.parquet.compression.codec": "zstd"}
-    spark = Spark(master=f"local[{CORES}]", driver_memory="8g", shuffle_partitions=4, options=options)
+    spark = SparkSettings(master=f"local[{CORES}]", driver_memory="8g", shuffle_partitions=4, options=options)
     return start_session("bench", Settings(spark=spark))
 
 

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.tastes import Tastes, tastes
 from larder.models import columns as C
-from larder.models.als.implicit_als import RATING, AlsParameters, trained_factors
+from larder.models.als.implicit_als import RATING, AlsParameters, train_with_mllib
 from larder.models.interactions.decay import UNIT
 
 RANK, ALPHA, SEED, CORES = 64, 1.0, 1, 2
@@ -55,21 +55,21 @@ class Larder(Engine):
 
     def train(self, iterations: int) -> float:
         from larder.jobs.als.factor_files import write_item_factors
-        from larder.jobs.als.interaction_blocks import Interactions, items_of, user_blocks
-        from larder.jobs.als.spark_solver import Training, write_user_factors
-        from larder.storage import Place
+        from larder.jobs.als.interaction_blocks import InteractionFiles, count_items, user_blocks
+        from larder.jobs.als.spark_solver import AlsTraining, write_user_factors
+        from larder.storage import StoragePath
 
         parameters = AlsParameters(RANK, iterations, REGULARISATION, ALPHA, SEED, CORES, scaling=0.0)
-        interactions = Interactions(self.files, ALPHA / UNIT)
+        interactions = InteractionFiles(self.files, ALPHA / UNIT)
         scratch = self.folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
-        items = items_of(self.spark, interactions)
-        blocks = user_blocks(self.spark, interactions, items.ids, Place(str(scratch)), 500_000)
+        items = count_items(self.spark, interactions)
+        blocks = user_blocks(self.spark, interactions, items.ids, StoragePath(str(scratch)), 500_000)
         begun = time.perf_counter()
-        factors = Training(self.spark, blocks, parameters, items.counts).item_factors()
-        write_user_factors(self.spark, blocks, parameters, factors, Place(str(self.users)), iterations - 1)
+        factors = AlsTraining(self.spark, blocks, parameters, items.counts).item_factors()
+        write_user_factors(self.spark, blocks, parameters, factors, StoragePath(str(self.users)), iterations - 1)
         fit = time.perf_counter() - begun
-        write_item_factors(Place(str(self.items)), items.ids, factors)
+        write_item_factors(StoragePath(str(self.items)), items.ids, factors)
         return fit
 
 
@@ -86,7 +86,7 @@ class MLlib(Engine):
         ratings = self.spark.read.parquet(*self.files).select(C.COOKIE_KEY, C.PRODUCT_ID, strength).cache()
         ratings.count()
         begun = time.perf_counter()
-        users, items = trained_factors(ratings, parameters)
+        users, items = train_with_mllib(ratings, parameters)
         users.write.mode("overwrite").parquet(str(self.users))
         items.write.mode("overwrite").parquet(str(self.items))
         fit = time.perf_counter() - begun
@@ -132,11 +132,10 @@ ENGINES: dict[str, type[Engine]] = {"ours": Larder, "implicit": Implicit, "MLlib
 
 def _spark() -> Any:
     from larder.jobs.runtime.session import start_session
-    from larder.settings import Settings
-    from larder.settings.sections import Spark
+    from larder.settings import Settings, SparkSettings
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    return start_session("bench", Settings(spark=Spark(master=f"local[{CORES}]", driver_memory="8g")))
+    return start_session("bench", Settings(spark=SparkSettings(master=f"local[{CORES}]", driver_memory="8g")))
 
 
 def factors_of(folder: Path, made: Tastes) -> Trained:

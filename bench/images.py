@@ -26,11 +26,11 @@ from bench.larder_jobs import run_job, write_settings
 from bench.outcome import outcome
 from bench.process_memory import Watched
 from larder.models import columns as C
-from larder.settings.sections import Vision
+from larder.settings import VisionSettings
 
 DIFFERENT = 40
 WIDTH, HEIGHT = 640, 480
-SIDE = Vision().image_size
+SIDE = VisionSettings().image_size
 SIZES = (1, 2, 4)
 PEERS = ("pillow", "pillow draft")
 DRIVER_MEMORY = "1g"

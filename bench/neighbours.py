@@ -20,8 +20,8 @@ import numpy as np
 from bench.neighbour_engines import ASKED, ENGINES, EXACT, MEASURED, OURS, VECTORS
 from bench.outcome import outcome
 from bench.process_memory import watched
-from larder.models.search.exact import NOBODY, Floats, unit_length
-from larder.settings.sections import Similar, Vision
+from larder.models.search.exact import NO_NEIGHBOUR, Floats, unit_length
+from larder.settings import SimilarSettings, VisionSettings
 
 A_FAMILY = 40  # kinds
 KINDS = "1000,20"  # vectors of each
@@ -30,11 +30,11 @@ KINDS = "1000,20"  # vectors of each
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.neighbours", description=__doc__)
     parser.add_argument("--vectors", default="250e3,500e3,1e6", help="how many (default: 250e3,500e3,1e6)")
-    parser.add_argument("--dimensions", type=int, default=Vision().embedding)
+    parser.add_argument("--dimensions", type=int, default=VisionSettings().embedding)
     parser.add_argument("--asked", type=float, default=20e3, help="of them (default: 20,000)")
     parser.add_argument("--measured", type=float, default=1000, help="of those, by their exact neighbours")
     parser.add_argument("--top", type=int, default=30)
-    parser.add_argument("--probes", type=int, default=Similar().probes, help="cells that are looked into")
+    parser.add_argument("--probes", type=int, default=SimilarSettings().probes, help="cells that are looked into")
     parser.add_argument("--kinds", default=KINDS, help=f"vectors that are alike (default: {KINDS})")
     parser.add_argument("--seed", type=int, default=42)
     arguments = parser.parse_args()
@@ -94,7 +94,7 @@ def _recall(folder: Path, name: str) -> float:
     from larder.models.search.ivf import recall
 
     found, exact = (np.load(folder / f"{each}.npy") for each in (name, EXACT))
-    return round(recall(np.where(found < 0, NOBODY, found), exact), 4)
+    return round(recall(np.where(found < 0, NO_NEIGHBOUR, found), exact), 4)
 
 
 if __name__ == "__main__":

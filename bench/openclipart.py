@@ -25,16 +25,15 @@ import pyarrow.parquet as pq
 from bench.efficientnet_lite import write_backbone
 from bench.larder_jobs import run_job, write_settings
 from bench.outcome import outcome
-from larder.jobs.embed_products import EMBEDDINGS
 from larder.jobs.evaluation.picture_evaluation import EMBEDDING, HISTOGRAM, MeasuredPictures, measured
 from larder.jobs.evaluation.picture_page import picture_page
-from larder.jobs.ingest_images import IMAGES, PARTITION
 from larder.models import columns as C
 from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
+from larder.models.tables import CATALOGUE, EMBEDDINGS, IMAGES
 from larder.models.vision.embeddings import unpacked
 from larder.models.vision.picture_baselines import histogram_vectors
-from larder.settings.sections import Evaluation, Vision
-from larder.storage import Place, Tables
+from larder.settings import EvaluationSettings, VisionSettings
+from larder.storage import StoragePath, Tables
 
 PACKAGE = "openclipart-png"
 PICTURES = Path("usr/share/openclipart/png")
@@ -53,13 +52,15 @@ ABOVE_PRETRAINED = {
     "augment": False,
     "epochs": 10,
 }
-EVALUATION = Evaluation(bootstrap=1000)
+EVALUATION = EvaluationSettings(bootstrap=1000)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.openclipart", description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE, help=f"where what is fetched is kept (default: {CACHE})")
-    parser.add_argument("--epochs", type=int, default=Vision().epochs, help="from scratch (default: the demo's)")
+    parser.add_argument(
+        "--epochs", type=int, default=VisionSettings().epochs, help="from scratch (default: the demo's)"
+    )
     parser.add_argument("--colours", action="store_true", help="also from scratch, with the pictures' colours")
     parser.add_argument("--pictures", type=int, default=0, help="only so many, spread over the categories; 0: all")
     parser.add_argument("--backbone", type=Path, help="another pretrained network, a .keras file")
@@ -156,8 +157,8 @@ def joined(root: Path, columns: list[str]) -> pa.Table:
     tables, asked = Tables(str(root)), {C.PRODUCT_ID, C.CATEGORY, C.HELD_OUT, *columns}
     rows = {}
     for name in (IMAGES, EMBEDDINGS):
-        uris = tables.uris([tables.get(name, PARTITION, "larder ingest-images, larder embed-products")])
-        files = [pq.ParquetFile(Place(uri).path) for uri in uris]
+        uris = tables.uris([tables.get(name, CATALOGUE, "larder ingest-images, larder embed-products")])
+        files = [pq.ParquetFile(StoragePath(uri).path) for uri in uris]
         parts = [file.read([column for column in file.schema_arrow.names if column in asked]) for file in files]
         rows[name] = pa.concat_tables(parts)
     return rows[IMAGES].join(rows[EMBEDDINGS], C.PRODUCT_ID, join_type="inner").sort_by(C.PRODUCT_ID)

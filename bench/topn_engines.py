@@ -27,15 +27,17 @@ Floats = npt.NDArray[np.float32]
 def ours(folder: Path) -> float:
     """Parquet to Parquet; what a user bought is left out."""
     from larder.models.lists.top_n_lists import personal_lists
-    from larder.models.ranking.rankers import ALWAYS, Blend, Rules
+    from larder.models.ranking.rankers import ALWAYS, BlendRanker, ListRules
 
-    spark, rules = _spark(), Rules(TOP, ALWAYS)
+    spark, rules = _spark(), ListRules(TOP, ALWAYS)
     items = spark.read.parquet(str(folder / "items.parquet"))
     allowed = np.ones(items.count(), bool)
 
     def lists() -> None:
         users = spark.read.parquet(str(folder / "users.parquet"))
-        personal_lists(users, items, allowed, Blend(0.0), rules).write.mode("overwrite").parquet(str(folder / "ours"))
+        personal_lists(users, items, allowed, BlendRanker(0.0), rules).write.mode("overwrite").parquet(
+            str(folder / "ours")
+        )
 
     return _best(lists)
 
@@ -110,11 +112,10 @@ def _factors(path: Path) -> Floats:
 
 def _spark() -> Any:
     from larder.jobs.runtime.session import start_session
-    from larder.settings import Settings
-    from larder.settings.sections import Spark
+    from larder.settings import Settings, SparkSettings
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    return start_session("bench", Settings(spark=Spark(master=f"local[{CORES}]", driver_memory="8g")))
+    return start_session("bench", Settings(spark=SparkSettings(master=f"local[{CORES}]", driver_memory="8g")))
 
 
 if __name__ == "__main__":

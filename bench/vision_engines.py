@@ -154,14 +154,14 @@ class Ours(Engine):
 
     def prepare(self) -> None:
         from larder.jobs.vision.training_shards import write_shard
-        from larder.storage import Place
+        from larder.storage import StoragePath
 
         self.spark = _spark(self.workers)
         pixels, labels, _ = self.drawn.train
         order = np.random.default_rng(0).permutation(len(pixels))
         shards = [
             write_shard(
-                Place(str(self.folder / f"shard-{self.workers}-{number}")),
+                StoragePath(str(self.folder / f"shard-{self.workers}-{number}")),
                 [(pixels[rows], labels[rows])],
                 pixels.shape[1:],
                 labels.shape[1],
@@ -173,12 +173,12 @@ class Ours(Engine):
     def train(self, model: Any, epochs: int, seed: int) -> None:
         from larder.jobs.vision.data_parallel import Round, RoundsModel, Schedule
         from larder.jobs.vision.training_checkpoints import Checkpoints
-        from larder.storage import Place
+        from larder.storage import StoragePath
 
         rounds: list[Round] = []
         schedule = Schedule(epochs, 1, self.plan.batch_size, seed, outer=OuterStep(*self.plan.outer))
         folder = tempfile.mkdtemp(dir=self.folder)  # of each training its own, or it would go on with another's
-        RoundsModel(model, rounds.append).fit(self.rdd, schedule, checkpoints=Checkpoints(Place(folder)))
+        RoundsModel(model, rounds.append).fit(self.rdd, schedule, checkpoints=Checkpoints(StoragePath(folder)))
         parts = rounds[0].seconds
         self.details = {
             "round_seconds": {
@@ -208,11 +208,10 @@ ENGINES: dict[str, type[Engine]] = {
 
 def _spark(workers: int) -> Any:
     from larder.jobs.runtime.session import start_session
-    from larder.settings import Settings
-    from larder.settings.sections import Spark
+    from larder.settings import Settings, SparkSettings
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    return start_session("bench", Settings(spark=Spark(master=f"local[{workers}]", driver_memory="2g")))
+    return start_session("bench", Settings(spark=SparkSettings(master=f"local[{workers}]", driver_memory="2g")))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -17,24 +17,23 @@ from typing import TYPE_CHECKING, Any, Literal
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from larder.jobs.ingest_images import CHANNELS, IMAGES, PARTITION, check_size
-from larder.jobs.runtime.arguments import job_parser, parse
+from larder.jobs.runtime.commands import PAIR_WEIGHT, parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.training_files import remove
-from larder.jobs.train_vision import SCRATCH
-from larder.jobs.vision.training_pairs import add_pairs_as_of, interactions_of, with_partners
+from larder.jobs.vision.image_table import check_size
+from larder.jobs.vision.picture_files import CHANNELS
+from larder.jobs.vision.training_pairs import interactions_of, with_partners
 from larder.jobs.vision.training_pictures import is_held_back, shards_of
 from larder.jobs.vision.vision_trials import Choice, Measured, Trials
 from larder.models import columns as C
-from larder.models.schemas import IMAGES as IMAGES_SCHEMA
+from larder.models.tables import CATALOGUE, IMAGES, VISION_SCRATCH
 from larder.models.vision.backbones import is_file
 from larder.models.vision.network import label_list, label_shares
-from larder.settings import Settings, SettingsError
-from larder.settings.sections import Vision
-from larder.settings.vision_recipe import NOT_OF_A_TRIAL, Range, VisionRecipe, load_recipe
-from larder.storage import Manifest, Place, Tables
+from larder.settings import Settings, SettingsError, VisionSettings
+from larder.settings.vision_recipe import NOT_OF_A_TRIAL, Range, VisionRecipe
+from larder.storage import Manifest, StoragePath, Tables
 from larder.storage.event_folders import first_line
 from larder.storage.frames import read_frame
 from larder.storage.manifests import fingerprint
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 
 JOB = "search_vision"
 DIRECTIONS: list[Literal["maximize", "minimize"]] = ["maximize", "minimize", "minimize"]
-PAIR_WEIGHT = "pair_weight"
 ERROR, MISSED, CUT_OFF = "error", "missed", "cut off before"
 
 
@@ -53,15 +51,8 @@ class NothingChosenError(LookupError):
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = job_parser(JOB, "Search over settings of the vision model.")
-    parser.add_argument(
-        "--recipe", type=_recipe, required=True, metavar="FILE", help="made by `larder recipe vision --to FILE`"
-    )
-    add_pairs_as_of(parser)
-    arguments = parse(parser, argv)
-    if has_pairs(arguments) and arguments.as_of is None:
-        parser.error("vision.pair_weight is set, or to be tried: name the interactions by --as-of HOUR")
-    return arguments
+    """Returns the job's arguments; `argv` is the process's own if None."""
+    return parse(JOB, argv)
 
 
 def has_pairs(arguments: argparse.Namespace) -> bool:
@@ -73,13 +64,13 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     """Tries what the recipe asks for and prints the choice. Raises MissingPartitionError and NothingChosenError."""
     settings: Settings = arguments.settings
     recipe: VisionRecipe = arguments.recipe
-    with stage(spark, JOB, PARTITION) as report:
+    with stage(spark, JOB, CATALOGUE) as report:
         tables = Tables(settings.storage.tables)
-        images = tables.get(IMAGES, PARTITION, "larder ingest-images")
+        images = tables.get(IMAGES, CATALOGUE, "larder ingest-images")
         check_size(images, settings.vision.image_size)
         bought = interactions_of(tables, arguments.as_of) if has_pairs(arguments) else None
         study = _study(recipe, [images, bought] if bought else [images], settings.vision)
-        scratch = tables.place(SCRATCH) / study.study_name
+        scratch = tables.place(VISION_SCRATCH) / study.study_name
         tried = _trials(spark, tables, images, bought, recipe, settings.vision, scratch)
         report.rows_in = tried.train.samples + tried.test.samples
         before = len(_ended(study))
@@ -96,7 +87,12 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv)
+    """Runs the job as the command line says."""
+    start(parse_arguments(argv))
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """Runs the job in a Spark session of its own."""
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
 
@@ -106,14 +102,7 @@ def vision_text(params: Mapping[str, Any]) -> str:
     return "\n".join(["[vision]", *(f"{name} = {json.dumps(value)}" for name, value in sorted(params.items()))])
 
 
-def _recipe(path: str) -> VisionRecipe:
-    try:
-        return load_recipe(Path(path))
-    except SettingsError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _study(recipe: VisionRecipe, inputs: Sequence[Manifest], vision: Vision) -> optuna.Study:
+def _study(recipe: VisionRecipe, inputs: Sequence[Manifest], vision: VisionSettings) -> optuna.Study:
     """The results so far on these inputs, with what may be tried and what is fixed. Trials that were under way when a
     search ended are tried once more: it may have been they that ended it, by taking more memory than there is."""
     import optuna
@@ -146,11 +135,11 @@ def _study(recipe: VisionRecipe, inputs: Sequence[Manifest], vision: Vision) -> 
     return study
 
 
-def _networks(recipe: VisionRecipe, vision: Vision) -> list[str]:
+def _networks(recipe: VisionRecipe, vision: VisionSettings) -> list[str]:
     """What the files of networks that trials may begin with hold: with another in its place it is another search."""
     choices = recipe.space.get("backbone", [vision.backbone])
     files = [str(each) for each in choices if is_file(str(each))] if isinstance(choices, list) else []
-    return [hashlib.sha256(Place(file).read()).hexdigest() for file in files]
+    return [hashlib.sha256(StoragePath(file).read()).hexdigest() for file in files]
 
 
 def _waiting(study: optuna.Study) -> bool:
@@ -166,10 +155,10 @@ def _trials(
     images: Manifest,
     bought: Manifest | None,
     recipe: VisionRecipe,
-    vision: Vision,
+    vision: VisionSettings,
     scratch: Any,
 ) -> Trials:
-    pictures = read_frame(spark, tables, [images], IMAGES_SCHEMA).where(~F.col(C.HELD_OUT))
+    pictures = read_frame(spark, tables, [images], IMAGES.schema).where(~F.col(C.HELD_OUT))
     pictures = pictures.orderBy(F.xxhash64(C.PRODUCT_ID, F.lit("search")), C.PRODUCT_ID).limit(recipe.pictures)
     counted = pictures.groupBy(C.CATEGORY).count().collect()
     products_of: dict[str | None, int] = {row[C.CATEGORY]: row["count"] for row in counted}
@@ -190,7 +179,7 @@ def _trials(
 
 
 def _try(
-    spark: SparkSession, study: optuna.Study, tried: Trials, recipe: VisionRecipe, vision: Vision, count: int
+    spark: SparkSession, study: optuna.Study, tried: Trials, recipe: VisionRecipe, vision: VisionSettings, count: int
 ) -> None:
     """So many trials at once, each in a task of its own."""
     import optuna
@@ -214,7 +203,7 @@ def _try(
 def _suggested(trial: optuna.Trial, name: str, values: Range | list[Any]) -> Any:
     if not isinstance(values, Range):
         return trial.suggest_categorical(name, values)
-    if Vision.model_fields[name].annotation in (int, bool):
+    if VisionSettings.model_fields[name].annotation in (int, bool):
         return trial.suggest_int(name, int(values.low), int(values.high), log=values.log)
     return trial.suggest_float(name, values.low, values.high, log=values.log)
 

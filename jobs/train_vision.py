@@ -14,44 +14,41 @@ import json
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from larder.jobs.ingest_images import CHANNELS, IMAGES, PARTITION, check_size
-from larder.jobs.runtime.arguments import job_parser, parse
+from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.training_files import remove
+from larder.jobs.vision.image_table import check_size
+from larder.jobs.vision.picture_files import CHANNELS
 from larder.jobs.vision.saved_models import MODEL_FILE, model_bytes
-from larder.jobs.vision.training_pairs import add_pairs_as_of, interactions_of, with_partners
+from larder.jobs.vision.trained_model import ENSEMBLE, TRAINING_FILE, training_of
+from larder.jobs.vision.training_pairs import interactions_of, with_partners
 from larder.jobs.vision.training_pictures import held_back, is_held_back, shards_of, validation_share
+from larder.jobs.vision.training_plan import backbone_of, compile_for, models_of, schedule_of
 from larder.jobs.vision.training_shards import Block, Shard
 from larder.models import columns as C
-from larder.models.schemas import IMAGES as IMAGES_SCHEMA
+from larder.models.tables import CATALOGUE, IMAGES, VISION_MODEL, VISION_SCRATCH
 from larder.models.vision.backbones import Backbone, is_file
 from larder.models.vision.ensembles import as_one
-from larder.models.vision.federated import OuterStep
-from larder.models.vision.network import NO_PAIRS, Head, build_model, compile_model, label_list, label_shares
-from larder.settings import Settings
-from larder.settings.sections import Vision
-from larder.storage import DataFile, Manifest, Place, Tables
+from larder.models.vision.network import label_list, label_shares
+from larder.settings import Settings, VisionSettings
+from larder.storage import DataFile, Manifest, StoragePath, Tables
 from larder.storage.frames import read_frame
 from larder.storage.manifests import plan_run
 
 if TYPE_CHECKING:
     import keras
 
-    from larder.jobs.vision.data_parallel import Round, Schedule
+    from larder.jobs.vision.data_parallel import Round
     from larder.jobs.vision.training_checkpoints import State
 
 JOB = "train_vision"
-VISION_MODEL, SCRATCH = "vision_model", "vision_scratch"
-TRAINING_FILE = "training.json"
-SMALL, ENSEMBLE = "small", "ensemble"
 
 
 class NoLabelsError(ValueError):
@@ -59,20 +56,16 @@ class NoLabelsError(ValueError):
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = job_parser(JOB, "Train the vision model on the catalogue's pictures.")
-    add_pairs_as_of(parser)
-    arguments = parse(parser, argv)
-    if arguments.settings.vision.pair_weight and arguments.as_of is None:
-        parser.error("vision.pair_weight is set: name the interactions by --as-of HOUR")
-    return arguments
+    """Returns the job's arguments; `argv` is the process's own if None."""
+    return parse(JOB, argv)
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     """Writes `vision_model`. Raises MissingPartitionError, OtherSizeError and NoLabelsError."""
     settings: Settings = arguments.settings
-    with stage(spark, JOB, PARTITION) as report:
+    with stage(spark, JOB, CATALOGUE) as report:
         tables = Tables(settings.storage.tables)
-        images = tables.get(IMAGES, PARTITION, "larder ingest-images")
+        images = tables.get(IMAGES, CATALOGUE, "larder ingest-images")
         check_size(images, settings.vision.image_size)
         backbone = backbone_of(settings.vision)
         bought = interactions_of(tables, arguments.as_of) if settings.vision.pair_weight else None
@@ -80,14 +73,14 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         if tables.is_current(planned):
             report.details["up_to_date"] = True
         else:
-            pictures = read_frame(spark, tables, [images], IMAGES_SCHEMA).where(~F.col(C.HELD_OUT))
+            pictures = read_frame(spark, tables, [images], IMAGES.schema).where(~F.col(C.HELD_OUT))
             if bought:
                 pictures = with_partners(spark, tables, bought, pictures, settings.vision.pairs_of_product)
-            scratch = tables.place(SCRATCH) / planned.run
+            scratch = tables.place(VISION_SCRATCH) / planned.run
             made = _train(spark, pictures, settings.vision, backbone, scratch, report)
             tables.publish(_written(tables, planned, made))
             remove(scratch)
-        trained = tables.get(VISION_MODEL, PARTITION, JOB)
+        trained = tables.get(VISION_MODEL, CATALOGUE, JOB)
         report.rows_in = images.rows
         report.rows_out = trained.counts["pictures"]
         report.details |= {
@@ -99,25 +92,14 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv)
+    """Runs the job as the command line says."""
+    start(parse_arguments(argv))
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """Runs the job in a Spark session of its own."""
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
-
-
-def model_bytes_of(tables: Tables, trained: Manifest) -> bytes:
-    """The .keras file of a run of `vision_model`."""
-    return tables.read(trained, MODEL_FILE)
-
-
-def training_of(tables: Tables, trained: Manifest) -> dict[str, Any]:
-    """labels, loss (one figure a round) and a summary, of a run of `vision_model`. An ensemble has `members`, each with
-    a loss of its own."""
-    return dict(json.loads(tables.read(trained, TRAINING_FILE)))
-
-
-def floats_of(trained: Manifest) -> int:
-    """Floats of an embedding by the model of a run of `vision_model`."""
-    return int(trained.parameters["embedding"] * trained.parameters.get(ENSEMBLE, 1))
 
 
 @dataclass(frozen=True)
@@ -131,16 +113,7 @@ class _Trained:
     held_back: int
 
 
-def backbone_of(vision: Vision) -> Backbone | None:
-    """The network that the settings name; None for the small one. Raises FileNotFoundError for its file or weights."""
-    if vision.backbone == SMALL:
-        return None
-    file = vision.backbone if is_file(vision.backbone) else vision.backbone_weights
-    weights = Place(file).read() if file else None
-    return Backbone(vision.backbone, weights, file, vision.backbone_download, vision.backbone_frozen)
-
-
-def _plan(images: Manifest, vision: Vision, backbone: Backbone | None, bought: Manifest | None) -> Manifest:
+def _plan(images: Manifest, vision: VisionSettings, backbone: Backbone | None, bought: Manifest | None) -> Manifest:
     parameters = vision.model_dump(exclude={"max_pixels", "max_bytes", "min_side", "read_ahead", "held_out"})
     if backbone and backbone.weights is not None:
         # The same bytes elsewhere are the same network.
@@ -149,15 +122,15 @@ def _plan(images: Manifest, vision: Vision, backbone: Backbone | None, bought: M
     if vision.ensemble == 1:
         del parameters[ENSEMBLE]  # a run has the name that it had before there were ensembles
     inputs = {manifest.table: manifest.reference for manifest in (images, bought) if manifest}
-    return plan_run(VISION_MODEL, PARTITION, inputs, parameters)
+    return plan_run(VISION_MODEL, CATALOGUE, inputs, parameters)
 
 
 def _train(
     spark: SparkSession,
     pictures: DataFrame,
-    vision: Vision,
+    vision: VisionSettings,
     backbone: Backbone | None,
-    scratch: Place,
+    scratch: StoragePath,
     report: StageReport,
 ) -> _Trained:
     from larder.jobs.runtime.quiet_tensorflow import limit_threads
@@ -191,33 +164,13 @@ def _train(
     return _Trained(as_one(members), states, labels, trained_on, len(validation[0]) if validation else 0)
 
 
-def models_of(vision: Vision, shares: Any, backbone: Backbone | None) -> tuple[keras.Model, keras.Model]:
-    """The model for inference and the one to train, which are one without pairs, and else have the same weights."""
-    parts = (vision.image_size, vision.embedding, shares, vision.seed, backbone)
-    head = Head(vision.palette, vision.hidden, vision.dropout, vision.augment)
-    model = build_model(*parts, NO_PAIRS, head)
-    pairs = (vision.pair_weight, vision.pair_temperature)
-    return model, build_model(*parts, pairs, head) if vision.pair_weight else model
-
-
-def compile_for(model: keras.Model, vision: Vision, samples: int) -> None:
-    """Makes the model ready to train with these settings where a worker has so many samples."""
-    steps = ceil(samples / vision.batch_size)  # of an epoch
-    compile_model(
-        model,
-        vision.learning_rate,
-        falls_over=steps * vision.epochs if vision.learning_rate_schedule == "cosine" else 0,
-        rises_over=round(steps * vision.warm_up_epochs),
-    )
-
-
 def _fit(
     spark: SparkSession,
     model: keras.Model,
     shards: list[Shard],
     validation: Block | None,
-    vision: Vision,
-    folder: Place,
+    vision: VisionSettings,
+    folder: StoragePath,
     told: _Telling,
 ) -> State:
     from larder.jobs.vision.data_parallel import RoundsModel
@@ -233,20 +186,6 @@ def _fit(
 def _itself(shard: Shard) -> Shard:
     """Mapped and kept, a shard's name stays where its task first ran; so do later tasks, beside their copy of it."""
     return shard
-
-
-def schedule_of(vision: Vision) -> Schedule:
-    from larder.jobs.vision.data_parallel import Schedule
-
-    return Schedule(
-        vision.epochs,
-        vision.epochs_per_round,
-        vision.batch_size,
-        vision.seed,
-        vision.patience,
-        vision.precision,
-        OuterStep(vision.outer_learning_rate, vision.outer_momentum),
-    )
 
 
 class _Telling:
@@ -298,7 +237,7 @@ def _written(tables: Tables, planned: Manifest, trained: _Trained) -> Manifest:
     training = {"labels": trained.labels, **told, "summary": summary}
     files = {MODEL_FILE: model_bytes(trained.model), TRAINING_FILE: json.dumps(training, indent=1).encode()}
     for name, data in files.items():
-        (tables.run_place(planned) / name).write(data)
+        (tables.run_folder(planned) / name).write(data)
     listed = tuple(DataFile(name, 0, len(data)) for name, data in sorted(files.items()))
     counts = {"labels": len(trained.labels), "pictures": trained.pictures}
     return replace(planned, files=listed, counts=counts)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from larder.settings import Settings
-from larder.settings.sections import Spark
+from larder.settings import Settings, SparkSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,7 +32,7 @@ def spark() -> Iterator[SparkSession]:
     """A local session on two cores, as a job has it, with few partitions."""
     from larder.jobs.runtime.session import start_session
 
-    session = start_session("tests", Settings(spark=Spark(shuffle_partitions=4)))
+    session = start_session("tests", Settings(spark=SparkSettings(shuffle_partitions=4)))
     yield session
     session.stop()
 

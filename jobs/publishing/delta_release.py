@@ -5,18 +5,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from larder.jobs.precompute_cookies import DELTA, DELTA_COOKIES, DELTA_DICTIONARY, START
+from larder.jobs.precompute_cookies import START
 from larder.jobs.publishing.load_files import DeltaFile
 from larder.jobs.publishing.whole_release import Content, column_of, dictionary_of, name_of, one_run
-from larder.jobs.runtime.arguments import as_of_partition, as_text, hour
 from larder.loaders import delta as layers
-from larder.loaders.bulk import in_order
-from larder.loaders.codec import encode_lists
 from larder.loaders.keys import COOKIES, DELTA_FORMAT
-from larder.loaders.publisher import Lists
+from larder.loaders.lists import RankedLists, encode_all
 from larder.loaders.releases import Release, Releases
 from larder.models import columns as C
-from larder.settings.sections import Redis
+from larder.models.hours import as_of_partition, as_text, hour
+from larder.models.tables import DELTA, DELTA_COOKIES, DELTA_DICTIONARY
+from larder.settings import RedisSettings
 from larder.storage import Manifest, MissingPartitionError, Tables
 
 ROWS_COMPARED = 50_000
@@ -31,7 +30,7 @@ class DeltaRelease:
     Raises MissingPartitionError where none were made as of that very instant.
     """
 
-    def __init__(self, tables: Tables, as_of: int, base: Release, settings: Redis) -> None:
+    def __init__(self, tables: Tables, as_of: int, base: Release, settings: RedisSettings) -> None:
         self.tables, self.settings, self.base, self.as_of = tables, settings, base, as_text(as_of)
         begin = hour(base.as_of)
         if as_of <= begin:
@@ -109,8 +108,8 @@ def latest_rows(keys: list[npt.NDArray[np.generic]]) -> list[Flags]:
     return np.split(latest, np.cumsum([len(part) for part in keys])[:-1]) if keys else []
 
 
-def as_records(lists: Lists, with_scores: bool) -> list[bytes]:
+def as_records(lists: RankedLists, with_scores: bool) -> list[bytes]:
     """Each list as its record."""
-    data, ends = encode_lists(*in_order(lists, np.arange(len(lists.keys)), with_scores))
+    data, ends = encode_all(lists, with_scores)
     raw = data.tobytes()
     return [raw[start:end] for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]

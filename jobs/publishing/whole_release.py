@@ -8,18 +8,30 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from larder.jobs.precompute import CATEGORY_LISTS, CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
 from larder.jobs.publishing.load_files import ReleaseFile
-from larder.jobs.runtime.arguments import as_of_partition, as_text
 from larder.loaders import publisher
 from larder.loaders.keys import BY_CATEGORY, CONTEXTS, COOKIES, FORMAT, KINDS, PRODUCTS
 from larder.loaders.releases import Release, Releases
 from larder.models import columns as C
-from larder.settings.sections import Redis
-from larder.storage import Manifest, MissingPartitionError, Place, Tables
+from larder.models.hours import as_of_partition, as_text
+from larder.models.tables import (
+    RELEASE,
+    RELEASE_CATEGORY_LISTS,
+    RELEASE_CONTEXTS,
+    RELEASE_COOKIES,
+    RELEASE_DICTIONARY,
+    RELEASE_PRODUCTS,
+)
+from larder.settings import RedisSettings
+from larder.storage import Manifest, MissingPartitionError, StoragePath, Tables
 from larder.storage.manifests import fingerprint
 
-KIND_OF = {COOKIE_LISTS: COOKIES, PRODUCT_LISTS: PRODUCTS, CONTEXT_LISTS: CONTEXTS, CATEGORY_LISTS: BY_CATEGORY}
+KIND_OF = {
+    RELEASE_COOKIES: COOKIES,
+    RELEASE_PRODUCTS: PRODUCTS,
+    RELEASE_CONTEXTS: CONTEXTS,
+    RELEASE_CATEGORY_LISTS: BY_CATEGORY,
+}
 RELEASE_DIGITS = 6
 
 
@@ -35,27 +47,27 @@ class Content:
 class WholeRelease:
     """All lists as of an instant. Raises MissingPartitionError where its tables are not there, or of several runs."""
 
-    def __init__(self, tables: Tables, as_of: int, settings: Redis) -> None:
+    def __init__(self, tables: Tables, as_of: int, settings: RedisSettings) -> None:
         self.tables, self.settings, self.as_of = tables, settings, as_text(as_of)
         made_by = f"larder precompute --as-of {self.as_of}"
         partition = as_of_partition(as_of)
         made = tables.get(RELEASE, partition, made_by).counts
         self.kind_of = {table: kind for table, kind in KIND_OF.items() if kind in KINDS or made.get(table)}
-        self.manifests = one_run(tables, partition, RELEASE, [*self.kind_of, DICTIONARY], made_by)
+        self.manifests = one_run(tables, partition, RELEASE, [*self.kind_of, RELEASE_DICTIONARY], made_by)
         self.name = release_name(self.manifests[RELEASE], settings)
         self.rows = sum(self.manifests[table].rows for table in self.kind_of)
 
     def content(self, releases: Releases) -> Content:
         """Reads the dictionary."""
         records = {kind: self.manifests[table].rows for table, kind in self.kind_of.items()}
-        products = self.manifests[DICTIONARY].rows
+        products = self.manifests[RELEASE_DICTIONARY].rows
         files = [
             ReleaseFile(kind, uri, file.rows)
             for table, kind in self.kind_of.items()
             for uri, file in zip(self.tables.uris([self.manifests[table]]), self.manifests[table].files, strict=True)
         ]
         release = publisher.plan(self.name, self.as_of, records, products, self.settings.bucket_size)
-        return Content(release, files, dictionary_of(self.tables, self.manifests[DICTIONARY]))
+        return Content(release, files, dictionary_of(self.tables, self.manifests[RELEASE_DICTIONARY]))
 
 
 def one_run(tables: Tables, partition: str, first: str, others: list[str], made_by: str) -> dict[str, Manifest]:
@@ -70,7 +82,7 @@ def one_run(tables: Tables, partition: str, first: str, others: list[str], made_
     return manifests
 
 
-def release_name(release: Manifest, settings: Redis) -> str:
+def release_name(release: Manifest, settings: RedisSettings) -> str:
     """Letters and digits: the instant, and what follows from content and format; another content has another name."""
     return name_of(release.partition, [release.run, FORMAT, settings.bucket_size, settings.scores])
 
@@ -87,5 +99,5 @@ def dictionary_of(tables: Tables, manifest: Manifest) -> list[str]:
 
 def column_of(uri: str, name: str) -> npt.NDArray[np.generic]:
     """One column of a Parquet file."""
-    system, path = Place(uri).open()  # pyarrow itself knows no s3a://
+    system, path = StoragePath(uri).open()  # pyarrow itself knows no s3a://
     return pq.read_table(path, columns=[name], filesystem=system)[name].to_numpy()

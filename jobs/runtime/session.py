@@ -13,8 +13,7 @@ from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from larder.jobs.runtime.devices import RESOURCE
-from larder.settings import Settings
-from larder.settings.sections import Spark
+from larder.settings import Settings, SparkSettings
 from larder.storage import s3
 from larder.storage.event_folders import first_line
 
@@ -95,7 +94,7 @@ def _options(settings: Settings) -> dict[str, str]:
     }
 
 
-def _gpu_options(spark: Spark) -> dict[str, str]:
+def _gpu_options(spark: SparkSettings) -> dict[str, str]:
     """Spark hands each task its GPUs; jobs/runtime/devices.py tells TensorFlow."""
     if not spark.gpus:
         return {}

@@ -23,8 +23,8 @@ from larder.jobs.vision.training_shards import (
 )
 from larder.models import columns as C
 from larder.models.vision.network import label_matrix
-from larder.settings.sections import Vision
-from larder.storage import Place
+from larder.settings import VisionSettings
+from larder.storage import StoragePath
 
 Shape = tuple[int, int, int]
 SHARES = 10_000
@@ -36,7 +36,7 @@ WRITTEN = pa.schema(
 )
 
 
-def validation_share(vision: Vision, pictures: int, shape: Shape) -> float:
+def validation_share(vision: VisionSettings, pictures: int, shape: Shape) -> float:
     """`vision.validation`, or, of more pictures, the share that is about VALIDATION_BYTES, and at least one of SHARES:
     what is held back lies on the driver, and all else is trained on."""
     most = VALIDATION_BYTES // math.prod(shape)
@@ -56,7 +56,7 @@ def held_back(pictures: DataFrame, labels: list[str], shape: Shape) -> Block | N
     return _block(table.to_batches()[0], labels, shape) if table.num_rows else None
 
 
-def shards_of(pictures: DataFrame, labels: list[str], shape: Shape, workers: int, folder: Place) -> list[Shard]:
+def shards_of(pictures: DataFrame, labels: list[str], shape: Shape, workers: int, folder: StoragePath) -> list[Shard]:
     """Shards of the pictures in `folder`, one a worker and the same in every run; those of an earlier run if whole.
 
     A worker that would have no picture has no shard. Where `pictures` have PARTNERS, those dealt to the same worker
@@ -76,7 +76,7 @@ def shards_of(pictures: DataFrame, labels: list[str], shape: Shape, workers: int
 
 
 def _write(
-    batches: Iterable[pa.RecordBatch], labels: list[str], shape: Shape, folder: Place
+    batches: Iterable[pa.RecordBatch], labels: list[str], shape: Shape, folder: StoragePath
 ) -> Iterator[pa.RecordBatch]:
     context = TaskContext.get()
     assert context is not None

@@ -11,7 +11,7 @@ import numpy as np
 
 from larder.jobs.vision.training_shards import Shard
 from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
-from larder.settings.sections import Vision
+from larder.settings import VisionSettings
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Trials:
         from pyspark import TaskContext
 
         from larder.jobs.runtime.quiet_tensorflow import limit_threads
-        from larder.jobs.train_vision import backbone_of, compile_for, models_of
         from larder.jobs.vision.rounds_worker import trained_alone
         from larder.jobs.vision.saved_models import model_bytes
+        from larder.jobs.vision.training_plan import backbone_of, compile_for, models_of
         from larder.models.vision.network import embed, embedding_part
 
         context = TaskContext.get()
         limit_threads(context.cpus() if context else 1)
-        vision = Vision(**choice.settings)
+        vision = VisionSettings(**choice.settings)
         model, trained = models_of(vision, self.shares, backbone_of(vision))
         compile_for(trained, vision, self.train.samples)
         train = self.train if vision.pair_weight else replace(self.train, partners_uri="")

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from larder.settings.section import Section
-from larder.settings.sections import NETWORK_FILE, Settings
+from larder.settings.settings import Settings
+from larder.settings.vision_section import NETWORK_FILE
 
 if sys.version_info >= (3, 11):
     import tomllib

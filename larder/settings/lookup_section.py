@@ -23,7 +23,7 @@ NO_OPTIONS = {
 }
 
 
-class LookupScene(Section):
+class SceneSettings(Section):
     """What one place of the site asks for: `[lookup.scenes.NAME]`."""
 
     routes: list[Route] = Field(min_length=1, description="in the order in which they fill the answer")
@@ -41,7 +41,7 @@ class LookupScene(Section):
         return routes
 
 
-class Lookup(Section):
+class LookupSettings(Section):
     """The endpoint."""
 
     host: str = "127.0.0.1"
@@ -59,7 +59,7 @@ class Lookup(Section):
     route_ms: dict[Route, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict, description="route -> a time limit of its own, below deadline_ms"
     )
-    scenes: dict[str, LookupScene] = Field(default_factory=dict, description="what a caller may name as scene")
+    scenes: dict[str, SceneSettings] = Field(default_factory=dict, description="what a caller may name as scene")
     pointer_seconds: float = Field(1.0, gt=0, description="how often the live release is looked up")
     mask_seconds: float = Field(0.25, gt=0, le=0.5, description="how often masks are looked up")
     cluster: bool = Field(False, description="redis.url names a server of a Redis Cluster")

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from larder.settings.loading import SettingsError
 from larder.settings.section import Section
-from larder.settings.sections import NETWORK_FILE, Vision
+from larder.settings.vision_section import NETWORK_FILE, VisionSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -69,12 +69,12 @@ class VisionRecipe(Section):
     @field_validator("space")
     @classmethod
     def settings_that_fit(cls, space: dict[str, Range | list[Value]]) -> dict[str, Range | list[Value]]:
-        known = set(Vision.model_fields) - NOT_OF_A_TRIAL - OF_ALL_TRIALS
+        known = set(VisionSettings.model_fields) - NOT_OF_A_TRIAL - OF_ALL_TRIALS
         if unknown := sorted(set(space) - known):
             raise ValueError(f"not settings of [vision] that a trial may choose: {unknown}; there are {sorted(known)}")
         for name, values in space.items():
             for value in [values.low, values.high] if isinstance(values, Range) else values:
-                Vision(**{name: value})
+                VisionSettings(**{name: value})
         return space
 
 

@@ -17,11 +17,10 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from larder.jobs import aggregate_hours
-from larder.jobs.runtime.arguments import hour_partition
 from larder.jobs.runtime.stage_report import StageReport
-from larder.settings import Settings
-from larder.settings.sections import Events, Storage
-from larder.storage import Manifest, Place, Tables
+from larder.models.hours import hour_partition
+from larder.settings import EventsSettings, Settings, StorageSettings
+from larder.storage import Manifest, StoragePath, Tables
 
 START = 420_072  # 2017-12-03T00, an hour number
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -34,10 +33,10 @@ def moment(hour: int, minute: float = 10) -> datetime:
 
 
 def settings_in(folder: Path, tables: str = "tables", **events: Any) -> Settings:
-    storage = Storage(
+    storage = StorageSettings(
         events=str(folder / "events"), tables=str(folder / tables), catalogue=str(folder / "catalogue.parquet")
     )
-    return Settings(storage=storage, events=Events(**events))
+    return Settings(storage=storage, events=EventsSettings(**events))
 
 
 def hour_folder(folder: Path, hour: int) -> Path:
@@ -105,5 +104,5 @@ def visible(tables: str) -> dict[str, str]:
         manifest = Manifest.from_json(path.read_bytes())
         found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest()
         for uri in Tables(tables).uris([manifest]):
-            found[str(Path(uri).relative_to(root))] = hashlib.sha256(Place(uri).read()).hexdigest()
+            found[str(Path(uri).relative_to(root))] = hashlib.sha256(StoragePath(uri).read()).hexdigest()
     return found

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, final
 
-from larder.lookup.answer.routing import ROUTES
-from larder.settings.lookup_section import Lookup
+from larder.lookup.answer.routes import ROUTES
+from larder.settings import LookupSettings
 
 DEFAULT: Final = "default"
 
@@ -36,7 +36,7 @@ class Scene:
         self.n = n
 
 
-def scenes_from(settings: Lookup) -> Mapping[str, Scene]:
+def scenes_from(settings: LookupSettings) -> Mapping[str, Scene]:
     """The scenes of the settings by name, and `default` with all routes where they name none so."""
     found = {DEFAULT: _scene(DEFAULT, settings, ROUTES, {}, False, None)}
     for name, scene in settings.scenes.items():
@@ -46,7 +46,7 @@ def scenes_from(settings: Lookup) -> Mapping[str, Scene]:
 
 
 def _scene(
-    name: str, settings: Lookup, routes: tuple[str, ...], most: Mapping[str, int], blend: bool, n: int | None
+    name: str, settings: LookupSettings, routes: tuple[str, ...], most: Mapping[str, int], blend: bool, n: int | None
 ) -> Scene:
     limits: Mapping[str, int] = {str(route): limit for route, limit in settings.route_ms.items()}
     steps = [

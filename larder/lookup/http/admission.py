@@ -9,7 +9,7 @@ from math import ceil
 from typing import Final
 
 from larder.lookup.http.http_errors import BadRequestError
-from larder.settings.lookup_section import Lookup
+from larder.settings import LookupSettings
 
 HEADER: Final = "x-api-key"
 # How often the event loop's delay is measured, and how many delays in a row must be too long.
@@ -17,7 +17,7 @@ SAMPLE_SECONDS: Final = 0.01
 SAMPLES: Final = 5
 
 
-class Delay:
+class LoopDelay:
     """How long the event loop lets its work wait. `watch` must be a task."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Delay:
             self.seconds = min(self._late)
 
 
-class Allowance:
+class TokenBucket:
     """A token bucket: `rate` questions a second, of which a second's worth may come at once."""
 
     def __init__(self, rate: float) -> None:
@@ -56,13 +56,13 @@ class Allowance:
 class Admission:
     """Of one worker: with several, each has its share of a key's rate."""
 
-    def __init__(self, settings: Lookup, delay: Delay) -> None:
+    def __init__(self, settings: LookupSettings, delay: LoopDelay) -> None:
         self._keys = [(name, key.get_secret_value().encode()) for name, key in settings.api_keys.items()]
         self._most_late = settings.shed_ms / 1000
         self._most_waiting = settings.max_waiting
         self._delay = delay
         rate = settings.key_rate / settings.workers
-        self._allowances = {name: Allowance(rate) for name, _ in self._keys} if rate else {}
+        self._allowances = {name: TokenBucket(rate) for name, _ in self._keys} if rate else {}
         self.waiting = 0
 
     def check_load(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from larder.lookup.http.openapi_schemas import Json, a_scene, an_id, an_n, reference, schemas
-from larder.settings.lookup_section import Lookup
+from larder.settings import LookupSettings
 
 ANSWER_EXAMPLE: Json = {
     "items": [
@@ -32,7 +32,7 @@ REQUEST_ID: Json = {
 }
 
 
-def document(limits: Lookup) -> Json:
+def document(limits: LookupSettings) -> Json:
     """The whole description as a dictionary ready for JSON."""
     return {
         "openapi": "3.1.0",
@@ -53,7 +53,7 @@ def document(limits: Lookup) -> Json:
     }
 
 
-def _recommendations(limits: Lookup) -> Json:
+def _recommendations(limits: LookupSettings) -> Json:
     return {
         "operationId": "recommend",
         "summary": "One visitor's products",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from larder.lookup.answer.reasons import MEANINGS
-from larder.lookup.answer.routing import CATEGORY, ROUTES, STATUSES
+from larder.lookup.answer.routes import CATEGORY, ROUTES, STATUSES
 from larder.lookup.answer.scenes import DEFAULT, scenes_from
 from larder.lookup.http.query import MAX_ID_BYTES
 from larder.lookup.release.generic_lists import LEVELS
-from larder.settings.lookup_section import Lookup
+from larder.settings import LookupSettings
 
 Json = dict[str, Any]
 
@@ -40,7 +40,7 @@ ERROR_CODES = (
 )
 
 
-def schemas(limits: Lookup) -> Json:
+def schemas(limits: LookupSettings) -> Json:
     """By name, as components of the description."""
     text = {"type": ["string", "null"], "maxLength": MAX_ID_BYTES}
     return {
@@ -170,11 +170,11 @@ def an_id() -> Json:
     }
 
 
-def an_n(limits: Lookup) -> Json:
+def an_n(limits: LookupSettings) -> Json:
     """How many products are wanted."""
     return {"type": "integer", "minimum": 1, "maximum": limits.max_n, "default": min(limits.n, limits.max_n)}
 
 
-def a_scene(limits: Lookup) -> Json:
+def a_scene(limits: LookupSettings) -> Json:
     """The name of a scene."""
     return {"enum": list(scenes_from(limits)), "default": DEFAULT}

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from larder.lookup.answer.scenes import DEFAULT, Scene, scenes_from
 from larder.lookup.http.http_errors import BadRequestError
-from larder.settings.lookup_section import Lookup
+from larder.settings import LookupSettings
 
 MAX_ID_BYTES: Final = 512
 LISTS: Final = ("product", "exclude")
@@ -19,7 +19,7 @@ KNOWN: Final = ", ".join(PARAMETERS)
 
 
 @final
-class Question:
+class RecommendationQuery:
     """Who asks for how many products, and what they look at. Empty: not known.
 
     `exclude` are products that the caller does not want to see, such as what is in the basket.
@@ -47,20 +47,20 @@ class Question:
 
 
 @final
-class Rules:
+class QueryLimits:
     """What may be asked here."""
 
-    def __init__(self, limits: Lookup, scenes: Mapping[str, Scene]) -> None:
+    def __init__(self, limits: LookupSettings, scenes: Mapping[str, Scene]) -> None:
         self.limits = limits
         self.scenes = scenes
 
 
-def rules_from(settings: Lookup) -> Rules:
+def query_limits(settings: LookupSettings) -> QueryLimits:
     """The limits and scenes of the settings."""
-    return Rules(settings, scenes_from(settings))
+    return QueryLimits(settings, scenes_from(settings))
 
 
-def question_from_query(query: str, rules: Rules) -> Question:
+def parse_query_string(query: str, rules: QueryLimits) -> RecommendationQuery:
     """Reads `cookie=c1&product=a&product=b&n=5`. Raises BadRequestError."""
     given: dict[str, str] = {}
     several: dict[str, list[str]] = {}
@@ -90,7 +90,7 @@ def question_from_query(query: str, rules: Rules) -> Question:
     )
 
 
-def question_from_json(asked: Any, rules: Rules) -> Question:
+def parse_json_query(asked: Any, rules: QueryLimits) -> RecommendationQuery:
     """Reads `{"cookie": "c1", "product": ["a", "b"]}`; product may be one string. Raises BadRequestError."""
     if not isinstance(asked, dict):
         raise BadRequestError(400, "invalid_json", f"a request must be an object with some of {KNOWN}")
@@ -107,7 +107,7 @@ def question_from_json(asked: Any, rules: Rules) -> Question:
     return _question(scene, n, given, several, bool(explain), rules.limits)
 
 
-def requests_from_body(body: bytes, limits: Lookup) -> list[Any]:
+def parse_batch(body: bytes, limits: LookupSettings) -> list[Any]:
     """The questions of a batch, not yet read. Raises BadRequestError."""
     try:
         asked = json.loads(body)
@@ -126,9 +126,9 @@ def requests_from_body(body: bytes, limits: Lookup) -> list[Any]:
 
 
 def _question(
-    scene: Scene, n: int, given: dict[str, str], several: dict[str, list[str]], explain: bool, limits: Lookup
-) -> Question:
-    return Question(
+    scene: Scene, n: int, given: dict[str, str], several: dict[str, list[str]], explain: bool, limits: LookupSettings
+) -> RecommendationQuery:
+    return RecommendationQuery(
         scene,
         n,
         _checked(given.get("cookie", ""), "cookie"),
@@ -147,7 +147,7 @@ def _ids(texts: list[str], name: str, most: int) -> tuple[str, ...]:
     return ids
 
 
-def _scene(name: str | None, rules: Rules) -> Scene:
+def _scene(name: str | None, rules: QueryLimits) -> Scene:
     try:
         return rules.scenes[name or DEFAULT]
     except KeyError:
@@ -198,7 +198,7 @@ def _undecodable(name: str) -> BadRequestError:
     )
 
 
-def _n_from_text(text: str | None, scene: Scene, limits: Lookup) -> int:
+def _n_from_text(text: str | None, scene: Scene, limits: LookupSettings) -> int:
     if not text:
         return scene.n
     if len(text) > 9 or not (text.isascii() and text.isdigit()):
@@ -206,7 +206,7 @@ def _n_from_text(text: str | None, scene: Scene, limits: Lookup) -> int:
     return _in_range(int(text), limits)
 
 
-def _n_from_json(value: Any, scene: Scene, limits: Lookup) -> int:
+def _n_from_json(value: Any, scene: Scene, limits: LookupSettings) -> int:
     if value is None:
         return scene.n
     # True is an int to Python, but not to whoever wrote it.
@@ -215,13 +215,13 @@ def _n_from_json(value: Any, scene: Scene, limits: Lookup) -> int:
     return _in_range(value, limits)
 
 
-def _in_range(n: int, limits: Lookup) -> int:
+def _in_range(n: int, limits: LookupSettings) -> int:
     if not 1 <= n <= limits.max_n:
         raise _bad_n(limits)
     return n
 
 
-def _bad_n(limits: Lookup) -> BadRequestError:
+def _bad_n(limits: LookupSettings) -> BadRequestError:
     return BadRequestError(400, "invalid_n", f"n must be a whole number from 1 to {limits.max_n}")
 
 

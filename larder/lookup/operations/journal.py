@@ -16,17 +16,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from larder.journey.destinations import DISK, KAFKA, Kafka, Places, Written
-from larder.journey.served import Notes
-from larder.lookup.answer.routing import Picks
-from larder.lookup.http.query import Question
+from larder.journey.destinations import DISK, KAFKA, KafkaTopic, Destinations, WrittenCount
+from larder.journey.served import AnswerNotes
+from larder.lookup.answer.routing import PickedItems
+from larder.lookup.http.query import RecommendationQuery
 from larder.lookup.operations.spawning import spawned
-from larder.settings.lookup_section import Lookup
+from larder.settings import LookupSettings
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-    from larder.lookup.release.served_release import Release
+    from larder.lookup.release.served_release import ServedRelease
 
 # Answers handed over at a time, at most: packing them holds up the event loop for a fraction of a millisecond.
 # Fewer would cost the writer more, which has some work with a chunk of any size.
@@ -39,7 +39,7 @@ SECONDS_AN_HOUR: Final = 3600
 
 NO_COOKIE, FULL = "no_cookie", "full"
 REASONS: Final = (NO_COOKIE, FULL, DISK, KAFKA)
-NOTHING: Final = Notes(0, "", 0, [])
+NOT_ASKED: Final = AnswerNotes(0, "", 0, [])
 
 log = logging.getLogger("larder.lookup")
 
@@ -47,7 +47,7 @@ log = logging.getLogger("larder.lookup")
 class WriterProcess:
     """The process that writes, and another one where it ends. Used by one thread."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Destinations) -> None:
         self._places = places
         self._pipe: Connection | None = None
         self._process: BaseProcess | None = None
@@ -68,11 +68,11 @@ class WriterProcess:
 
     def know(self, load: int, names: list[bytes]) -> list[Any]:
         """Sees to it that the writer has the names of this load, and raises as `tell`; returns what it says."""
-        from larder.journey.writer import Names
+        from larder.journey.writer import ReleaseProducts
 
         if load == self._known:
             return []
-        said = [self.tell(Names(not start, names[start : start + TURN])) for start in range(0, len(names), TURN)]
+        said = [self.tell(ReleaseProducts(not start, names[start : start + TURN])) for start in range(0, len(names), TURN)]
         self._known = load
         return said
 
@@ -94,11 +94,11 @@ class WriterProcess:
 class Journal:
     """Of one worker. `run` must be a task; `stop` writes what is left."""
 
-    def __init__(self, places: Places, most: int) -> None:
+    def __init__(self, places: Destinations, most: int) -> None:
         """At most `most` answers wait in memory. `larder serve` has seen that what `places` need is installed."""
         self._most = most
         self._chunk = min(CHUNK, most // 2)
-        self._notes = NOTHING
+        self._notes = NOT_ASKED
         # A thread waits for the process, which may wait for the disk.
         self._waiter = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._writer = WriterProcess(places)
@@ -110,7 +110,7 @@ class Journal:
         self.done = dict.fromkeys(self._called, 0)
         self.dropped = dict.fromkeys(REASONS, 0)
 
-    def note(self, question: Question, release: Release, request_id: bytes, taken: Sequence[Picks]) -> None:
+    def note(self, question: RecommendationQuery, release: ServedRelease, request_id: bytes, picked: Sequence[PickedItems]) -> None:
         """Notes one answer from `release`. Never waits, raises nothing."""
         if not question.cookie:
             # The event contract has no event without a visitor.
@@ -120,12 +120,12 @@ class Journal:
         notes = self._notes
         if notes.answers >= self._chunk or notes.load != release.load or now >= (notes.hour + 1) * SECONDS_AN_HOUR:
             self._hand_over()
-            notes = self._notes = Notes(int(now // SECONDS_AN_HOUR), release.name, release.load, release.names)
+            notes = self._notes = AnswerNotes(int(now // SECONDS_AN_HOUR), release.name, release.load, release.names)
         if self._waiting + notes.answers >= self._most:
             self.dropped[FULL] += 1
             return
         items = 0
-        for picks in taken:
+        for picks in picked:
             items += notes.run(picks.route, picks.ordinals)
         notes.answer(now, question.cookie, request_id, question.location, question.device, items)
 
@@ -144,12 +144,12 @@ class Journal:
     def _hand_over(self) -> None:
         notes = self._notes
         # In an idle second nothing is kept of a release that may not be live any more.
-        self._notes = Notes(notes.hour, notes.release, notes.load, notes.names) if notes.answers else NOTHING
+        self._notes = AnswerNotes(notes.hour, notes.release, notes.load, notes.names) if notes.answers else NOT_ASKED
         with self._lock:
             self._waiting += notes.answers
         self._waiter.submit(self._write, notes)
 
-    def _write(self, notes: Notes) -> None:
+    def _write(self, notes: AnswerNotes) -> None:
         try:
             for place in self._unfinished:
                 self._unfinished[place] += notes.answers
@@ -171,9 +171,9 @@ class Journal:
 
     def _give_up(self, error: Exception) -> None:
         problem = f"the process that writes it ended: {error!r}"
-        self._count([Written(place, 0, answers, problem) for place, answers in self._unfinished.items()])
+        self._count([WrittenCount(place, 0, answers, problem) for place, answers in self._unfinished.items()])
 
-    def _count(self, said: list[Written]) -> None:
+    def _count(self, said: list[WrittenCount]) -> None:
         for place, answers, lost, problem in said:
             self.done[place] += answers
             self.dropped[place] += lost
@@ -182,14 +182,14 @@ class Journal:
                 log.warning("the journey log in %s lost %d answers: %s", self._called[place], lost, problem)
 
 
-def journey_places(limits: Lookup) -> Places | None:
+def journey_places(limits: LookupSettings) -> Destinations | None:
     """Where served answers are logged; None where they are not."""
-    kafka = Kafka(limits.kafka, limits.kafka_topic, limits.kafka_options) if limits.kafka else None
+    kafka = KafkaTopic(limits.kafka, limits.kafka_topic, limits.kafka_options) if limits.kafka else None
     folder = Path(limits.journey) if limits.journey else None
-    return Places(folder, limits.journey_seconds, kafka) if folder is not None or kafka is not None else None
+    return Destinations(folder, limits.journey_seconds, kafka) if folder is not None or kafka is not None else None
 
 
-def _called(places: Places) -> dict[str, str]:
+def _called(places: Destinations) -> dict[str, str]:
     """Where answers are written, and how that is called in the log."""
     called = {DISK: str(places.folder)} if places.folder is not None else {}
     if places.kafka is not None:

@@ -14,8 +14,7 @@ from larder.lookup.operations.logs import logging_config
 from larder.lookup.operations.supervisor import supervise
 from larder.lookup.operations.worker_process import run, server_context
 from larder.lookup.redis.address import AddressError, parse_address
-from larder.settings import Settings
-from larder.settings.lookup_section import Lookup
+from larder.settings import LookupSettings, Settings
 
 
 class ServeError(RuntimeError):
@@ -46,7 +45,7 @@ def serve(settings: Settings) -> None:
         supervise(partial(run, settings, host, port, folder), workers, listens)
 
 
-def _check_parts(settings: Lookup) -> None:
+def _check_parts(settings: LookupSettings) -> None:
     """What larder[lookup] does not bring has extras, called as the settings that need them."""
     parts = (
         ("journey", settings.journey, "pyarrow"),
@@ -67,7 +66,7 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def _check_kafka(settings: Lookup) -> None:
+def _check_kafka(settings: LookupSettings) -> None:
     places = journey_places(settings)
     if places is None or places.kafka is None:
         return
@@ -79,7 +78,7 @@ def _check_kafka(settings: Lookup) -> None:
         raise ServeError(f"lookup.kafka_options cannot be used: {error}") from None
 
 
-def _check_certificate(settings: Lookup) -> None:
+def _check_certificate(settings: LookupSettings) -> None:
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         raise ServeError("set both lookup.tls_certificate and lookup.tls_key, or neither")
     try:

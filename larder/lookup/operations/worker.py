@@ -12,16 +12,15 @@ from larder.journey.destinations import DISK, KAFKA
 from larder.loaders.keys import Keys
 from larder.lookup.answer.answering import Answering
 from larder.lookup.answer.rendering import age_seconds
-from larder.lookup.http.admission import Admission, Delay
+from larder.lookup.http.admission import Admission, LoopDelay
 from larder.lookup.operations.journal import Journal, journey_places
 from larder.lookup.operations.metrics import Metrics, Series, SharedCounters, label
 from larder.lookup.redis.address import RedisAddress, parse_address
 from larder.lookup.redis.link import Link, RedisLink
 from larder.lookup.redis.redis_cluster import ClusterLink
 from larder.lookup.release.live_release import LiveRelease
-from larder.lookup.release.mask_cache import Masks
-from larder.settings import Settings
-from larder.settings.lookup_section import Lookup
+from larder.lookup.release.mask_cache import MaskCache
+from larder.settings import LookupSettings, Settings
 
 if TYPE_CHECKING:
     from larder.lookup.operations.tracing import Tracing
@@ -49,9 +48,9 @@ class Worker:
         self.live = LiveRelease(
             self._background, keys, limits.pointer_seconds, limits.generic_lists, limits.hot_products, snapshot
         )
-        self.masks = Masks(self._background, keys, limits.mask_seconds, snapshot)
+        self.masks = MaskCache(self._background, keys, limits.mask_seconds, snapshot)
         self.metrics = Metrics()
-        self._delay = Delay()
+        self._delay = LoopDelay()
         self.admission = Admission(limits, self._delay)
         self.answering = Answering(self._lookups, keys, self.masks, self.metrics, limits)
         places = journey_places(limits)
@@ -141,7 +140,7 @@ class Worker:
             await asyncio.sleep(SHARE_SECONDS)
 
 
-def _tracing(limits: Lookup) -> Tracing | None:
+def _tracing(limits: LookupSettings) -> Tracing | None:
     """None where no traces are asked for: then nothing of OpenTelemetry is even imported."""
     if not limits.traces:
         return None

@@ -17,8 +17,7 @@ import uvloop
 from larder.lookup.http.application import LookupApp
 from larder.lookup.http.connections import Connections
 from larder.lookup.operations.logs import logging_config
-from larder.settings import Settings
-from larder.settings.lookup_section import Lookup
+from larder.settings import LookupSettings, Settings
 
 BACKLOG = 2048
 HANDSHAKE_SECONDS = 10.0
@@ -46,7 +45,7 @@ def run(settings: Settings, host: str, port: int, folder: str, parent: Connectio
         loop.close()
 
 
-async def _answer(app: LookupApp, settings: Lookup, host: str, port: int, parent: Connection) -> None:
+async def _answer(app: LookupApp, settings: LookupSettings, host: str, port: int, parent: Connection) -> None:
     loop, ended = cast(uvloop.Loop, asyncio.get_running_loop()), asyncio.Event()
 
     def end() -> None:
@@ -74,7 +73,7 @@ async def _answer(app: LookupApp, settings: Lookup, host: str, port: int, parent
     watch.cancel()
 
 
-def server_context(settings: Lookup) -> ssl.SSLContext | None:
+def server_context(settings: LookupSettings) -> ssl.SSLContext | None:
     """For HTTPS, where there is a certificate. Raises OSError (ssl.SSLError is one) where it cannot be used."""
     if not settings.tls_certificate:
         return None

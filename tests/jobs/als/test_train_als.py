@@ -15,17 +15,16 @@ from pyspark.sql import SparkSession
 from written_tables import write_table
 
 from larder.jobs import train_als
-from larder.jobs.als.factor_files import train
-from larder.jobs.als.interaction_blocks import Interactions, NoStrengthError, counted
+from larder.jobs.als.factor_files import train_factors
+from larder.jobs.als.interaction_blocks import InteractionFiles, NoStrengthError, counted
 from larder.jobs.runtime import training_files
-from larder.jobs.runtime.arguments import as_of_partition
 from larder.jobs.runtime.training_files import remove, remove_training
 from larder.models.als.implicit_als import AlsParameters
+from larder.models.hours import as_of_partition
 from larder.models.interactions.decay import UNIT
-from larder.models.schemas import INTERACTIONS
-from larder.settings import Settings
-from larder.settings.sections import Als, Storage
-from larder.storage import Manifest, Place, Tables
+from larder.models.tables import INTERACTIONS
+from larder.settings import AlsSettings, Settings, StorageSettings
+from larder.storage import Manifest, StoragePath, Tables
 from larder.storage.manifests import plan_run
 
 pytestmark = pytest.mark.end_to_end
@@ -45,7 +44,7 @@ PARAMETERS = AlsParameters(
 Pairs = dict[tuple[int, int], int]
 
 
-def written(folder: Path, pairs: Pairs, files: int = 2, group: int = 1 << 20) -> Interactions:
+def written(folder: Path, pairs: Pairs, files: int = 2, group: int = 1 << 20) -> InteractionFiles:
     """Interactions of cookies and items with these strengths, in files of ranges of cookies, `group` rows a group."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = sorted(pairs)
@@ -63,7 +62,7 @@ def written(folder: Path, pairs: Pairs, files: int = 2, group: int = 1 << 20) ->
         )
         uris.append(str(folder / f"part-{number:05d}.parquet"))
         pq.write_table(table, uris[-1], row_group_size=group)
-    return Interactions(uris, 1.0)
+    return InteractionFiles(uris, 1.0)
 
 
 def trained(
@@ -71,9 +70,9 @@ def trained(
 ) -> tuple:
     """Factors of users and items by key, and the files' bytes."""
     interactions = written(folder / "interactions", pairs, group=group)
-    places = Place(str(folder / "users")), Place(str(folder / "items"))
-    scratch = Place(str(folder / "scratch"))
-    train(spark, interactions, parameters, scratch, *places)
+    places = StoragePath(str(folder / "users")), StoragePath(str(folder / "items"))
+    scratch = StoragePath(str(folder / "scratch"))
+    train_factors(spark, interactions, parameters, scratch, *places)
     remove_training(scratch)
     found = []
     for place in places:
@@ -173,10 +172,14 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(spark: SparkSessio
         if begun == [1, 2, 3]:
             raise KeyboardInterrupt
 
-    places = Place(str(folder / "scratch")), Place(str(folder / "users")), Place(str(folder / "items"))
+    places = (
+        StoragePath(str(folder / "scratch")),
+        StoragePath(str(folder / "users")),
+        StoragePath(str(folder / "items")),
+    )
     with pytest.raises(KeyboardInterrupt):
-        train(spark, interactions, parameters, *places, killed_in_the_third)
-    train(spark, interactions, parameters, *places, killed_in_the_third)
+        train_factors(spark, interactions, parameters, *places, killed_in_the_third)
+    train_factors(spark, interactions, parameters, *places, killed_in_the_third)
     assert begun == [1, 2, 3, 3]
     assert [Path(file.path).read_bytes() for place in places[1:] for file in place.files()] == once
     _, _, other = trained(spark, tmp_path / "once", pairs, replace(parameters, seed=2))
@@ -186,10 +189,10 @@ def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(spark: SparkSessio
 @pytest.mark.parametrize("content", [b"", b"ARROW1", b"\0" * 5000, None])
 def test_what_a_loss_of_power_leaves_of_a_training_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "training" / "items-003.arrow"
-    training_files.write_arrays(Place(str(path)), {"factors": np.ones(9)})
+    training_files.write_arrays(StoragePath(str(path)), {"factors": np.ones(9)})
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(training_files.DamagedTrainingError) as caught:
-        training_files.read_arrays(Place(str(path)))
+        training_files.read_arrays(StoragePath(str(path)))
     said = str(caught.value)
     assert said.startswith(f"{path}, of a training that was cut short, can't be read (")
     assert said.endswith(f"; remove {path.parent} and run it again")
@@ -203,12 +206,16 @@ def test_a_training_can_go_on_from_what_a_killed_removal_leaves(
     *_, once = trained(spark, tmp_path / "once", pairs, parameters)
     folder = tmp_path / "again"
     interactions = written(folder / "interactions", pairs)
-    places = Place(str(folder / "scratch")), Place(str(folder / "users")), Place(str(folder / "items"))
-    train(spark, interactions, parameters, *places)
+    places = (
+        StoragePath(str(folder / "scratch")),
+        StoragePath(str(folder / "users")),
+        StoragePath(str(folder / "items")),
+    )
+    train_factors(spark, interactions, parameters, *places)
     for done in range(3):
-        deleted: list[Place] = []
+        deleted: list[StoragePath] = []
 
-        def killed_after(place: Place, some: list[Place] = deleted, most: int = done) -> None:
+        def killed_after(place: StoragePath, some: list[StoragePath] = deleted, most: int = done) -> None:
             if len(some) == most:
                 for file in place.files()[:3]:
                     Path(file.path).unlink()
@@ -219,7 +226,7 @@ def test_a_training_can_go_on_from_what_a_killed_removal_leaves(
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
             patched.setattr(training_files, "remove", killed_after)
             remove_training(places[0])
-        train(spark, interactions, parameters, *places)
+        train_factors(spark, interactions, parameters, *places)
         assert [Path(file.path).read_bytes() for place in places[1:] for file in place.files()] == once
     remove_training(places[0])
     assert not places[0].exists()
@@ -229,10 +236,10 @@ def test_what_a_training_kept_is_there_until_it_is_published(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tables = Tables(str(tmp_path))
-    settings = Settings(storage=Storage(tables=tables.root), als=Als(rank=2, iterations=1, blocks=1))
+    settings = Settings(storage=StorageSettings(tables=tables.root), als=AlsSettings(rank=2, iterations=1, blocks=1))
     rows = [(cookie, f"p{item}", UNIT, 1, AS_OF, AS_OF) for cookie in range(4) for item in range(3)]
     planned = plan_run("interactions", as_of_partition(AS_OF), {}, {"half_life": 240.0, "landmark": float(AS_OF)})
-    write_table(tables, planned, INTERACTIONS, rows)
+    write_table(tables, planned, INTERACTIONS.schema, rows)
     arguments = argparse.Namespace(settings=settings, as_of=AS_OF)
     publish = Tables.publish
 
@@ -276,9 +283,9 @@ def test_edges(spark: SparkSession, tmp_path: Path, pairs: Pairs, users: int, it
 
 
 def test_nothing_to_learn_from_is_an_error_of_mllib_too(spark: SparkSession, tmp_path: Path) -> None:
-    settings = Settings(storage=Storage(tables=str(tmp_path)), als=Als(engine="mllib"))
+    settings = Settings(storage=StorageSettings(tables=str(tmp_path)), als=AlsSettings(engine="mllib"))
     planned = plan_run("interactions", as_of_partition(AS_OF), {}, {"half_life": 240.0, "landmark": AS_OF})
-    write_table(Tables(str(tmp_path)), planned, INTERACTIONS, [])
+    write_table(Tables(str(tmp_path)), planned, INTERACTIONS.schema, [])
     with pytest.raises(NoStrengthError, match="weights"):
         train_als.run(spark, argparse.Namespace(settings=settings, as_of=AS_OF))
 

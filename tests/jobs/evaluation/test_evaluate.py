@@ -23,13 +23,12 @@ from written_tables import write_table
 from larder.jobs import evaluate, tune_lists
 from larder.jobs.evaluate import GateError
 from larder.jobs.evaluation.evaluation_data import NothingBoughtError
-from larder.jobs.runtime.arguments import as_of_partition, as_text, hour_partition
 from larder.jobs.runtime.stage_report import StageReport
-from larder.models import schemas
+from larder.models.hours import as_of_partition, as_text, hour_partition
 from larder.models.interactions.decay import UNIT
-from larder.settings import Settings, SettingsError
-from larder.settings.sections import Evaluation, Lists, Spark, Storage
-from larder.storage import MissingPartitionError, Place, Tables
+from larder.models.tables import HOURLY_COUNTS, INTERACTIONS, ITEM_FACTORS, USER_FACTORS
+from larder.settings import EvaluationSettings, ListsSettings, Settings, SettingsError, SparkSettings, StorageSettings
+from larder.storage import MissingPartitionError, StoragePath, Tables
 from larder.storage.manifests import plan_run
 
 pytestmark = pytest.mark.end_to_end
@@ -74,12 +73,12 @@ def write_shop(tables: Tables, instant: int, seed: int, most: int | None = None)
         else:
             bought.append((user, kind(own[0]) * OF_KIND + OF_KIND - 1))
     partition = as_of_partition(instant)
-    write("interactions", schemas.INTERACTIONS, interactions, partition, {"half_life": HALF_LIFE, "landmark": instant})
+    write("interactions", INTERACTIONS.schema, interactions, partition, {"half_life": HALF_LIFE, "landmark": instant})
     tastes = np.eye(KINDS) + 0.1
     users = [(user, tastes[user % KINDS].tolist()) for user in range(USERS)]
     items = [(f"p{item:02}", (tastes[kind(item)] * draw.uniform(0.9, 1.1)).tolist()) for item in range(ITEMS)]
-    write("user_factors", schemas.USER_FACTORS, users, partition, {"rank": KINDS})
-    write("item_factors", schemas.ITEM_FACTORS, items, partition, {"rank": KINDS})
+    write("user_factors", USER_FACTORS.schema, users, partition, {"rank": KINDS})
+    write("item_factors", ITEM_FACTORS.schema, items, partition, {"rank": KINDS})
     for hour in range(instant, instant + HOURS):
         moment = datetime.fromtimestamp(hour * 3600, timezone.utc)
         counts = [
@@ -87,13 +86,13 @@ def write_shop(tables: Tables, instant: int, seed: int, most: int | None = None)
             for user, item in bought[:most]
             if (user + item) % HOURS == hour - instant
         ]
-        write("hourly_counts", schemas.HOURLY_COUNTS, counts, hour_partition(hour), {})
+        write("hourly_counts", HOURLY_COUNTS.schema, counts, hour_partition(hour), {})
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("evaluate")
-    storage = Storage(tables=str(folder / "tables"), catalogue=str(folder / "catalogue.parquet"))
+    storage = StorageSettings(tables=str(folder / "tables"), catalogue=str(folder / "catalogue.parquet"))
     tables = Tables(storage.tables)
     write_shop(tables, TUNED - HOURS, 1)
     write_shop(tables, TUNED, 2)
@@ -101,13 +100,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     ids = [f"p{item:02}" for item in range(ITEMS)]
     paths = [f"Food/{kind(item)}" for item in range(ITEMS)]
     pq.write_table(pa.table({"product_id": ids, "category": paths}), storage.catalogue)
-    evaluation = Evaluation(bootstrap=20, cold_products=OWNED + 1)
-    return Settings(storage=storage, evaluation=evaluation, spark=Spark(shuffle_partitions=2))
+    evaluation = EvaluationSettings(bootstrap=20, cold_products=OWNED + 1)
+    return Settings(storage=storage, evaluation=evaluation, spark=SparkSettings(shuffle_partitions=2))
 
 
 def tune(spark: SparkSession, settings: Settings, to: Path) -> StageReport:
     window = {"as_of": TUNED, "end": TUNED + HOURS, "windows": WINDOWS}
-    return tune_lists.run(spark, argparse.Namespace(settings=settings, to=Place(str(to)), **window))
+    return tune_lists.run(spark, argparse.Namespace(settings=settings, to=StoragePath(str(to)), **window))
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +114,7 @@ def tuned(spark: SparkSession, shop: Settings) -> tuple[Settings, StageReport]:
     """Settings with weights, and what tuning them reported."""
     file = Path(shop.storage.tables).parent / "weights.json"
     report = tune(spark, shop, file)
-    return shop.model_copy(update={"lists": Lists(weights=str(file))}), report
+    return shop.model_copy(update={"lists": ListsSettings(weights=str(file))}), report
 
 
 def evaluated(spark: SparkSession, settings: Settings, as_of: int = TESTED) -> tuple[dict[str, Any], str]:
@@ -207,7 +206,7 @@ def test_the_gate_is_for_personal_lists(spark: SparkSession, shop: Settings) -> 
 
 def test_hours_in_which_nobody_bought_judge_no_lists(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
     """0 is not below 0. Then somebody buys again what they own, which is nothing new."""
-    storage = Storage(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
+    storage = StorageSettings(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
     settings, tables = shop.model_copy(update={"storage": storage}), Tables(storage.tables)
     evaluation = shop.evaluation.model_copy(update={"least_ratio_to_popularity": 0.1})
     with_gate = settings.model_copy(update={"evaluation": evaluation})
@@ -226,11 +225,11 @@ def test_hours_in_which_nobody_bought_judge_no_lists(spark: SparkSession, shop: 
 
 def test_factors_of_two_trainings_are_not_measured(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
     """What is there when the training job is killed between its two manifests."""
-    storage = Storage(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
+    storage = StorageSettings(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
     tables = Tables(storage.tables)
     write_shop(tables, TESTED, 3)
     later = plan_run("user_factors", as_of_partition(TESTED), {}, {"rank": 1})
-    write_table(tables, later, schemas.USER_FACTORS, [(1, [1.0])])
+    write_table(tables, later, USER_FACTORS.schema, [(1, [1.0])])
     with pytest.raises(MissingPartitionError, match=r"not of one training.*larder train-als --as-of 2017-12-04T00"):
         evaluated(spark, shop.model_copy(update={"storage": storage}))
 
@@ -248,7 +247,7 @@ def test_weights_go_into_a_folder_that_is_there(capsys: pytest.CaptureFixture[st
         tune_lists.parse_arguments([*instants, "--to", str(tmp_path / "absent" / "weights.json")])
     assert f"there is no folder {tmp_path / 'absent'}" in capsys.readouterr().err
     found = tune_lists.parse_arguments([*instants, "--to", str(tmp_path / "weights.json")])
-    assert found.to == Place(str(tmp_path / "weights.json"))
+    assert found.to == StoragePath(str(tmp_path / "weights.json"))
 
 
 @pytest.mark.parametrize(
@@ -269,11 +268,11 @@ def test_weights_that_can_not_be_used_are_named(
     if text is not None:
         file.write_text(text)
     with pytest.raises(SettingsError, match=said):
-        evaluated(spark, shop.model_copy(update={"lists": Lists(weights=str(file))}))
+        evaluated(spark, shop.model_copy(update={"lists": ListsSettings(weights=str(file))}))
 
 
 def test_windows_that_teach_nothing_are_named(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
-    storage = Storage(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
+    storage = StorageSettings(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
     settings, tables = shop.model_copy(update={"storage": storage}), Tables(storage.tables)
     write_shop(tables, TUNED - HOURS, 1, most=1)
     write_shop(tables, TUNED, 2, most=0)
@@ -285,25 +284,25 @@ def test_windows_that_teach_nothing_are_named(spark: SparkSession, shop: Setting
         tune(spark, settings, tmp_path / "weights.json")
     of_interactions = {"half_life": HALF_LIFE, "landmark": TUNED}
     nothing = plan_run("interactions", as_of_partition(TUNED), {}, of_interactions)
-    write_table(tables, nothing, schemas.INTERACTIONS, [])
+    write_table(tables, nothing, INTERACTIONS.schema, [])
     with pytest.raises(NothingBoughtError, match="bought anything by 2017-11-30T00"):
         tune(spark, settings, tmp_path / "weights.json")
 
 
 def test_windows_of_different_models_are_not_tuned_on(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:
     """It is the older window that differs."""
-    storage = Storage(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
+    storage = StorageSettings(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
     tables, older = Tables(storage.tables), as_of_partition(TUNED - HOURS)
     for instant in (TUNED - HOURS, TUNED):
         write_shop(tables, instant, 1)
     settings = shop.model_copy(update={"storage": storage})
     of_interactions = {"half_life": 1.0, "landmark": TUNED}
-    write_table(tables, plan_run("interactions", older, {}, of_interactions), schemas.INTERACTIONS, [])
+    write_table(tables, plan_run("interactions", older, {}, of_interactions), INTERACTIONS.schema, [])
     with pytest.raises(SettingsError, match=r"'half_life': 1.0.*2017-11-29T22.*larder roll-up"):
         tune(spark, settings, tmp_path / "weights.json")
     of_interactions["half_life"] = HALF_LIFE
-    write_table(tables, plan_run("interactions", older, {}, of_interactions), schemas.INTERACTIONS, [])
-    for table, schema in (("user_factors", schemas.USER_FACTORS), ("item_factors", schemas.ITEM_FACTORS)):
+    write_table(tables, plan_run("interactions", older, {}, of_interactions), INTERACTIONS.schema, [])
+    for table, schema in (("user_factors", USER_FACTORS.schema), ("item_factors", ITEM_FACTORS.schema)):
         write_table(tables, plan_run(table, older, {}, {"rank": 9}), schema, [])
     with pytest.raises(SettingsError, match=r"'rank': 9.*2017-11-29T22.*larder train-als"):
         tune(spark, settings, tmp_path / "weights.json")

@@ -10,7 +10,7 @@ import pytest
 
 from larder.jobs.evaluation.picture_evaluation import EMBEDDING, MeasuredPictures, measured, most_pictures
 from larder.models.vision.embeddings import packed
-from larder.settings.sections import Evaluation
+from larder.settings import EvaluationSettings
 
 KINDS, EACH, SIDE = 4, 12, 16
 SHARES = (EMBEDDING, "colour histogram", "raw pixels", "random projection")
@@ -36,7 +36,7 @@ def table() -> pa.Table:
 
 @pytest.fixture(scope="module")
 def found(table: pa.Table) -> MeasuredPictures:
-    return measured(table, Evaluation(bootstrap=50))
+    return measured(table, EvaluationSettings(bootstrap=50))
 
 
 def test_what_is_learnt_beats_what_is_not(found: MeasuredPictures) -> None:
@@ -60,14 +60,14 @@ def test_a_query_of_each_kind_is_shown_with_ten_neighbours_each_way(found: Measu
 
 
 def test_the_same_input_gives_the_same_page(table: pa.Table, found: MeasuredPictures) -> None:
-    assert measured(table, Evaluation(bootstrap=50)) == found
+    assert measured(table, EvaluationSettings(bootstrap=50)) == found
 
 
 @pytest.mark.parametrize(("image_size", "most"), [(64, 10_000), (224, 1_783), (512, 341)])
 def test_the_driver_holds_fewer_of_large_pictures(image_size: int, most: int) -> None:
-    assert most_pictures(image_size, Evaluation()) == most
-    assert most_pictures(image_size, Evaluation(pictures=300)) == 300
+    assert most_pictures(image_size, EvaluationSettings()) == most
+    assert most_pictures(image_size, EvaluationSettings(pictures=300)) == 300
 
 
 def test_nothing_to_look_at(table: pa.Table) -> None:
-    assert measured(table.slice(0, 0), Evaluation()) == MeasuredPictures()
+    assert measured(table.slice(0, 0), EvaluationSettings()) == MeasuredPictures()

@@ -14,11 +14,10 @@ from pyspark.sql import SparkSession
 from written_tables import Row, read_table, write_table
 
 from larder.jobs import roll_up
-from larder.jobs.runtime.arguments import as_of_partition, hour_partition
 from larder.jobs.runtime.stage_report import StageReport
-from larder.models.schemas import HOURLY_COUNTS
-from larder.settings import Settings
-from larder.settings.sections import RollUp, Spark, Storage
+from larder.models.hours import as_of_partition, hour_partition
+from larder.models.tables import HOURLY_COUNTS
+from larder.settings import RollUpSettings, Settings, SparkSettings, StorageSettings
 from larder.storage import Manifest, MissingPartitionError, Tables
 from larder.storage.manifests import plan_run
 
@@ -30,7 +29,11 @@ NOW = datetime(2017, 12, 3, tzinfo=timezone.utc)
 
 
 def settings_with(tables: Path | str, **roll_up: float) -> Settings:
-    return Settings(storage=Storage(tables=str(tables)), roll_up=RollUp(**roll_up), spark=Spark(shuffle_partitions=2))
+    return Settings(
+        storage=StorageSettings(tables=str(tables)),
+        roll_up=RollUpSettings(**roll_up),
+        spark=SparkSettings(shuffle_partitions=2),
+    )
 
 
 def hour_rows(hour: int) -> list[Row]:
@@ -45,7 +48,7 @@ def hour_rows(hour: int) -> list[Row]:
 def write_hours(tables: Path | str, hours: range) -> None:
     for hour in hours:
         planned = plan_run("hourly_counts", hour_partition(hour), {"events": str(hour)}, {})
-        write_table(Tables(str(tables)), planned, HOURLY_COUNTS, hour_rows(hour))
+        write_table(Tables(str(tables)), planned, HOURLY_COUNTS.schema, hour_rows(hour))
 
 
 def run(spark: SparkSession, settings: Settings, start: int, end: int, from_empty: bool = False) -> StageReport:

@@ -17,11 +17,10 @@ from test_precompute import settings_in
 from larder.jobs import ingest_images
 from larder.jobs.lists.catalogue import CatalogueError
 from larder.jobs.lists.list_inputs import Goods, goods_of, ranker_of, rules_of
-from larder.models.encoding.category_paths import categories_of
+from larder.models.encoding.category_paths import category_levels
 from larder.models.interactions.item_statistics import ItemFigures
-from larder.models.ranking.rankers import Learned, Ranker
-from larder.settings import Settings, SettingsError, load_settings
-from larder.settings.sections import Lists
+from larder.models.ranking.rankers import LearnedRanker, Ranker
+from larder.settings import ListsSettings, Settings, SettingsError, load_settings
 from larder.storage.manifests import plan_run
 
 pytestmark = pytest.mark.end_to_end
@@ -73,7 +72,10 @@ def test_a_catalogue_is_needed_for_pictures(spark: SparkSession, tmp_path: Path)
 
 def test_diversity_is_by_the_levels_that_the_settings_name() -> None:
     """Also where lists have none, and an evaluation tries some."""
-    settings, paths = Settings(lists=Lists(category_levels=1)), categories_of(["Food/Milk", "Food/Tea", "Fuel"])
+    settings, paths = (
+        Settings(lists=ListsSettings(category_levels=1)),
+        category_levels(["Food/Milk", "Food/Tea", "Fuel"]),
+    )
     assert rules_of(settings, paths).categories is None
     tried = rules_of(settings, paths, 0.5)
     assert tried.penalty == 0.5
@@ -84,7 +86,7 @@ def test_diversity_is_by_the_levels_that_the_settings_name() -> None:
 def demo_ranker(settings: Settings, **als: Any) -> Ranker:
     """As if the demo's jobs had run with `settings`, and its training with these parameters."""
     nothing, one = np.zeros(1, np.float32), np.ones(1, bool)
-    figures, goods = ItemFigures(nothing, nothing, nothing, nothing), Goods(one, ~one, categories_of([None]))
+    figures, goods = ItemFigures(nothing, nothing, nothing, nothing), Goods(one, ~one, category_levels([None]))
     half_life = settings.roll_up.interactions_half_life_days * 24
     interactions = plan_run("interactions", "as_of=2017-12-04T00", {}, {"half_life": half_life})
     factors = plan_run("item_factors", "as_of=2017-12-04T00", {}, {**settings.als.model_dump(), **als})
@@ -93,7 +95,7 @@ def demo_ranker(settings: Settings, **als: Any) -> Ranker:
 
 def test_the_demos_weights_fit_its_settings() -> None:
     settings = load_settings(DEMO / "larder.toml")
-    assert isinstance(demo_ranker(settings, blocks=3, seed=1), Learned)
+    assert isinstance(demo_ranker(settings, blocks=3, seed=1), LearnedRanker)
 
 
 @pytest.mark.parametrize(
@@ -125,4 +127,4 @@ def test_weights_that_do_not_say_all_are_taken(tmp_path: Path) -> None:
         del weights[condition]
     (tmp_path / "weights.json").write_text(json.dumps(weights))
     lists = settings.lists.model_copy(update={"weights": str(tmp_path / "weights.json"), "candidates": 50})
-    assert isinstance(demo_ranker(settings.model_copy(update={"lists": lists})), Learned)
+    assert isinstance(demo_ranker(settings.model_copy(update={"lists": lists})), LearnedRanker)

@@ -19,14 +19,13 @@ from larder.jobs import precompute
 from larder.jobs.lists.list_inputs import goods_of
 from larder.jobs.lists.product_lists import lists_by_category
 from larder.jobs.precompute import CATALOGUE_PARTITION, EMBEDDINGS
-from larder.jobs.runtime.arguments import as_of_partition
 from larder.jobs.runtime.stage_report import StageReport
 from larder.models import columns as C
-from larder.models import schemas
+from larder.models.hours import as_of_partition
 from larder.models.interactions.decay import UNIT
+from larder.models.tables import CONTEXTS, EMBEDDINGS, INTERACTIONS, ITEM_FACTORS, PRODUCT_NUMBERS, USER_FACTORS
 from larder.models.vision.embeddings import packed
-from larder.settings import Settings, SettingsError
-from larder.settings.sections import Lists, Similar, Spark, Storage
+from larder.settings import ListsSettings, Settings, SettingsError, SimilarSettings, SparkSettings, StorageSettings
 from larder.storage import MissingPartitionError, Tables
 from larder.storage.manifests import plan_run
 
@@ -38,7 +37,7 @@ PARTITION = as_of_partition(AS_OF)
 DECAY = {"half_life": 240.0, "landmark": float(AS_OF)}
 REBUY = 0.7
 AFFINITIES = {"p0": 5.0, "p1": 4.0, "p2": 3.0, "p3": 2.0, "gone": 9.0}
-LISTS = Lists(personal=3, similar=3, generic=3, min_support=5.0, min_products=2, rebuy_weight=REBUY)
+LISTS = ListsSettings(personal=3, similar=3, generic=3, min_support=5.0, min_products=2, rebuy_weight=REBUY)
 
 
 def write_sources(tables: Tables, embeddings: bool = True) -> None:
@@ -46,7 +45,7 @@ def write_sources(tables: Tables, embeddings: bool = True) -> None:
         write_table(tables, plan_run(table, partition, {}, parameters), schema, rows)
 
     interactions = [(1, "p3", 2 * UNIT, 2, AS_OF, AS_OF), (1, "p0", UNIT, 0, AS_OF, None)]
-    write("interactions", schemas.INTERACTIONS, interactions, DECAY)
+    write("interactions", INTERACTIONS.schema, interactions, DECAY)
     contexts = [
         ("north", "phone", "p1", 9 * UNIT),
         ("north", "phone", "p5", 8 * UNIT),
@@ -55,18 +54,18 @@ def write_sources(tables: Tables, embeddings: bool = True) -> None:
         ("south", "till", "p2", 7 * UNIT),
         ("south", "till", "p3", 4 * UNIT),
     ]
-    write("contexts", schemas.CONTEXTS, contexts, DECAY)
-    write("user_factors", schemas.USER_FACTORS, [(1, [1.0]), (2, [1.0])], {"rank": 1})
-    write("item_factors", schemas.ITEM_FACTORS, [(id_, [value]) for id_, value in AFFINITIES.items()], {"rank": 1})
+    write("contexts", CONTEXTS.schema, contexts, DECAY)
+    write("user_factors", USER_FACTORS.schema, [(1, [1.0]), (2, [1.0])], {"rank": 1})
+    write("item_factors", ITEM_FACTORS.schema, [(id_, [value]) for id_, value in AFFINITIES.items()], {"rank": 1})
     if embeddings:
         vectors = {"p0": [1.0, 0.0], "p1": [0.8, 0.6], "p2": [0.0, 1.0], "gone": [1.0, 0.0]}
         stored = packed(np.array(list(vectors.values()))).to_pylist()
-        write(EMBEDDINGS, schemas.EMBEDDINGS, list(zip(vectors, stored, strict=True)), {}, CATALOGUE_PARTITION)
+        write(EMBEDDINGS, EMBEDDINGS.schema, list(zip(vectors, stored, strict=True)), {}, CATALOGUE_PARTITION)
 
 
 def settings_in(folder: Path, **lists: Any) -> Settings:
-    storage = Storage(tables=str(folder / "tables"), catalogue=str(folder / "catalogue.parquet"))
-    return Settings(storage=storage, lists=LISTS.model_copy(update=lists), spark=Spark(shuffle_partitions=2))
+    storage = StorageSettings(tables=str(folder / "tables"), catalogue=str(folder / "catalogue.parquet"))
+    return Settings(storage=storage, lists=LISTS.model_copy(update=lists), spark=SparkSettings(shuffle_partitions=2))
 
 
 def write_catalogue(folder: Path) -> None:
@@ -129,14 +128,14 @@ def test_what_has_no_picture_is_given_what_sells_in_its_category(made: Made) -> 
 
 def test_a_product_that_nobody_ever_saw_is_similar_to_others(spark: SparkSession, tmp_path: Path) -> None:
     """Looked for by cells, too: one a product finds nothing, and more are looked into until all is found."""
-    by_cells = Similar(exact_up_to=1, probes=1, least_recall=1)
+    by_cells = SimilarSettings(exact_up_to=1, probes=1, least_recall=1)
     settings = settings_in(tmp_path).model_copy(update={"similar": by_cells})
     tables = Tables(settings.storage.tables)
     write_sources(tables)
     vectors = {"p0": [1.0, 0.0], "unseen": [0.9, 0.1], "p2": [0.0, 1.0]}
     stored = packed(np.array(list(vectors.values()))).to_pylist()
     planned = plan_run(EMBEDDINGS, CATALOGUE_PARTITION, {}, {"of": "others"})
-    write_table(tables, planned, schemas.EMBEDDINGS, list(zip(vectors, stored, strict=True)))
+    write_table(tables, planned, EMBEDDINGS.schema, list(zip(vectors, stored, strict=True)))
     report = run(spark, settings)
     found = {key: items for key, (items, _) in lists_of(settings, "release_products").items()}
     assert found == {"p0": ["unseen", "p2"], "unseen": ["p0", "p2"], "p2": ["unseen", "p0"]}
@@ -227,11 +226,11 @@ def test_settings_say_what_a_list_may_hold(spark: SparkSession, tmp_path: Path) 
         exclude_file=str(tmp_path / "excluded.txt"),
         most_of_category=1,
     )
-    settings = settings.model_copy(update={"similar": Similar(in_stock=False)})
+    settings = settings.model_copy(update={"similar": SimilarSettings(in_stock=False)})
     tables = Tables(settings.storage.tables)
     write_sources(tables)
     write_table(
-        tables, plan_run("user_factors", PARTITION, {}, {"rank": 1}), schemas.USER_FACTORS, [(1, [1.0]), (2, [-1.0])]
+        tables, plan_run("user_factors", PARTITION, {}, {"rank": 1}), USER_FACTORS.schema, [(1, [1.0]), (2, [-1.0])]
     )
     run(spark, settings)
     assert {key: items for key, (items, _) in lists_of(settings, "release_cookies").items()} == {
@@ -250,9 +249,9 @@ def test_stock_counts_in_lists_by_category_as_it_does_in_those_by_picture(
     spark: SparkSession, tmp_path: Path, in_stock: bool, listed: list[str]
 ) -> None:
     write_catalogue(tmp_path)
-    settings = settings_in(tmp_path, exclude=["p0"]).model_copy(update={"similar": Similar(in_stock=in_stock)})
+    settings = settings_in(tmp_path, exclude=["p0"]).model_copy(update={"similar": SimilarSettings(in_stock=in_stock)})
     ids = ["p0", "p1", "gone"]
-    numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), schemas.PRODUCT_NUMBERS)
+    numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), PRODUCT_NUMBERS.schema)
     popularity = spark.createDataFrame([("p0", 9.0), ("p1", 8.0), ("gone", 7.0)], [C.PRODUCT_ID, C.STRENGTH])
     goods = goods_of(spark, settings, ids)
     found = lists_by_category(spark, None, popularity, numbers, goods, settings).collect()
@@ -264,7 +263,7 @@ def test_what_was_bought_lately_is_left_out_for_a_while(spark: SparkSession, tmp
     tables = Tables(settings.storage.tables)
     write_sources(tables, embeddings=False)
     rows = [(1, "p3", 2 * UNIT, 2, AS_OF, AS_OF - 12), (2, "p3", 2 * UNIT, 2, AS_OF, AS_OF - 24)]
-    write_table(tables, plan_run("interactions", PARTITION, {}, DECAY), schemas.INTERACTIONS, rows)
+    write_table(tables, plan_run("interactions", PARTITION, {}, DECAY), INTERACTIONS.schema, rows)
     run(spark, settings.model_copy(update={"lists": settings.lists.model_copy(update={"personal": 6})}))
     found = {key: items for key, (items, _) in lists_of(settings, "release_cookies").items()}
     assert found == {1: ["gone", "p0", "p1", "p2"], 2: ["gone", "p0", "p3", "p1", "p2"]}
@@ -291,6 +290,6 @@ def test_factors_of_two_trainings_are_not_mixed(spark: SparkSession, tmp_path: P
     tables = Tables(settings.storage.tables)
     write_sources(tables)
     later = plan_run("user_factors", PARTITION, {}, {"rank": 2})
-    write_table(tables, later, schemas.USER_FACTORS, [(1, [1.0, 2.0])])
+    write_table(tables, later, USER_FACTORS.schema, [(1, [1.0, 2.0])])
     with pytest.raises(MissingPartitionError, match="larder train-als --as-of 2017-12-04T00"):
         run(spark, settings)

@@ -12,13 +12,12 @@ from pyspark.sql import SparkSession
 from release_tables import AS_OF, Row, contents, load, served_list, write_release
 
 from larder.jobs.publishing.whole_release import release_name
-from larder.jobs.runtime.arguments import as_of_partition, as_text
 from larder.loaders import publisher
 from larder.loaders.embedded import embedded_server
 from larder.loaders.keys import context_key64, key64
 from larder.loaders.releases import STAGED, VERIFIED, Live, ReleaseError, Releases
-from larder.settings import Settings
-from larder.settings.sections import Redis, Storage
+from larder.models.hours import as_of_partition, as_text
+from larder.settings import RedisSettings, Settings, StorageSettings
 from larder.storage import MissingPartitionError, Tables
 from larder.storage.manifests import plan_run
 
@@ -40,7 +39,7 @@ Made = tuple[str, list[dict[str, list[Row]]]]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """The tables of three releases, an hour apart, and their rows."""
     folder = str(tmp_path_factory.mktemp("releases"))
-    settings = Settings(storage=Storage(tables=folder))
+    settings = Settings(storage=StorageSettings(tables=folder))
     return folder, [write_release(settings, AS_OF + number, seed=number) for number in range(3)]
 
 
@@ -49,8 +48,8 @@ def settings(client: redis.Redis, made: Made) -> Settings:
     """A namespace of the test's own."""
     port = client.connection_pool.connection_kwargs["port"]
     return Settings(
-        storage=Storage(tables=made[0]),
-        redis=Redis(url=f"redis://127.0.0.1:{port}/0", namespace=f"load{next(_numbers)}", keep_releases=2),
+        storage=StorageSettings(tables=made[0]),
+        redis=RedisSettings(url=f"redis://127.0.0.1:{port}/0", namespace=f"load{next(_numbers)}", keep_releases=2),
     )
 
 
@@ -133,10 +132,10 @@ def test_a_load_that_ended_at_the_flip_retires_when_it_runs_again(
 
 def test_another_content_or_format_is_another_release() -> None:
     runs = [plan_run("release", as_of_partition(AS_OF), {"contexts": name}, {}) for name in "ab"]
-    formats = [Redis(), Redis(bucket_size=9), Redis(scores=False)]
+    formats = [RedisSettings(), RedisSettings(bucket_size=9), RedisSettings(scores=False)]
     names = {release_name(run, how) for run in runs for how in formats}
     assert len(names) == len(runs) * len(formats)
-    assert release_name(runs[0], Redis(keep_releases=9)) in names
+    assert release_name(runs[0], RedisSettings(keep_releases=9)) in names
 
 
 def test_without_scores(spark: SparkSession, client: redis.Redis, settings: Settings, made: Made) -> None:

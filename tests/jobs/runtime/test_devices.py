@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from larder.jobs.runtime.session import GPU_SCRIPT, _gpu_options
-from larder.settings.sections import Spark
+from larder.settings import SparkSettings
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,13 @@ def test_it_fails_where_there_is_no_driver(tmp_path: Path) -> None:
 
 
 def test_spark_is_asked_for_gpus_only_where_the_settings_do() -> None:
-    assert _gpu_options(Spark()) == {}
-    assert _gpu_options(Spark(gpus=1, gpus_of_task=0.5)) == {
+    assert _gpu_options(SparkSettings()) == {}
+    assert _gpu_options(SparkSettings(gpus=1, gpus_of_task=0.5)) == {
         "spark.executor.resource.gpu.amount": "1",
         "spark.executor.resource.gpu.discoveryScript": str(GPU_SCRIPT),
         "spark.task.resource.gpu.amount": "0.5",
     }
-    several = _gpu_options(Spark(gpus=4, gpu_script="/opt/gpus.sh"))
+    several = _gpu_options(SparkSettings(gpus=4, gpu_script="/opt/gpus.sh"))
     assert several["spark.executor.resource.gpu.discoveryScript"] == "/opt/gpus.sh"
     assert several["spark.python.worker.reuse"] == "false"
 

@@ -19,10 +19,9 @@ from written_tables import write_table
 from larder.jobs import ingest_images
 from larder.jobs.runtime.stage_report import StageReport
 from larder.jobs.vision.picture_files import CHUNK_BYTES, FILE_REASONS, NAMED, NO_PRODUCT_ID, UNREADABLE_IMAGE, Fetch
-from larder.models.schemas import QUARANTINE
+from larder.models.tables import QUARANTINE
 from larder.models.vision.image_decoding import REASONS
-from larder.settings import Settings
-from larder.settings.sections import Storage, Vision
+from larder.settings import Settings, StorageSettings, VisionSettings
 from larder.storage import Tables
 
 if TYPE_CHECKING:
@@ -59,8 +58,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def settings(folder: Path) -> Settings:
     limits = {"max_bytes": MAX_BYTES, "max_pixels": MAX_PIXELS, "min_side": MIN_SIDE, "read_ahead": 3}
-    storage = Storage(tables=str(folder / "tables"), catalogue=str(folder / "catalogue.parquet"))
-    return Settings(storage=storage, vision=Vision(image_size=16, **limits))
+    storage = StorageSettings(tables=str(folder / "tables"), catalogue=str(folder / "catalogue.parquet"))
+    return Settings(storage=storage, vision=VisionSettings(image_size=16, **limits))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +96,7 @@ def test_what_could_not_be_read_is_tried_again(spark: SparkSession, settings: Se
     quarantine = tables.get("image_quarantine", "catalogue", "")
     # What a store leaves that was down for a moment, after the look at its files.
     rows = [(str(Path(settings.storage.catalogue).parent / "images" / "good0.jpg"), UNREADABLE_IMAGE, "good0")]
-    write_table(tables, replace(quarantine, counts={UNREADABLE_IMAGE: 1}), QUARANTINE, rows)
+    write_table(tables, replace(quarantine, counts={UNREADABLE_IMAGE: 1}), QUARANTINE.schema, rows)
     again = ingest(spark, settings)
     assert "up_to_date" not in again.details
     pd.testing.assert_frame_equal(quarantine_of(settings), before)

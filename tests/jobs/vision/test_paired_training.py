@@ -14,10 +14,9 @@ from written_pictures import COLOURS, SIZE, TRAINING, write_pictures
 from written_tables import write_table
 
 from larder.jobs import train_vision
-from larder.jobs.runtime.arguments import as_of_partition
-from larder.models.schemas import INTERACTIONS
-from larder.settings import Settings
-from larder.settings.sections import Storage, Vision
+from larder.models.hours import as_of_partition
+from larder.models.tables import INTERACTIONS
+from larder.settings import Settings, StorageSettings, VisionSettings
 from larder.storage import Tables
 from larder.storage.manifests import plan_run
 
@@ -33,8 +32,8 @@ np.save(sys.argv[2], embed(part, np.load(sys.argv[3])))
 
 def trained(spark: SparkSession, folder: Path, pair_weight: float) -> np.ndarray:
     """Embeddings of a plain picture of each colour, by another process."""
-    vision = Vision(**{**TRAINING, "epochs": 6, "pair_weight": pair_weight})
-    settings = Settings(storage=Storage(tables=str(folder / "tables")), vision=vision)
+    vision = VisionSettings(**{**TRAINING, "epochs": 6, "pair_weight": pair_weight})
+    settings = Settings(storage=StorageSettings(tables=str(folder / "tables")), vision=vision)
     arguments = argparse.Namespace(settings=settings, as_of=AS_OF)
     train_vision.run(spark, arguments)
     tables = Tables(settings.storage.tables)
@@ -57,7 +56,7 @@ def test_what_is_bought_together_lies_together(spark: SparkSession, tmp_path: Pa
         for number in np.random.default_rng(cookie).integers(0, PICTURES // 3, 6).repeat(2) * 3 + [0, 1] * 6
     ]
     planned = plan_run("interactions", as_of_partition(AS_OF), {}, {"test": 1})
-    write_table(Tables(str(tmp_path / "tables")), planned, INTERACTIONS, sorted(set(rows)))
+    write_table(Tables(str(tmp_path / "tables")), planned, INTERACTIONS.schema, sorted(set(rows)))
     red, green, blue = trained(spark, tmp_path, 1.0)
     with_pairs = red @ green - red @ blue
     red, green, blue = trained(spark, tmp_path, 0.0)

@@ -11,9 +11,8 @@ from pyspark.sql import SparkSession
 from written_pictures import SIZE, write_pictures
 
 from larder.jobs import embed_products, search_vision, train_vision
-from larder.jobs.ingest_images import OtherSizeError
-from larder.settings import Settings
-from larder.settings.sections import Storage, Vision
+from larder.jobs.vision.image_table import OtherSizeError
+from larder.settings import Settings, StorageSettings, VisionSettings
 from larder.settings.vision_recipe import VisionRecipe
 from larder.storage import Tables
 from larder.storage.manifests import plan_run
@@ -27,7 +26,9 @@ def test_pictures_of_another_size_than_the_settings_say_are_not_trained_on(
     spark: SparkSession, tmp_path: Path, job: ModuleType
 ) -> None:
     write_pictures(tmp_path / "tables", 3)
-    settings = Settings(storage=Storage(tables=str(tmp_path / "tables")), vision=Vision(image_size=OTHER))
+    settings = Settings(
+        storage=StorageSettings(tables=str(tmp_path / "tables")), vision=VisionSettings(image_size=OTHER)
+    )
     arguments = argparse.Namespace(settings=settings, as_of=None, recipe=VisionRecipe(space={"epochs": [1]}))
     with pytest.raises(
         OtherSizeError, match=rf"vision\.image_size is {OTHER}.*have {SIZE} a side.*larder ingest-images"
@@ -39,6 +40,6 @@ def test_pictures_of_another_size_than_the_model_takes_are_not_embedded(spark: S
     write_pictures(tmp_path / "tables", 3)
     tables = Tables(str(tmp_path / "tables"))
     tables.publish(plan_run("vision_model", "catalogue", {}, {"image_size": OTHER, "embedding": 8}))
-    settings = Settings(storage=Storage(tables=tables.root), vision=Vision(image_size=SIZE))
+    settings = Settings(storage=StorageSettings(tables=tables.root), vision=VisionSettings(image_size=SIZE))
     with pytest.raises(OtherSizeError, match=f"is {OTHER}.*have {SIZE} a side; run `larder train-vision`"):
         embed_products.run(spark, argparse.Namespace(settings=settings))

@@ -13,9 +13,9 @@ from image_files import JPEG, PNG
 from job_processes import run_jobs
 from s3_server import KEYS, hold_keys, s3_server
 
-from larder.jobs.train_vision import backbone_of
 from larder.jobs.vision.picture_files import NAMED, Fetch, stat
-from larder.settings.sections import Vision
+from larder.jobs.vision.training_plan import backbone_of
+from larder.settings import VisionSettings
 
 pytestmark = pytest.mark.end_to_end
 
@@ -86,10 +86,10 @@ def test_each_object_is_read_or_its_reason_told(endpoint: str, monkeypatch: pyte
 def test_a_backbone_may_lie_there(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     monkeypatch.setenv("AWS_REGION", REGION)
-    found = backbone_of(Vision(backbone="s3a://shop/nets/any.keras"))
+    found = backbone_of(VisionSettings(backbone="s3a://shop/nets/any.keras"))
     assert found is not None and found.weights == OBJECTS["nets/any.keras"]
     with pytest.raises(FileNotFoundError, match="gone"):
-        backbone_of(Vision(backbone="s3a://shop/nets/gone.keras"))
+        backbone_of(VisionSettings(backbone="s3a://shop/nets/gone.keras"))
 
 
 @pytest.mark.slow

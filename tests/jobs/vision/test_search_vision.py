@@ -13,11 +13,10 @@ from written_pictures import training_settings, write_pictures
 from written_tables import write_table
 
 from larder.jobs import search_vision
-from larder.jobs.runtime.arguments import as_of_partition, as_text
 from larder.jobs.runtime.stage_report import StageReport
-from larder.models.schemas import INTERACTIONS
-from larder.settings import SettingsError
-from larder.settings.sections import Vision
+from larder.models.hours import as_of_partition, as_text
+from larder.models.tables import INTERACTIONS
+from larder.settings import SettingsError, VisionSettings
 from larder.settings.vision_recipe import VisionRecipe, load_recipe
 from larder.storage import Tables
 from larder.storage.manifests import plan_run
@@ -51,7 +50,7 @@ class Shop:
         write_pictures(folder / "tables", 60)
         bought = [(cookie, f"p{number}", 10, 1, AS_OF, AS_OF) for cookie in range(3) for number in range(60)]
         planned = plan_run("interactions", as_of_partition(AS_OF), {}, {})
-        write_table(Tables(str(folder / "tables")), planned, INTERACTIONS, bought)
+        write_table(Tables(str(folder / "tables")), planned, INTERACTIONS.schema, bought)
         self.settings = training_settings(folder / "larder.toml", folder / "tables", {}, **vision)
 
     def search(
@@ -120,7 +119,7 @@ def test_pairs_need_an_instant(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_results_need_a_folder(tmp_path: Path) -> None:
     recipe = VisionRecipe(space={"epochs": [1]}, store=str(tmp_path / "absent" / "search.db"))
     with pytest.raises(SettingsError, match=rf"store .*: there is no folder {tmp_path / 'absent'}"):
-        search_vision._study(recipe, [], Vision())
+        search_vision._study(recipe, [], VisionSettings())
 
 
 def test_a_trial_that_was_cut_off_is_tried_once_more(

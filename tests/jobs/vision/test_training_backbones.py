@@ -12,21 +12,20 @@ from pyspark.sql import SparkSession
 from written_pictures import SIZE, TRAINING, write_pictures
 
 from larder.jobs import train_vision
-from larder.settings import Settings, load_settings
-from larder.settings.sections import Storage, Vision
+from larder.settings import Settings, StorageSettings, VisionSettings, load_settings
 from larder.storage import Tables
 
 pytestmark = pytest.mark.end_to_end
 
 
 def trained(spark: SparkSession, tables: Path, backbone: Path) -> train_vision.StageReport:
-    vision = Vision(
+    vision = VisionSettings(
         **{**TRAINING, "epochs": 3, "backbone": str(backbone), "backbone_frozen": True},
         palette=True,
         hidden=8,
         dropout=0.2,
     )
-    settings = Settings(storage=Storage(tables=str(tables)), vision=vision)
+    settings = Settings(storage=StorageSettings(tables=str(tables)), vision=vision)
     return train_vision.run(spark, argparse.Namespace(settings=settings, as_of=None))
 
 

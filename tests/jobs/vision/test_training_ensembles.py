@@ -16,8 +16,7 @@ from written_pictures import TRAINING, write_pictures
 from larder.jobs import embed_products, train_vision
 from larder.jobs.runtime.stage_report import StageReport
 from larder.models.vision.embeddings import unpacked
-from larder.settings import Settings
-from larder.settings.sections import Storage, Vision
+from larder.settings import Settings, StorageSettings, VisionSettings
 from larder.storage import Tables
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
@@ -31,9 +30,9 @@ class Shop:
     def __init__(self, folder: Path, ensemble: int) -> None:
         self.images = write_pictures(folder, PICTURES)
         self.tables = Tables(str(folder))
-        vision = Vision(**TRAINING, epochs=EPOCHS, validation=0.2, ensemble=ensemble)
+        vision = VisionSettings(**TRAINING, epochs=EPOCHS, validation=0.2, ensemble=ensemble)
         self.arguments = argparse.Namespace(
-            settings=Settings(storage=Storage(tables=str(folder)), vision=vision), as_of=None
+            settings=Settings(storage=StorageSettings(tables=str(folder)), vision=vision), as_of=None
         )
 
     def train(self, spark: SparkSession) -> StageReport:

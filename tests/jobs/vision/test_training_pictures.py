@@ -10,10 +10,10 @@ from written_pictures import COLOURS, SIZE, write_pictures
 
 from larder.jobs.vision import training_pictures
 from larder.jobs.vision.training_pictures import held_back, is_held_back, shards_of, validation_share
-from larder.models.schemas import IMAGES
+from larder.models.tables import IMAGES
 from larder.models.vision.network import label_list
-from larder.settings.sections import Vision
-from larder.storage import Place, Tables
+from larder.settings import VisionSettings
+from larder.storage import StoragePath, Tables
 from larder.storage.frames import read_frame
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ SHAPE = (SIZE, SIZE, 3)
     ("validation", "pictures", "share"), [(0.1, 1_000, 0.1), (0.1, 1_000_000, 0.0218), (0.0, 1_000, 0.0)]
 )
 def test_the_share_shrinks_where_the_driver_cannot_hold_it(validation: float, pictures: int, share: float) -> None:
-    assert validation_share(Vision(validation=validation), pictures, (64, 64, 3)) == share
+    assert validation_share(VisionSettings(validation=validation), pictures, (64, 64, 3)) == share
 
 
 @pytest.mark.end_to_end
@@ -36,11 +36,11 @@ def test_what_the_driver_cannot_hold_is_trained_on(
 ) -> None:
     monkeypatch.setattr(training_pictures, "VALIDATION_BYTES", MOST * SIZE * SIZE * 3)
     tables = Tables(str(tmp_path / "tables"))
-    pictures = read_frame(spark, tables, [write_pictures(tmp_path / "tables", PICTURES)], IMAGES)
+    pictures = read_frame(spark, tables, [write_pictures(tmp_path / "tables", PICTURES)], IMAGES.schema)
     labels = label_list(dict.fromkeys(COLOURS, PICTURES // len(COLOURS)), 1)
-    back = is_held_back(validation_share(Vision(validation=0.9), PICTURES, SHAPE))
+    back = is_held_back(validation_share(VisionSettings(validation=0.9), PICTURES, SHAPE))
     kept = held_back(pictures.where(back), labels, SHAPE)
-    shards = shards_of(pictures.where(~back), labels, SHAPE, 2, Place(str(tmp_path / "shards")))
+    shards = shards_of(pictures.where(~back), labels, SHAPE, 2, StoragePath(str(tmp_path / "shards")))
     assert kept is not None and len(kept[0]) == len(kept[1])
     assert MOST / 2 < len(kept[0]) < MOST * 1.5
     assert len(kept[0]) + sum(shard.samples for shard in shards) == PICTURES

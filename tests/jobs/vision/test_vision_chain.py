@@ -26,8 +26,7 @@ from larder.jobs.vision.picture_files import UNREADABLE_IMAGE, Fetch, _UnreadErr
 from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
 from larder.models.vision.embeddings import unpacked
 from larder.models.vision.network import embed
-from larder.settings import Settings
-from larder.settings.sections import Storage, Vision
+from larder.settings import Settings, StorageSettings, VisionSettings
 from larder.storage import Tables
 
 if TYPE_CHECKING:
@@ -88,8 +87,8 @@ def write_catalogue(folder: Path) -> pd.DataFrame:
 
 def settings_for(folder: Path, tables: str = "tables", **vision: object) -> Settings:
     small = {"image_size": 32, "embedding": 8, "epochs": 8, "workers": 2, "min_label_count": 5, "held_out": 0.3}
-    storage = Storage(tables=str(folder / tables), catalogue=str(folder / "catalogue.parquet"))
-    return Settings(storage=storage, vision=Vision(**{**small, **vision}))
+    storage = StorageSettings(tables=str(folder / tables), catalogue=str(folder / "catalogue.parquet"))
+    return Settings(storage=storage, vision=VisionSettings(**{**small, **vision}))
 
 
 def run_all(spark: SparkSession, settings: Settings) -> list[StageReport]:
@@ -255,9 +254,9 @@ def test_pictures_are_beside_the_catalogue_unless_the_settings_say_otherwise(tmp
     (tmp_path / "catalogue.parquet").touch()
     settings = settings_for(tmp_path)
     assert ingest_images.image_prefix(settings) == str(tmp_path)
-    inside = settings.model_copy(update={"storage": Storage(catalogue=str(tmp_path))})
+    inside = settings.model_copy(update={"storage": StorageSettings(catalogue=str(tmp_path))})
     assert ingest_images.image_prefix(inside) == str(tmp_path)
-    named = settings.model_copy(update={"storage": Storage(images="s3a://b/images")})
+    named = settings.model_copy(update={"storage": StorageSettings(images="s3a://b/images")})
     assert ingest_images.image_prefix(named) == "s3a://b/images"
 
 

@@ -15,13 +15,11 @@ from hypothesis import strategies as st
 from lookup_servers import Endpoint, RedisServer, ids_of, publish_usual, wait_until
 from repository import ROOT
 
-from larder.lookup.http.admission import SAMPLES, Admission, Allowance, Delay
+from larder.lookup.http.admission import SAMPLES, Admission, LoopDelay, TokenBucket
 from larder.lookup.http.http_errors import BadRequestError
 from larder.lookup.operations.serve import ServeError, serve
-from larder.lookup.redis.circuit_breaker import Breaker
-from larder.settings import Settings, SettingsError, load_settings
-from larder.settings.lookup_section import Lookup
-from larder.settings.sections import Redis
+from larder.lookup.redis.circuit_breaker import CircuitBreaker
+from larder.settings import LookupSettings, RedisSettings, Settings, SettingsError, load_settings
 
 WEB, MAIL = "web-0123456789abcdef", "mail-0123456789abcdef"
 MakeRedis = Callable[..., RedisServer]
@@ -30,18 +28,18 @@ MakeEndpoint = Callable[..., Endpoint]
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.integers(1, 30)), max_size=60), st.floats(1, 50))
 def test_an_allowance_never_gives_more_than_its_rate(steps: list[tuple[float, int]], rate: float) -> None:
-    allowance, now, taken, largest = Allowance(rate), 100.0, 0, 0
+    allowance, now, picked, largest = TokenBucket(rate), 100.0, 0, 0
     for pause, questions in steps:
         now += pause
         if not allowance.take(questions, now):
-            taken += questions
+            picked += questions
             largest = max(largest, questions)
     # A second's worth at the start, and a batch larger than that on credit.
-    assert taken <= rate * (now - 100 + 1) + largest + 1e-6
+    assert picked <= rate * (now - 100 + 1) + largest + 1e-6
 
 
 def test_a_refused_caller_is_told_when_to_come_back() -> None:
-    allowance = Allowance(10)
+    allowance = TokenBucket(10)
     assert allowance.take(10, 5.0) == 0
     wait = allowance.take(5, 5.0)
     assert wait == pytest.approx(0.5)
@@ -49,7 +47,7 @@ def test_a_refused_caller_is_told_when_to_come_back() -> None:
 
 
 def test_a_breaker_opens_tries_and_closes() -> None:
-    breaker = Breaker(2, 1.0)
+    breaker = CircuitBreaker(2, 1.0)
     breaker.failed(10.0)
     assert breaker.allows(10.0)
     breaker.failed(10.0)
@@ -68,8 +66,8 @@ def test_a_breaker_opens_tries_and_closes() -> None:
 
 def test_a_loop_that_is_late_for_long_is_overloaded_and_a_hiccup_is_not() -> None:
     async def run() -> None:
-        delay = Delay()
-        admission = Admission(Lookup(shed_ms=20), delay)
+        delay = LoopDelay()
+        admission = Admission(LookupSettings(shed_ms=20), delay)
         watch = asyncio.create_task(delay.watch())
         await asyncio.sleep(0.05)
         time.sleep(0.1)
@@ -97,12 +95,12 @@ def test_a_short_key_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_certificate_that_is_none_stops_at_start(tmp_path: Path) -> None:
-    lookup = Lookup(tls_certificate=str(tmp_path / "none.pem"))
+    lookup = LookupSettings(tls_certificate=str(tmp_path / "none.pem"))
     with pytest.raises(ServeError, match="both"):
-        serve(Settings(redis=Redis(url="redis://127.0.0.1"), lookup=lookup))
-    lookup = Lookup(tls_certificate=str(tmp_path / "none.pem"), tls_key=str(tmp_path / "none.pem"))
+        serve(Settings(redis=RedisSettings(url="redis://127.0.0.1"), lookup=lookup))
+    lookup = LookupSettings(tls_certificate=str(tmp_path / "none.pem"), tls_key=str(tmp_path / "none.pem"))
     with pytest.raises(ServeError, match=r"lookup\.tls_certificate"):
-        serve(Settings(redis=Redis(url="redis://127.0.0.1"), lookup=lookup))
+        serve(Settings(redis=RedisSettings(url="redis://127.0.0.1"), lookup=lookup))
 
 
 @pytest.mark.end_to_end

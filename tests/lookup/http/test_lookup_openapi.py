@@ -11,11 +11,9 @@ from larder.lookup.answer.reasons import MEANINGS
 from larder.lookup.http import openapi
 from larder.lookup.http.application import LookupApp
 from larder.lookup.http.openapi_schemas import ERROR_CODES
-from larder.settings import Settings
-from larder.settings.lookup_section import Lookup
-from larder.settings.sections import Redis
+from larder.settings import LookupSettings, RedisSettings, Settings
 
-DOCUMENT = openapi.document(Lookup())
+DOCUMENT = openapi.document(LookupSettings())
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
 
@@ -39,7 +37,7 @@ def test_examples_fit_their_schemas() -> None:
 
 
 def test_it_lists_every_path() -> None:
-    served = LookupApp(Settings(redis=Redis(url="redis://127.0.0.1")))
+    served = LookupApp(Settings(redis=RedisSettings(url="redis://127.0.0.1")))
     assert set(DOCUMENT["paths"]) == set(served._paths)
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from larder.models.vision import image_decoding
 from larder.models.vision.image_decoding import ImageError, decode
-from larder.settings.sections import MOST_PIXELS, Vision
+from larder.settings import MOST_PIXELS, VisionSettings
 
 SIDE = 16
 RED, WHITE, GREEN = (200, 30, 40), (255, 255, 255), (20, 160, 60)
@@ -214,4 +214,4 @@ def test_the_highest_limit_is_pillows_own() -> None:
     with pytest.raises(ImageError, match="is more than 10000"):
         decoded(png(MOST_PIXELS, 1, b""))
     with pytest.raises(ValueError, match="less than or equal to"):
-        Vision(max_pixels=MOST_PIXELS + 1)
+        VisionSettings(max_pixels=MOST_PIXELS + 1)
