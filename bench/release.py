@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from larder.jobs.precompute import CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
+from larder.models.tables import RELEASE, RELEASE_CONTEXTS, RELEASE_COOKIES, RELEASE_DICTIONARY, RELEASE_PRODUCTS
 from larder.storage import Manifest, Tables
 from larder.storage.manifests import DataFile, fingerprint
 
@@ -25,12 +25,12 @@ def write_release(tables: Path, cookies: int, products: int, seed: int = 0) -> l
     """
     run = fingerprint([cookies, products, seed])
     tables_of_bench = Tables(str(tables))
-    files = _write(tables_of_bench, run, COOKIE_LISTS, _cookie_lists(cookies, products, seed))
+    files = _write(tables_of_bench, run, RELEASE_COOKIES, _cookie_lists(cookies, products, seed))
     similar = {"product_id": pa.array([], pa.string()), **_lists(np.zeros((0, ITEMS), np.int32))}
     contexts = {"location": pa.array([""]), "device": pa.array([""]), **_lists(_zipf(seed, 1, products))}
     ids = pa.array([f"p{number:08d}" for number in range(products)])
     dictionary = {"ordinal": pa.array(np.arange(products, dtype=np.int32)), "product_id": ids}
-    for name, columns in ((PRODUCT_LISTS, similar), (CONTEXT_LISTS, contexts), (DICTIONARY, dictionary)):
+    for name, columns in ((RELEASE_PRODUCTS, similar), (RELEASE_CONTEXTS, contexts), (RELEASE_DICTIONARY, dictionary)):
         _write(tables_of_bench, run, name, [pa.table(columns)])
     tables_of_bench.publish(Manifest(RELEASE, f"as_of={AS_OF}", run))
     return files
@@ -62,7 +62,7 @@ def _lists(ordinals: np.ndarray) -> dict[str, pa.Array]:
 
 def _write(tables: Tables, run: str, name: str, parts: Iterator[pa.Table] | list[pa.Table]) -> list[Path]:
     manifest = Manifest(name, f"as_of={AS_OF}", run)
-    folder = Path(tables.run_place(manifest).path)
+    folder = Path(tables.run_folder(manifest).path)
     folder.mkdir(parents=True, exist_ok=True)
     paths, files = [], []
     for number, table in enumerate(parts):

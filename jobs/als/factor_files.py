@@ -11,22 +11,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from larder.jobs.als.interaction_blocks import Interactions, items_of, user_blocks
-from larder.jobs.als.spark_solver import Training, write_user_factors
+from larder.jobs.als.interaction_blocks import InteractionFiles, count_items, user_blocks
+from larder.jobs.als.spark_solver import AlsTraining, write_user_factors
 from larder.models import columns as C
 from larder.models.als.implicit_als import AlsParameters
-from larder.storage import DataFile, Place
+from larder.storage import DataFile, StoragePath
 
 Files = tuple[DataFile, ...]
 
 
-def train(
+def train_factors(
     spark: SparkSession,
-    interactions: Interactions,
+    interactions: InteractionFiles,
     parameters: AlsParameters,
-    scratch: Place,
-    user_place: Place,
-    item_place: Place,
+    scratch: StoragePath,
+    user_place: StoragePath,
+    item_place: StoragePath,
     on_iteration: Callable[[int], None] = lambda number: None,
 ) -> tuple[Files, Files]:
     """Writes factors of users and items; returns their files. Raises NoStrengthError.
@@ -34,14 +34,14 @@ def train(
     `scratch` is a place of this training alone: one that was killed goes on from what lies there. The caller removes it
     (larder.jobs.runtime.training_files.remove_training) once the files are published.
     """
-    items = items_of(spark, interactions)
+    items = count_items(spark, interactions)
     blocks = user_blocks(spark, interactions, items.ids, scratch, parameters.interactions_per_block)
-    factors = Training(spark, blocks, parameters, items.counts, on_iteration).item_factors()
+    factors = AlsTraining(spark, blocks, parameters, items.counts, on_iteration).item_factors()
     users = write_user_factors(spark, blocks, parameters, factors, user_place, parameters.iterations - 1)
     return users, (write_item_factors(item_place, items.ids, factors),)
 
 
-def write_item_factors(place: Place, ids: pa.Array, factors: npt.NDArray[np.float32]) -> DataFile:
+def write_item_factors(place: StoragePath, ids: pa.Array, factors: npt.NDArray[np.float32]) -> DataFile:
     """One Parquet file of ITEM_FACTORS, by product id."""
     order = pc.sort_indices(ids).to_numpy()
     offsets = pa.array(np.arange(len(ids) + 1, dtype=np.int32) * factors.shape[1])

@@ -14,15 +14,15 @@ from pyspark.sql import SparkSession
 
 from larder.jobs.runtime.training_files import BLOCKS, UserBlocks, read_arrays, write_arrays
 from larder.models import columns as C
-from larder.models.als.als_block import als_block, cuts_between
-from larder.storage import Place
+from larder.models.als.als_block import als_block, ranges_between_users
+from larder.storage import StoragePath
 
 COUNT = "count"
 BLOCKS_A_FILE = 10_000
 NO_STRENGTH = "no interaction has any strength: check [weights], and that the roll-up read purchases or views"
 
 
-class OtherOrderError(ValueError):
+class UnsortedTableError(ValueError):
     """Rows of a table are not in the order in which it is written."""
 
 
@@ -31,7 +31,7 @@ class NoStrengthError(ValueError):
 
 
 @dataclass(frozen=True)
-class Interactions:
+class InteractionFiles:
     """Files of table INTERACTIONS, and the factor that turns a strength into a weight: confidence less 1."""
 
     uris: Sequence[str]
@@ -39,7 +39,7 @@ class Interactions:
 
 
 @dataclass(frozen=True)
-class Items:
+class ItemCounts:
     """Products by item number: those of the most users first, so that what is read most lies together.
 
     ids (items,) and counts (items,), how many users each has.
@@ -49,7 +49,7 @@ class Items:
     counts: npt.NDArray[np.int64]
 
 
-def items_of(spark: SparkSession, interactions: Interactions) -> Items:
+def count_items(spark: SparkSession, interactions: InteractionFiles) -> ItemCounts:
     """The products with any strength. Raises NoStrengthError."""
     uris = list(interactions.uris)
     if uris:
@@ -57,7 +57,7 @@ def items_of(spark: SparkSession, interactions: Interactions) -> Items:
     if not uris or not len(counts):
         raise NoStrengthError(NO_STRENGTH)
     counts = counts.sort_by([(COUNT, "descending"), (C.PRODUCT_ID, "ascending")]).combine_chunks()
-    return Items(counts[C.PRODUCT_ID].combine_chunks(), counts[COUNT].to_numpy())
+    return ItemCounts(counts[C.PRODUCT_ID].combine_chunks(), counts[COUNT].to_numpy())
 
 
 def counted(uri: str) -> pa.Table:
@@ -77,13 +77,15 @@ def _sums(table: pa.Table) -> pa.Table:
 
 def _rows(uri: str, columns: list[str]) -> pa.Table:
     """The rows with any strength; products as one dictionary, however many row groups the file has."""
-    system, path = Place(uri).open()
+    system, path = StoragePath(uri).open()
     with system.open_input_file(path) as source:
         rows = pq.ParquetFile(source, read_dictionary=[C.PRODUCT_ID], pre_buffer=False).read(columns, use_threads=False)
     return rows.filter(pc.field(C.STRENGTH) > 0).unify_dictionaries()
 
 
-def user_blocks(spark: SparkSession, interactions: Interactions, ids: pa.Array, place: Place, most: int) -> UserBlocks:
+def user_blocks(
+    spark: SparkSession, interactions: InteractionFiles, ids: pa.Array, place: StoragePath, most: int
+) -> UserBlocks:
     """Writes blocks of about `most` interactions. Those that an earlier run finished are taken as they are.
 
     Products that are not among `ids` (items,) are left out.
@@ -113,8 +115,8 @@ def _write_file(blocks: UserBlocks, file: int, uri: str, ids: pa.Array, factor: 
     weights = (rows[C.STRENGTH].to_numpy()[known] * factor).astype(np.float32)
     items, written = numbers[known], []
     if (np.diff(cookies) < 0).any():
-        raise OtherOrderError(f"{uri} is not in the order of {C.COOKIE_KEY}; make it again with `larder roll-up`")
-    for count, (start, end) in enumerate(cuts_between(cookies, most)):
+        raise UnsortedTableError(f"{uri} is not in the order of {C.COOKIE_KEY}; make it again with `larder roll-up`")
+    for count, (start, end) in enumerate(ranges_between_users(cookies, most)):
         number = file * BLOCKS_A_FILE + count
         blocks.write_interactions(number, als_block(cookies[start:end], items[start:end], weights[start:end]))
         written.append(number)

@@ -29,8 +29,8 @@ from larder.models import columns as C
 from larder.models.als.als_block import AlsBlock
 from larder.models.als.als_kernels import add_item_products, solve_users
 from larder.models.als.implicit_als import AlsParameters
-from larder.models.als.item_factors import first_item_factors, solved_items
-from larder.storage import DataFile, Place
+from larder.models.als.item_factors import initial_item_factors, solve_items
+from larder.storage import DataFile, StoragePath
 
 Floats = npt.NDArray[np.float32]
 Made = TypeVar("Made")
@@ -42,7 +42,7 @@ DRIVER_BYTES = 1 << 29
 
 
 @dataclass(frozen=True)
-class Training:
+class AlsTraining:
     """One training. `tasks` share each pass over the blocks; `item_counts` (items,) are users an item."""
 
     spark: SparkSession
@@ -61,14 +61,14 @@ class Training:
             self.on_iteration(iteration + 1)
             gram, residual = self._users_pass(factors, iteration)
             with threadpool_limits(1, "blas"):
-                factors = solved_items(
+                factors = solve_items(
                     factors, gram, residual, regularisation, p.item_steps, self._items_product(iteration)
                 )
             write_arrays(self._state(iteration + 1), {"factors": factors.reshape(-1)})
             remove(self._state(iteration))
         return factors
 
-    def _state(self, iteration: int) -> Place:
+    def _state(self, iteration: int) -> StoragePath:
         return self.blocks.place / f"{STATES}-{iteration:03d}.arrow"
 
     def _read_state(self, iteration: int) -> Floats:
@@ -87,7 +87,7 @@ class Training:
 
         (sums,) = self._summed(share, np.zeros((len(self.item_counts), p.rank), np.float32))
         with threadpool_limits(1, "blas"):
-            return first_item_factors(sums, self.item_counts)
+            return initial_item_factors(sums, self.item_counts)
 
     def _users_pass(self, item_factors: Floats, iteration: int) -> tuple[Floats, Floats]:
         """Solves all users; returns X'X and what item factors leave unexplained."""
@@ -134,7 +134,7 @@ def write_user_factors(
     blocks: UserBlocks,
     parameters: AlsParameters,
     item_factors: Floats,
-    place: Place,
+    place: StoragePath,
     iteration: int = -1,
 ) -> tuple[DataFile, ...]:
     """Factors of every user of the blocks for these item factors; a Parquet file of USER_FACTORS a block.
@@ -234,7 +234,7 @@ def _add_products(block: AlsBlock, users: Floats, vectors: Floats, sums: Floats,
     add_item_products(block.listed, block.item_offsets, block.users, block.item_weights, users, vectors, sums, residual)
 
 
-def _write_factors(place: Place, number: int, cookies: npt.NDArray[np.int64], factors: Floats) -> DataFile:
+def _write_factors(place: StoragePath, number: int, cookies: npt.NDArray[np.int64], factors: Floats) -> DataFile:
     offsets = pa.array(np.arange(len(factors) + 1, dtype=np.int32) * factors.shape[1])
     lists = pa.ListArray.from_arrays(offsets, pa.array(factors.reshape(-1)))
     sink = pa.BufferOutputStream()

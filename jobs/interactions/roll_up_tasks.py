@@ -22,7 +22,7 @@ from larder.models.interactions.running_sums import (
     rolled_up_contexts,
     rolled_up_interactions,
 )
-from larder.storage.filesystems import Place
+from larder.storage.filesystems import StoragePath
 from larder.storage.manifests import DataFile
 from larder.storage.parts import Part, PartOptions, part_name
 
@@ -77,7 +77,7 @@ class RollUpRules(NamedTuple):
 class StatePlan(NamedTuple):
     """Where a state goes, and what it goes on from: files of that many ranges, relative to a landmark."""
 
-    place: Place
+    place: StoragePath
     before: tuple[str, ...]
     rows_before: int
     ranges_before: int
@@ -93,11 +93,11 @@ class Terms(NamedTuple):
     table: bytes
 
 
-Parcel: TypeAlias = tuple[int, Terms]  # a place: a range of interactions, or, after those, of contexts
+RoutedTerms: TypeAlias = tuple[int, Terms]  # a place: a range of interactions, or, after those, of contexts
 
 
 @leaves_worker_ready
-def read_hours(files: Iterable[HourFile], rules: RollUpRules) -> Iterator[Parcel]:
+def read_hours(files: Iterable[HourFile], rules: RollUpRules) -> Iterator[RoutedTerms]:
     """The terms of hours' counts, dealt to the ranges of both states; hours of the same landmarks together."""
     for (interactions_decay, contexts_decay), group in groupby(files, key=lambda file: rules.decays(file.hour)):
         together = list(group)
@@ -112,7 +112,7 @@ def read_hours(files: Iterable[HourFile], rules: RollUpRules) -> Iterator[Parcel
 
 
 def _read(uri: str, columns: list[str]) -> pa.Table:
-    system, path = Place(uri).open()
+    system, path = StoragePath(uri).open()
     with system.open_input_file(path) as source:
         texts = [name for name in columns if name in TEXTS]
         return pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False).read(columns, use_threads=False)
@@ -127,8 +127,8 @@ def _packed(table: pa.Table) -> bytes:
 
 
 @leaves_worker_ready
-def roll_up_places(
-    places: Iterable[int], parcels: Iterable[Parcel], states: tuple[StatePlan, StatePlan], rules: RollUpRules
+def roll_up_ranges(
+    places: Iterable[int], parcels: Iterable[RoutedTerms], states: tuple[StatePlan, StatePlan], rules: RollUpRules
 ) -> Iterator[tuple[int, DataFile]]:
     """Adds each place's terms to its state and writes it; a state without terms is carried on."""
     of_place: dict[int, list[Terms]] = {place: [] for place in places}

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from larder.models import columns as C
 from larder.settings import Settings
-from larder.storage import Place
+from larder.storage import StoragePath
 from larder.storage.event_folders import first_line
 
 READERS = 16
@@ -25,9 +25,9 @@ class CatalogueError(ValueError):
 def catalogue_of(spark: SparkSession, settings: Settings) -> DataFrame | None:
     """As it is; None where there is none. Raises CatalogueError."""
     place = settings.storage.catalogue
-    if not Place(place).exists():
+    if not StoragePath(place).exists():
         return None
-    _check_footers(Place(place))
+    _check_footers(StoragePath(place))
     catalogue = spark.read.parquet(place)
     if C.PRODUCT_ID not in catalogue.columns:
         raise CatalogueError(
@@ -36,7 +36,7 @@ def catalogue_of(spark: SparkSession, settings: Settings) -> DataFrame | None:
     return catalogue
 
 
-def _check_footers(catalogue: Place) -> None:
+def _check_footers(catalogue: StoragePath) -> None:
     """Raises CatalogueError for a file that is no Parquet, before Spark fills the screen about it."""
     system, _ = catalogue.open()
     files = [info.path for info in catalogue.files()]

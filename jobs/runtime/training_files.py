@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from larder.models.als.als_block import AlsBlock
-from larder.storage import Place
+from larder.storage import StoragePath
 
 Array = npt.NDArray[np.generic]
 
@@ -18,7 +18,7 @@ BLOCKS = "blocks.arrow"  # the numbers of all blocks; written once they are ther
 STATES = "items"  # item factors after an iteration, a file each
 
 
-def write_arrays(place: Place, arrays: Mapping[str, Array]) -> int:
+def write_arrays(place: StoragePath, arrays: Mapping[str, Array]) -> int:
     """Writes flat arrays into one file: a row in which each is a list. Returns its bytes."""
     columns = [
         pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), pa.array(values))
@@ -37,7 +37,7 @@ class DamagedTrainingError(RuntimeError):
     """A file of a training that was cut short is not whole, as a loss of power leaves it; the message names it."""
 
 
-def read_arrays(place: Place) -> dict[str, Array]:
+def read_arrays(place: StoragePath) -> dict[str, Array]:
     """The arrays of such a file, not writable. Raises DamagedTrainingError."""
     try:
         source = pa.memory_map(place.path) if place.is_local else pa.BufferReader(place.read())
@@ -50,7 +50,7 @@ def read_arrays(place: Place) -> dict[str, Array]:
     return {name: row.column(name).values.to_numpy() for name in row.schema.names}
 
 
-def remove(place: Place) -> None:
+def remove(place: StoragePath) -> None:
     """Removes a file or folder and all below it, if it is there."""
     system, path = place.open()
     kind = system.get_file_info(path).type
@@ -60,7 +60,7 @@ def remove(place: Place) -> None:
         system.delete_file(path)
 
 
-def remove_training(place: Place) -> None:
+def remove_training(place: StoragePath) -> None:
     """Removes a training's folder in such an order that a training can go on from what a kill leaves of it."""
     for file in place.files():
         if file.base_name.startswith(STATES):
@@ -73,7 +73,7 @@ def remove_training(place: Place) -> None:
 class UserBlocks:
     """Files of interactions, a block of users each, and of their factors. Pickles into Spark tasks."""
 
-    place: Place
+    place: StoragePath
     numbers: tuple[int, ...]
 
     def interactions(self, block: int) -> AlsBlock:
@@ -92,5 +92,5 @@ class UserBlocks:
     def forget_factors(self, block: int, iteration: int) -> None:
         remove(self._file(f"users-{iteration:03d}", block))
 
-    def _file(self, name: str, block: int) -> Place:
+    def _file(self, name: str, block: int) -> StoragePath:
         return self.place / f"{name}-{block:09d}.arrow"

@@ -19,7 +19,7 @@ import pyarrow.fs as fs
 
 from larder.models import columns as C
 from larder.models.vision.image_decoding import ImageError, decode
-from larder.storage import Place
+from larder.storage import StoragePath
 
 NO_PRODUCT_ID = "no_product_id"
 UNSUPPORTED_URI = "unsupported_uri"
@@ -155,4 +155,4 @@ def _located(uri: str) -> tuple[fs.FileSystem, str]:
 
 @lru_cache(maxsize=64)
 def _system(store: str) -> fs.FileSystem:
-    return Place(store).open()[0]
+    return StoragePath(store).open()[0]

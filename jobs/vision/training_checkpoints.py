@@ -14,7 +14,7 @@ import numpy as np
 
 from larder.jobs.runtime.training_files import remove
 from larder.models.vision.federated import Arrays
-from larder.storage import Place
+from larder.storage import StoragePath
 
 KEPT = 2
 NAMED = re.compile(r"round-(\d{5})\.npz$")
@@ -63,7 +63,7 @@ _LISTS = [name.name for name in fields(State) if name.name not in ("losses", "va
 class Checkpoints:
     """The states of one training, a file a round, in a folder of its own."""
 
-    folder: Place
+    folder: StoragePath
 
     def save(self, state: State) -> int:
         """Writes the state whole or not at all, forgets the one before the last, and returns its bytes."""
@@ -82,5 +82,5 @@ class Checkpoints:
                 print(f"{self._file(number).uri} cannot be read ({error}); going on from before", file=sys.stderr)
         return None
 
-    def _file(self, number: int) -> Place:
+    def _file(self, number: int) -> StoragePath:
         return self.folder / f"round-{number:05d}.npz"

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.fs as fs
 
-from larder.storage import Place
+from larder.storage import StoragePath
 
 Bytes = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.integer]
@@ -42,7 +42,7 @@ class Shard:
 
     def partners(self) -> Rows | None:
         """Rows of each sample's partners in this shard (samples, most), -1 for none; None where it has no such file."""
-        return np.load(io.BytesIO(Place(self.partners_uri).read())) if self.partners_uri else None
+        return np.load(io.BytesIO(StoragePath(self.partners_uri).read())) if self.partners_uri else None
 
     def batch(self, records: Bytes, rows: Rows) -> Block:
         """Pixels and labels of these rows of `records`."""
@@ -53,7 +53,7 @@ class Shard:
         """All samples (samples, bytes of one), not writable and not yet read."""
         if not self.samples:  # which cannot be mapped
             return np.zeros((0, self.record_bytes), np.uint8)
-        place = Place(self.uri)
+        place = StoragePath(self.uri)
         path = place.path if place.is_local else _fetched(place)
         return np.memmap(path, np.uint8, "r", shape=(self.samples, self.record_bytes))
 
@@ -62,7 +62,7 @@ class Shard:
         return math.prod(self.shape) + self.labels
 
 
-def write_shard(place: Place, blocks: Iterable[Block], shape: tuple[int, ...], labels: int) -> Shard:
+def write_shard(place: StoragePath, blocks: Iterable[Block], shape: tuple[int, ...], labels: int) -> Shard:
     """Writes a worker's samples, in their order, block by block; a reader never sees half a file."""
     samples = 0
     with tempfile.NamedTemporaryFile(suffix=".shard", dir=_local_folder()) as scratch:
@@ -76,13 +76,13 @@ def write_shard(place: Place, blocks: Iterable[Block], shape: tuple[int, ...], l
 
 def with_partners(shard: Shard, partners: Rows) -> Shard:
     """The shard with a file of its samples' partners beside it."""
-    place, sink = Place(f"{shard.uri}.partners"), io.BytesIO()
+    place, sink = StoragePath(f"{shard.uri}.partners"), io.BytesIO()
     np.save(sink, partners)
     place.write(sink.getvalue())
     return replace(shard, partners_uri=place.uri)
 
 
-def complete_shards(folder: Place) -> list[Shard] | None:
+def complete_shards(folder: StoragePath) -> list[Shard] | None:
     """The shards that an earlier run has left whole, or None."""
     listed = folder / COMPLETE
     if not listed.exists():
@@ -90,11 +90,11 @@ def complete_shards(folder: Place) -> list[Shard] | None:
     return [Shard(**{**values, "shape": tuple(values["shape"])}) for values in json.loads(listed.read())]
 
 
-def mark_complete(folder: Place, shards: list[Shard]) -> None:
+def mark_complete(folder: StoragePath, shards: list[Shard]) -> None:
     (folder / COMPLETE).write(json.dumps([asdict(shard) for shard in shards], indent=1).encode())
 
 
-def _put(path: str, place: Place) -> None:
+def _put(path: str, place: StoragePath) -> None:
     system, target = place.open()
     whole = isinstance(system, fs.S3FileSystem)  # an object is seen only once it is complete
     part = target if whole else f"{target}.{os.getpid()}"
@@ -110,7 +110,7 @@ def _put(path: str, place: Place) -> None:
     system.move(part, target)
 
 
-def _fetched(place: Place) -> str:
+def _fetched(place: StoragePath) -> str:
     """The file's copy on this machine, fetched if it is not there."""
     name = hashlib.sha256(place.uri.encode()).hexdigest()[:16]
     copy = _local_folder() / f"larder-{name}.shard"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.fs as fs
 import pyarrow.parquet as pq
 
-from larder.storage.filesystems import Place
+from larder.storage.filesystems import StoragePath
 from larder.storage.manifests import fingerprint
 
 READERS = 16
@@ -70,7 +70,11 @@ class EventHour:
 
 
 def find_hours(
-    events: Place, hours: Iterable[int], partition_of: Callable[[int], str], event_format: str, success_file: str = ""
+    events: StoragePath,
+    hours: Iterable[int],
+    partition_of: Callable[[int], str],
+    event_format: str,
+    success_file: str = "",
 ) -> list[EventHour]:
     """Looks into every hour's folder. Reads footers, not data."""
 
@@ -85,13 +89,13 @@ def find_hours(
         return list(pool.map(look, hours))
 
 
-def _describe(folder: Place, info: fs.FileInfo, version: str, event_format: str) -> EventFile:
+def _describe(folder: StoragePath, info: fs.FileInfo, version: str, event_format: str) -> EventFile:
     name = info.path[len(folder.path) :].lstrip("/")
     found = EventFile((folder / name).uri, f"{name}:{info.size}:{version}", info.size, info.mtime_ns or 0)
     if event_format == "json":
         return found
     try:
-        system, path = Place(found.uri).open()
+        system, path = StoragePath(found.uri).open()
         with system.open_input_file(path) as source:
             footer = pq.ParquetFile(source).metadata
             groups = tuple(footer.row_group(i).num_rows for i in range(footer.num_row_groups))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from larder.storage.event_folders import EventFile, EventHour, first_line
-from larder.storage.filesystems import Place
+from larder.storage.filesystems import StoragePath
 from larder.storage.json_lines import read_lines
 
 ROWS_A_BATCH = 1 << 20
@@ -82,7 +82,7 @@ def read_piece(piece: Piece, columns: Sequence[str], of_few_values: Sequence[str
 def read_through(uri: str, event_format: str) -> None:
     """Reads the whole file, footer and all. Raises UnreadableError where it breaks."""
     with _told_as_unreadable():
-        system, path = Place(uri).open()
+        system, path = StoragePath(uri).open()
         if event_format == "json":
             with system.open_input_stream(path) as stream:
                 for _ in read_lines(stream):
@@ -102,7 +102,7 @@ def _told_as_unreadable() -> Iterator[None]:
 
 
 def _raw_batches(piece: Piece, columns: Sequence[str], of_few_values: Sequence[str]) -> Iterator[RawBatch]:
-    system, path = Place(piece.uri).open()
+    system, path = StoragePath(piece.uri).open()
     if piece.row_groups is None:
         with system.open_input_stream(path) as stream:  # decompresses by the file's name
             for batch, lines in read_lines(stream):

@@ -16,12 +16,12 @@ OF_HADOOP = ("hdfs", "viewfs")
 KNOWN = "name a local path, or one of s3a:// or hdfs://"
 
 
-class PlaceError(ValueError):
+class StorageUriError(ValueError):
     """A URI of a kind of store that is not known here, or of none at all."""
 
 
 @dataclass(frozen=True)
-class Place:
+class StoragePath:
     """A file or folder: `uri` as Spark reads it, and the means to reach it without Spark.
 
     Small enough to pickle into Spark tasks: the file system is opened where it is used.
@@ -29,8 +29,8 @@ class Place:
 
     uri: str
 
-    def __truediv__(self, name: str) -> Place:
-        return Place(f"{self.uri.rstrip('/')}/{name}")
+    def __truediv__(self, name: str) -> StoragePath:
+        return StoragePath(f"{self.uri.rstrip('/')}/{name}")
 
     @property
     def is_local(self) -> bool:
@@ -42,7 +42,7 @@ class Place:
         return self.open()[1]
 
     def open(self) -> tuple[fs.FileSystem, str]:
-        """Its file system and the path in it. S3 is where larder/storage/s3.py says. Raises PlaceError."""
+        """Its file system and the path in it. S3 is where larder/storage/s3.py says. Raises StorageUriError."""
         scheme, separator, rest = self.uri.partition("://")
         if not separator:
             return fs.LocalFileSystem(), str(Path(self.uri).absolute())
@@ -51,15 +51,15 @@ class Place:
         if scheme in SCHEMES:
             return open_s3(), rest
         if scheme not in OF_HADOOP:
-            raise PlaceError(f"{self.uri}: no kind of place that is known here; {KNOWN}")
+            raise StorageUriError(f"{self.uri}: no kind of place that is known here; {KNOWN}")
         try:
             return fs.FileSystem.from_uri(self.uri)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise PlaceError(f"{self.uri}: {error}; {KNOWN}") from None
+            raise StorageUriError(f"{self.uri}: {error}; {KNOWN}") from None
         except OSError as error:
             if "libhdfs" not in str(error):
                 raise
-            raise PlaceError(
+            raise StorageUriError(
                 f"{self.uri}: Hadoop's libhdfs is not found; set ARROW_LIBHDFS_DIR, JAVA_HOME and CLASSPATH for it"
             ) from None
 

@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from larder.storage.filesystems import Place
+from larder.storage.filesystems import StoragePath
 from larder.storage.manifests import DataFile, Manifest, Tables
 from larder.storage.parts import Part
 
@@ -68,7 +68,7 @@ def write_partitions(
     one place in one Spark partition; raises FileWrittenTwiceError if they are not.
     """
     ordered = placed.select(PLACE, *schema.fieldNames()).sortWithinPartitions(PLACE, *key)
-    places = {number: tables.run_place(manifest) for number, manifest in planned.items()}
+    places = {number: tables.run_folder(manifest) for number, manifest in planned.items()}
     write = _TaskWriter(places)
     written: dict[int, list[DataFile]] = {}
     for row in ordered.mapInArrow(write, WRITTEN).collect():
@@ -86,7 +86,7 @@ def write_partitions(
 class _TaskWriter:
     """Called in a Spark task with its Arrow batches; yields one row a file written."""
 
-    def __init__(self, places: Mapping[int, Place]) -> None:
+    def __init__(self, places: Mapping[int, StoragePath]) -> None:
         self.places = places
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -18,7 +18,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from larder.storage.filesystems import Place
+from larder.storage.filesystems import StoragePath
 
 FINGERPRINT_DIGITS = 16
 MANIFEST_READERS = 16
@@ -102,10 +102,10 @@ class Tables:
 
     root: str
 
-    def place(self, table: str) -> Place:
-        return Place(self.root) / table
+    def place(self, table: str) -> StoragePath:
+        return StoragePath(self.root) / table
 
-    def run_place(self, manifest: Manifest) -> Place:
+    def run_folder(self, manifest: Manifest) -> StoragePath:
         return self.place(manifest.table) / "runs" / manifest.run
 
     def uris(self, manifests: Iterable[Manifest]) -> list[str]:
@@ -118,12 +118,12 @@ class Tables:
         if damages:
             more = f" (and {len(damages) - 1} more partitions are damaged)" if len(damages) > 1 else ""
             raise DamagedTableError(damages[0] + more)
-        return [(self.run_place(m) / file.name).uri for m in manifests for file in m.files]
+        return [(self.run_folder(m) / file.name).uri for m in manifests for file in m.files]
 
     def read(self, manifest: Manifest, name: str) -> bytes:
         """A file of this manifest. Raises DamagedTableError."""
         self.uris([manifest])
-        return (self.run_place(manifest) / name).read()
+        return (self.run_folder(manifest) / name).read()
 
     def find(self, table: str, partition: str) -> Manifest | None:
         """The partition's manifest, or None. Raises DamagedTableError."""
@@ -172,7 +172,7 @@ class Tables:
         """How one of its files differs from what a manifest says; None where none does."""
         if not manifest.files:
             return None
-        place = self.run_place(manifest)
+        place = self.run_folder(manifest)
         sizes = place.sizes()
         for file in manifest.files:
             found = sizes.get(file.name)
@@ -202,5 +202,5 @@ class Tables:
         except DamagedTableError:
             return None
 
-    def _manifest_place(self, table: str, partition: str) -> Place:
+    def _manifest_place(self, table: str, partition: str) -> StoragePath:
         return self.place(table) / "manifests" / f"{partition}.json"

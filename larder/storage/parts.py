@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from larder.storage.filesystems import Place
+from larder.storage.filesystems import StoragePath
 from larder.storage.manifests import DataFile
 
 ROW_GROUP_ROWS = 250_000
@@ -56,7 +56,7 @@ class Part:
         if self.waiting_rows >= self.options.row_group_rows:
             self._flush(final=False)
 
-    def write(self, folder: Place, number: int) -> DataFile:
+    def write(self, folder: StoragePath, number: int) -> DataFile:
         """Writes it as the run's file of this number."""
         self._flush(final=True)
         self.writer.close()

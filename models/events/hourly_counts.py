@@ -14,7 +14,7 @@ from larder.models.encoding.hash_ranges import range_of, rows_by_range
 from larder.models.encoding.interning import interned
 from larder.models.encoding.sorting import LOW_32, dealt_by_hash, sort_range, sort_slots
 from larder.models.encoding.texts import by_hash, by_text, with_used_texts
-from larder.models.events.validation import ROW_COLUMNS, Events
+from larder.models.events.validation import ROW_COLUMNS, ValidatedEvents
 
 PURCHASE = C.EVENT_TYPES.index("purchase")
 INT64_MAX = np.iinfo(np.int64).max
@@ -36,7 +36,7 @@ class HourlyCounts:
     bots: pa.Table  # BOTS: cookies with more events than any person has, none of which is counted
 
 
-def dealt(events: Events, ranges: int) -> list[tuple[int, Events]]:
+def split_by_cookie(events: ValidatedEvents, ranges: int) -> list[tuple[int, ValidatedEvents]]:
     """The events of each range of cookie keys that has any."""
     if ranges == 1:
         return [(0, events)] if len(events) else []
@@ -46,7 +46,7 @@ def dealt(events: Events, ranges: int) -> list[tuple[int, Events]]:
     return [(number, ordered.take(slice(start, end))) for number, start, end in spans if start < end]
 
 
-def packed(events: Events) -> bytes:
+def packed(events: ValidatedEvents) -> bytes:
     """The events as an Arrow stream, with no text that none of them has."""
     arrays = {name: pa.array(getattr(events, name)) for name in HASHES if getattr(events, name) is not None}
     for name in TEXTS:
@@ -61,7 +61,7 @@ def packed(events: Events) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def unpacked(streams: Sequence[bytes]) -> Events:
+def unpacked(streams: Sequence[bytes]) -> ValidatedEvents:
     """The events of several streams, one after the other."""
     tables = [pa.ipc.open_stream(stream).read_all() for stream in streams]
     with_ids = any("event_key" in table.schema.names for table in tables)
@@ -86,7 +86,7 @@ def unpacked(streams: Sequence[bytes]) -> Events:
     for name, dictionaries in texts.items():
         codes, distinct[f"{name}s"] = interned(pa.concat_arrays(dictionaries))
         joined[name] = codes[joined[name]]
-    events = Events(**joined, **distinct)
+    events = ValidatedEvents(**joined, **distinct)
     return events if with_ids else replace(events, event_key=None)
 
 
@@ -97,7 +97,7 @@ def _narrow(values: np.ndarray) -> tuple[pa.Array, str]:
     return pa.array((values - values.dtype.type(least)).astype(width)), str(least)
 
 
-def hourly_counts(events: Events, hour: int, max_events: int) -> HourlyCounts:
+def hourly_counts(events: ValidatedEvents, hour: int, max_events: int) -> HourlyCounts:
     """Counts of events of one hour; all events of a cookie must be among them.
 
     Of events of one cookie with the same event_id the earliest counts. A cookie with more than `max_events` events,
@@ -158,7 +158,7 @@ def _sorted_records(
     event_key: np.ndarray,
     with_ids: bool,
 ) -> np.ndarray:
-    """Events as records by (KEY, DETAIL): dealt to small slots by their keys, then each slot sorted in cache."""
+    """The events as records sorted by (KEY, DETAIL): dealt to slots by their keys, then each slot sorted in cache."""
     places, bounds = dealt_by_hash(cookie_key)
     records = np.empty((len(cookie_key), 5 if with_ids else 4), np.int64)
     for i in range(len(cookie_key)):

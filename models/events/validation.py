@@ -48,7 +48,7 @@ REASONS = (
 
 
 @dataclass(frozen=True)
-class Events:
+class ValidatedEvents:
     """n believed events of one hour, column by column; texts as codes (int32 [n]) into distinct texts."""
 
     cookie_key: np.ndarray  # int64
@@ -66,18 +66,18 @@ class Events:
     def __len__(self) -> int:
         return len(self.cookie_key)
 
-    def take(self, rows: np.ndarray | slice) -> Events:
+    def take(self, rows: np.ndarray | slice) -> ValidatedEvents:
         """Some of the rows, in this order."""
         taken = {name: getattr(self, name)[rows] for name in ROW_COLUMNS if getattr(self, name) is not None}
         return replace(self, **taken)
 
 
-ROW_COLUMNS = tuple(field.name for field in fields(Events) if "ndarray" in str(field.type))
+ROW_COLUMNS = tuple(field.name for field in fields(ValidatedEvents) if "ndarray" in str(field.type))
 
 
-def judged(
+def validated(
     raw: pa.RecordBatch, column_names: Mapping[str, str], hour: int, max_lateness_hours: int
-) -> tuple[Events, np.ndarray]:
+) -> tuple[ValidatedEvents, np.ndarray]:
     """The events of a batch of raw rows that can be believed, and why the others can't be.
 
     Args: `column_names` maps a contract column to the raw one where they differ; `hour`, the hour number of the
@@ -126,7 +126,7 @@ def judged(
 
     location, locations = _with_none_empty(location, locations)
     device, devices = _with_none_empty(device, devices)
-    events = Events(
+    events = ValidatedEvents(
         xxh64(cookies), ts, event_type, quantity, product, location, device, ids, products, locations, devices
     )
     return (events.take(np.flatnonzero(reason == 0)) if reason.any() else events), reason

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from larder.storage import Place
+from larder.storage import StoragePath
 from larder.storage.event_folders import EventHour, find_hours
 
 ROWS = pa.table({"cookie_id": ["c1", "c2", "c3"], "price": [1.0, None, 2.0]})
 
 
 def look(folder: Path, *hours: int, event_format: str = "parquet") -> list[EventHour]:
-    return find_hours(Place(str(folder)), hours or (0,), lambda hour: f"hr={hour:02d}", event_format)
+    return find_hours(StoragePath(str(folder)), hours or (0,), lambda hour: f"hr={hour:02d}", event_format)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from larder.storage import Place, event_rows
+from larder.storage import StoragePath, event_rows
 from larder.storage.event_folders import EventHour, find_hours
 from larder.storage.event_rows import Piece, UnreadableError, pieces_of, read_piece
 from larder.storage.json_lines import CORRUPT
@@ -28,7 +28,7 @@ def hour(tmp_path: Path) -> Path:
 
 
 def look(folder: Path, event_format: str = "parquet") -> EventHour:
-    return find_hours(Place(str(folder.parent)), [0], lambda _: folder.name, event_format)[0]
+    return find_hours(StoragePath(str(folder.parent)), [0], lambda _: folder.name, event_format)[0]
 
 
 def read_lines(hour: Path, data: bytes, name: str = "a.json") -> pa.Table:

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from larder.storage import Manifest, Place, Tables, frames
+from larder.storage import Manifest, StoragePath, Tables, frames
 from larder.storage.frames import PLACE, FileWrittenTwiceError, place, read_frame, write_frame, write_partitions
 from larder.storage.manifests import plan_run
 from larder.storage.parts import Part, PartOptions
@@ -49,7 +49,7 @@ def planned(partition: str = "p", files: int = 1) -> Manifest:
 
 
 def digests(tables: Tables, manifest: Manifest) -> dict[str, str]:
-    folder = Path(tables.run_place(manifest).path)
+    folder = Path(tables.run_folder(manifest).path)
     return {file.name: hashlib.sha256((folder / file.name).read_bytes()).hexdigest() for file in manifest.files}
 
 
@@ -70,7 +70,7 @@ def test_a_frame_comes_back_whole(spark: SparkSession, tmp_path: Path, files: in
 def test_a_manifest_says_what_lies_in_its_files(spark: SparkSession, tmp_path: Path) -> None:
     tables = Tables(str(tmp_path))
     manifest = write_frame(tables, planned(), spark.createDataFrame(rows(50), SCHEMA), SCHEMA, 3, ["id"])
-    folder = Path(tables.run_place(manifest).path)
+    folder = Path(tables.run_folder(manifest).path)
     assert {file.name for file in manifest.files} == {path.name for path in folder.iterdir()}
     for file in manifest.files:
         assert file.bytes == (folder / file.name).stat().st_size
@@ -149,7 +149,7 @@ def writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writer:
     monkeypatch.setattr(frames, "Part", lambda schema: Part(schema, PartOptions(row_group_rows=10)))
 
     def write(batches: list[pa.RecordBatch]) -> bytes:
-        task: Callable[[Iterator[Any]], Iterator[Any]] = frames._TaskWriter({0: Place(str(tmp_path))})
+        task: Callable[[Iterator[Any]], Iterator[Any]] = frames._TaskWriter({0: StoragePath(str(tmp_path))})
         [written] = list(task(iter(batches)))
         assert written.to_pydict()["rows"] == [sum(batch.num_rows for batch in batches)]
         return (tmp_path / "part-00000.parquet").read_bytes()

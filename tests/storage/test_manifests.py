@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from larder.storage import DamagedTableError, DataFile, Manifest, MissingPartitionError, Tables
 from larder.storage import manifests as tables
-from larder.storage.filesystems import PlaceError
+from larder.storage.filesystems import StorageUriError
 from larder.storage.manifests import fingerprint, plan_run
 
 PARTITION = "dt=2017-12-03/hr=07"
@@ -96,7 +96,7 @@ def written(tmp_path: Path) -> tuple[Tables, Manifest]:
     files = (DataFile("part-00000.parquet", 3, 100), DataFile("part-00001.parquet", 4, 110))
     made, manifest = Tables(str(tmp_path)), replace(plan_run(**MADE_FROM), files=files, counts={"rows_in": 7})
     for file in files:
-        (made.run_place(manifest) / file.name).write(b"x" * file.bytes)
+        (made.run_folder(manifest) / file.name).write(b"x" * file.bytes)
     return made, manifest
 
 
@@ -187,7 +187,7 @@ def test_what_is_no_manifest_is_named(written: tuple[Tables, Manifest], content:
 
 
 def test_a_place_that_is_not_known_is_no_damage() -> None:
-    with pytest.raises(PlaceError):
+    with pytest.raises(StorageUriError):
         Tables("gs://shop/tables").find("counts", PARTITION)
 
 

@@ -15,9 +15,9 @@ from job_processes import run_jobs
 from s3_server import hold_keys, s3_server
 
 from demo import synthetic
-from larder.jobs.runtime.arguments import hour, hour_partition
+from larder.models.hours import hour, hour_partition
 from larder.settings import SettingsError, load_settings
-from larder.storage import Place, Tables
+from larder.storage import StoragePath, Tables
 from larder.storage.s3 import S3Access, spark_options
 
 pytestmark = pytest.mark.end_to_end
@@ -61,13 +61,13 @@ def surroundings(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
 
 
 @pytest.fixture
-def place(surroundings: str, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(surroundings: str, monkeypatch: pytest.MonkeyPatch) -> StoragePath:
     monkeypatch.setenv("AWS_ENDPOINT_URL", surroundings)
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
-    return Place("s3a://shop/folder")
+    return StoragePath("s3a://shop/folder")
 
 
-def test_places_in_a_bucket_are_as_on_disk(place: Place) -> None:
+def test_places_in_a_bucket_are_as_on_disk(place: StoragePath) -> None:
     assert not (place / "absent").exists()
     assert (place / "absent").files() == []
     (place / "b" / "2.json").write(b"two")
@@ -79,7 +79,7 @@ def test_places_in_a_bucket_are_as_on_disk(place: Place) -> None:
     assert place.folders() == ["b"]
 
 
-def test_a_file_written_anew_within_a_second_has_another_version(place: Place) -> None:
+def test_a_file_written_anew_within_a_second_has_another_version(place: StoragePath) -> None:
     (place / "a.json").write(b"one")
     (place / "_SUCCESS").write(b"")
     [(path, before)] = place.versions(place.files()).items()
@@ -91,9 +91,9 @@ def test_a_file_written_anew_within_a_second_has_another_version(place: Place) -
     assert place.versions(place.files()) == {path: before}
 
 
-def test_a_bucket_that_is_not_there_is_named(place: Place) -> None:
+def test_a_bucket_that_is_not_there_is_named(place: StoragePath) -> None:
     with pytest.raises(OSError, match="nobody"):
-        Place("s3a://nobody/file").read()
+        StoragePath("s3a://nobody/file").read()
 
 
 @pytest.mark.slow
@@ -124,7 +124,7 @@ def test_an_hour_from_events_to_states(surroundings: str, tmp_path: Path) -> Non
 
 def _rows(tables: Tables, table: str, partition: str) -> list[dict[str, object]]:
     manifest = tables.get(table, partition, "the jobs above")
-    opened = (Place(uri).open() for uri in tables.uris([manifest]))
+    opened = (StoragePath(uri).open() for uri in tables.uris([manifest]))
     return [row for system, path in opened for row in pq.read_table(path, filesystem=system).to_pylist()]
 
 

@@ -26,7 +26,7 @@ def write_table(tables: Tables, planned: Manifest, schema: StructType, rows: Seq
 
 
 def _file(tables: Tables, manifest: Manifest, number: int, rows: Sequence[Row], schema: StructType) -> DataFile:
-    path = Path(tables.run_place(manifest).path) / f"part-{number:05d}.parquet"
+    path = Path(tables.run_folder(manifest).path) / f"part-{number:05d}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     named = [dict(zip(schema.fieldNames(), row, strict=True)) for row in rows]
     pq.write_table(pa.Table.from_pylist(named, to_arrow_schema(schema)), path)

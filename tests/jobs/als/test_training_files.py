@@ -12,7 +12,7 @@ from s3_server import hold_keys, s3_server
 
 from larder.jobs.vision.training_checkpoints import KEPT, Checkpoints, State
 from larder.jobs.vision.training_shards import COMPLETE, Shard, complete_shards, mark_complete, write_shard
-from larder.storage import Place
+from larder.storage import StoragePath
 
 SHAPE, LABELS = (2, 3, 3), 5
 
@@ -23,7 +23,7 @@ def block(count: int, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_samples_come_back_in_any_order(tmp_path: Path) -> None:
-    shard = write_shard(Place(str(tmp_path / "a" / "shard")), [block(2), block(1, 100)], SHAPE, LABELS)
+    shard = write_shard(StoragePath(str(tmp_path / "a" / "shard")), [block(2), block(1, 100)], SHAPE, LABELS)
     assert (shard.samples, shard.record_bytes) == (3, 18 + 5)
     pixels, labels = shard.batch(shard.records(), np.array([2, 0]))
     assert np.array_equal(pixels, [block(1, 100)[0][0], block(2)[0][0]])
@@ -32,12 +32,12 @@ def test_samples_come_back_in_any_order(tmp_path: Path) -> None:
 
 
 def test_a_shard_may_be_empty(tmp_path: Path) -> None:
-    shard = write_shard(Place(str(tmp_path / "shard")), [], SHAPE, LABELS)
+    shard = write_shard(StoragePath(str(tmp_path / "shard")), [], SHAPE, LABELS)
     assert shard.records().shape == (0, 18 + 5)
 
 
 def test_shards_count_once_all_are_written(tmp_path: Path) -> None:
-    folder = Place(str(tmp_path))
+    folder = StoragePath(str(tmp_path))
     shard = write_shard(folder / "shard", [block(2)], SHAPE, LABELS)
     assert complete_shards(folder) is None
     mark_complete(folder, [shard])
@@ -52,11 +52,11 @@ def test_a_shard_in_a_store_is_fetched_once(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
         store = boto3.client("s3", endpoint_url=url)
         store.create_bucket(Bucket="rounds")
-        shard = write_shard(Place("s3a://rounds/run/shard"), [block(2)], SHAPE, LABELS)
+        shard = write_shard(StoragePath("s3a://rounds/run/shard"), [block(2)], SHAPE, LABELS)
         assert np.array_equal(shard.batch(shard.records(), np.array([1]))[0], block(2)[0][1:])
         store.delete_object(Bucket="rounds", Key="run/shard")
         assert shard.records().shape == (2, 18 + 5)
-        checkpoints = Checkpoints(Place("s3a://rounds/rounds"))
+        checkpoints = Checkpoints(StoragePath("s3a://rounds/rounds"))
         checkpoints.save(state(1))
         assert (checkpoints.latest() or state(0)).as_bytes() == state(1).as_bytes()
     assert list(tmp_path.glob("*.shard")) and not list(Path(tempfile.gettempdir()).glob("larder-*.shard"))
@@ -68,7 +68,7 @@ def state(rounds: int) -> State:
 
 
 def test_the_newest_checkpoint_is_gone_on_from(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(Place(str(tmp_path)))
+    checkpoints = Checkpoints(StoragePath(str(tmp_path)))
     assert checkpoints.latest() is None
     sizes = [checkpoints.save(state(rounds)) for rounds in (1, 2, 3)]
     found = checkpoints.latest()
@@ -81,7 +81,7 @@ def test_the_newest_checkpoint_is_gone_on_from(tmp_path: Path) -> None:
 def test_a_checkpoint_that_cannot_be_read_is_passed_over(
     tmp_path: Path, torn: bytes | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoints = Checkpoints(Place(str(tmp_path)))
+    checkpoints = Checkpoints(StoragePath(str(tmp_path)))
     for rounds in (1, 2):
         checkpoints.save(state(rounds))
     newest = max(tmp_path.iterdir())

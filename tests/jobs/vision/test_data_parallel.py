@@ -14,7 +14,7 @@ import pytest
 from larder.jobs.vision.training_checkpoints import Checkpoints, State
 from larder.jobs.vision.training_shards import Block, Shard, write_shard
 from larder.models.vision.federated import DivergedError, OuterStep
-from larder.storage import Place
+from larder.storage import StoragePath
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -54,7 +54,7 @@ def samples(count: int, seed: int) -> Block:
 
 
 def shards_in(folder: Path, sizes: Sequence[int]) -> list[Shard]:
-    places = [Place(str(folder / f"shard-{number}")) for number in range(len(sizes))]
+    places = [StoragePath(str(folder / f"shard-{number}")) for number in range(len(sizes))]
     return [
         write_shard(place, [samples(size, number)], SHAPE, LABELS)
         for number, (place, size) in enumerate(zip(places, sizes, strict=True))
@@ -125,7 +125,7 @@ def test_workers_without_samples_and_with_few(fit: Fit) -> None:
 @pytest.mark.parametrize("outer", [OuterStep(), OuterStep(0.7, 0.9)])
 def test_a_training_goes_on_where_it_was_stopped(fit: Fit, tmp_path: Path, outer: OuterStep) -> None:
     undisturbed = fit([24, 17], outer=outer)
-    checkpoints = Checkpoints(Place(str(tmp_path / "rounds")))
+    checkpoints = Checkpoints(StoragePath(str(tmp_path / "rounds")))
     with pytest.raises(InterruptedError):
         fit([24, 17], stop_after=2, checkpoints=checkpoints, outer=outer)
     left = checkpoints.latest()
@@ -138,7 +138,7 @@ def test_a_training_goes_on_where_it_was_stopped(fit: Fit, tmp_path: Path, outer
 def test_a_training_that_diverges_is_not_kept(fit: Fit, tmp_path: Path) -> None:
     from larder.jobs.vision.rounds_worker import trained_alone
 
-    checkpoints = Checkpoints(Place(str(tmp_path / "rounds")))
+    checkpoints = Checkpoints(StoragePath(str(tmp_path / "rounds")))
     with pytest.raises(DivergedError, match=r"round 1 of 4 .*vision\.learning_rate.*vision\.outer_learning_rate"):
         fit([40, 24], tiny_model(learning_rate=1e38), checkpoints=checkpoints)
     assert checkpoints.latest() is None
@@ -194,7 +194,7 @@ def test_a_round_without_improvement_ends_it_with_the_best_weights(fit: Fit) -> 
 @pytest.mark.end_to_end
 def test_a_falling_learning_rate_goes_on_falling_in_the_next_round(fit: Fit, tmp_path: Path) -> None:
     steps = 40 // BATCH
-    checkpoints = Checkpoints(Place(str(tmp_path / "rounds")))
+    checkpoints = Checkpoints(StoragePath(str(tmp_path / "rounds")))
     with pytest.raises(InterruptedError):
         fit([40, 40], tiny_model(falls_over=steps), stop_after=1, checkpoints=checkpoints)
     first = checkpoints.latest()

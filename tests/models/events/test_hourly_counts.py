@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_rows import AN_EVENT, HOUR, NOON
 
-from larder.models.events.hourly_counts import HourlyCounts, dealt, hourly_counts, packed, range_of, unpacked
-from larder.models.events.validation import Events, judged
-from larder.models.schemas import HOURLY_COUNTS
+from larder.models.events.hourly_counts import HourlyCounts, hourly_counts, packed, range_of, split_by_cookie, unpacked
+from larder.models.events.validation import ValidatedEvents, validated
+from larder.models.tables import HOURLY_COUNTS
 
-COLUMNS = HOURLY_COUNTS.fieldNames()
+COLUMNS = HOURLY_COUNTS.schema.fieldNames()
 MANY = 10_000
 
 
@@ -28,11 +28,11 @@ def key_of(cookie: str) -> int:
     return int.from_bytes(xxhash.xxh64_digest(cookie.encode(), 42), "big", signed=True)
 
 
-def events_of(*rows: dict[str, Any]) -> Events:
+def events_of(*rows: dict[str, Any]) -> ValidatedEvents:
     complete = [{**AN_EVENT, **row} for row in rows]
     types = {"ts": pa.timestamp("us", "UTC")}
     arrays = {name: pa.array([row[name] for row in complete], types.get(name)) for name in AN_EVENT}
-    events, reason = judged(pa.record_batch(arrays), {}, HOUR, 24)
+    events, reason = validated(pa.record_batch(arrays), {}, HOUR, 24)
     assert not reason.any()
     return events
 
@@ -160,7 +160,9 @@ def test_any_order_and_any_parts_give_the_counts_of_a_plain_loop(
     shuffled = draw.sample(rows, len(rows))
     cut = draw.randrange(len(rows) + 1)
     parts = [events_of(*part) for part in (shuffled[:cut], shuffled[cut:]) if part]
-    counts = hourly_counts(unpacked([packed(some) for part in parts for _, some in dealt(part, 1)]), HOUR, MANY)
+    counts = hourly_counts(
+        unpacked([packed(some) for part in parts for _, some in split_by_cookie(part, 1)]), HOUR, MANY
+    )
     assert counts.table.equals(counted(*rows).table)
     assert counts.duplicates == len(rows) - sum(expected.values())
     by_cookie: Counter[int] = Counter()
@@ -181,7 +183,7 @@ def test_dealt_and_packed_events_come_out_whole() -> None:
         {"cookie_id": f"c{n}", "product_id": f"p{n % 3}", "event_id": None if n % 2 else f"e{n}"} for n in range(50)
     ]
     events = events_of(*rows)
-    parts = dealt(events, 8)
+    parts = split_by_cookie(events, 8)
     assert sum(len(some) for _, some in parts) == 50
     for number, some in parts:
         assert (range_of(some.cookie_key, 8) == number).all()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from model_rows import HOUR, NOON
 
 from larder.models import columns as C
-from larder.models.events.validation import CORRUPT, READ, REASONS, Events, judged
+from larder.models.events.validation import CORRUPT, READ, REASONS, ValidatedEvents, validated
 
 LATEST = 24
 TEN_PAST = NOON + timedelta(minutes=10)
@@ -58,14 +58,14 @@ RIGHT: dict[str, dict[str, Any]] = {
 }
 
 
-def judge(rows: list[dict[str, Any]], types: dict[str, pa.DataType] | None = None) -> tuple[Events, list[str]]:
+def judge(rows: list[dict[str, Any]], types: dict[str, pa.DataType] | None = None) -> tuple[ValidatedEvents, list[str]]:
     complete = [{**A_RAW_EVENT, **row} for row in rows]
     arrays = {name: pa.array([row[name] for row in complete], (types or {}).get(name)) for name in A_RAW_EVENT}
-    events, reason = judged(pa.record_batch(arrays), {}, HOUR, LATEST)
+    events, reason = validated(pa.record_batch(arrays), {}, HOUR, LATEST)
     return events, [REASONS[code] for code in reason]
 
 
-def judge_column(name: str, values: list[Any], type_: pa.DataType) -> tuple[Events, list[str]]:
+def judge_column(name: str, values: list[Any], type_: pa.DataType) -> tuple[ValidatedEvents, list[str]]:
     return judge([{name: value} for value in values], {name: type_})
 
 
@@ -102,16 +102,16 @@ def test_texts_are_codes_into_distinct_ones() -> None:
 def test_columns_that_are_not_there_are_null() -> None:
     row = {"cookie_id": ["c1"], "product_id": ["p1"], "event_type": ["view"]}
     times = pa.array([TEN_PAST], pa.timestamp("us", "UTC"))
-    events, reason = judged(pa.record_batch({**row, "ts": times}), {}, HOUR, LATEST)
+    events, reason = validated(pa.record_batch({**row, "ts": times}), {}, HOUR, LATEST)
     assert (reason.tolist(), events.event_key, events.quantity.tolist()) == ([0], None, [1])
-    _, reason = judged(pa.record_batch(row), {}, HOUR, LATEST)
+    _, reason = validated(pa.record_batch(row), {}, HOUR, LATEST)
     assert REASONS[reason[0]] == "missing:ts"
 
 
 def test_columns_of_other_names() -> None:
     row = {"visitor": ["v1"], "time stamp": [TEN_PAST], "item.id": ["sku"], "event_type": ["view"], "product_id": [7]}
     names = {"cookie_id": "visitor", "ts": "time stamp", "product_id": "item.id"}
-    events, reason = judged(pa.record_batch(row), names, HOUR, LATEST)
+    events, reason = validated(pa.record_batch(row), names, HOUR, LATEST)
     assert (reason.tolist(), events.products.to_pylist()) == ([0], ["sku"])
 
 
@@ -195,14 +195,14 @@ def test_bytes_that_are_no_text_are_of_a_bad_type(name: str) -> None:
     """Parquet's strings need not be UTF-8."""
     broken = pa.array([b"\xc3\x28", b"fine"], pa.binary()).view(pa.string())
     complete = {key: pa.array([value] * 2) for key, value in A_RAW_EVENT.items()} | {name: broken}
-    _, reason = judged(pa.record_batch(complete), {}, HOUR, LATEST)
+    _, reason = validated(pa.record_batch(complete), {}, HOUR, LATEST)
     assert [REASONS[code] for code in reason] == [f"bad_type:{name}", ""]
 
 
 def test_dictionaries_that_parquet_kept_are_read_as_they_are() -> None:
     kinds = pa.array(["view", None, "nonsense", "purchase"]).dictionary_encode()
     complete = {key: pa.array([value] * 4) for key, value in A_RAW_EVENT.items()} | {"event_type": kinds}
-    events, reason = judged(pa.record_batch(complete), {}, HOUR, LATEST)
+    events, reason = validated(pa.record_batch(complete), {}, HOUR, LATEST)
     assert [REASONS[code] for code in reason] == ["", "missing:event_type", "unknown_event_type", ""]
     assert events.event_type.tolist() == [C.EVENT_TYPES.index("view"), C.EVENT_TYPES.index("purchase")]
 
