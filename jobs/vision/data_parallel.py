@@ -18,13 +18,17 @@ from typing import Any
 import numpy as np
 from pyspark import RDD, Broadcast
 
-from larder.jobs.vision.rounds_worker import Outcome, RoundsWorker, Start  # before elephas, which imports TensorFlow
+from larder.jobs.vision.rounds_worker import (  # before elephas, which imports TensorFlow
+    RoundStart,
+    RoundsWorker,
+    WorkerResult,
+)
 
 # isort: split
 from elephas.spark_model import SparkModel
 from tensorflow.keras.optimizers import serialize
 
-from larder.jobs.vision.training_checkpoints import Checkpoints, State
+from larder.jobs.vision.training_checkpoints import Checkpoints, TrainingState
 from larder.jobs.vision.training_shards import Block
 from larder.models.vision.federated import OuterStep, refuse_divergence, sample_mean, stepped
 
@@ -37,7 +41,7 @@ class NoPictureError(ValueError):
 
 
 @dataclass(frozen=True)
-class Schedule:
+class TrainingSchedule:
     """How long to train: `epochs` over all samples, `epochs_per_round` of them between two averages."""
 
     epochs: int
@@ -53,7 +57,7 @@ class Schedule:
         whole, rest = divmod(self.epochs, self.epochs_per_round)
         return [self.epochs_per_round] * whole + ([rest] if rest else [])
 
-    def is_done(self, state: State) -> bool:
+    def is_done(self, state: TrainingState) -> bool:
         """Whether all rounds are through, or the last `patience` have brought nothing."""
         if state.rounds >= len(self.rounds()):
             return True
@@ -63,7 +67,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Round:
+class RoundReport:
     """What a round did. `seconds` by part: broadcast, training, collecting, averaging, validating, keeping."""
 
     number: int  # from 1
@@ -80,10 +84,10 @@ class Round:
         return self.samples / sum(self.seconds.values())
 
 
-class RoundsModel(SparkModel):
+class FederatedModel(SparkModel):
     """An Elephas model trained in rounds, each of them told to `on_round`."""
 
-    def __init__(self, model: Any, on_round: Callable[[Round], None] = lambda done: None) -> None:
+    def __init__(self, model: Any, on_round: Callable[[RoundReport], None] = lambda done: None) -> None:
         super().__init__(model)
         self.on_round = on_round
         self.trainable = _trainable(model)
@@ -92,10 +96,10 @@ class RoundsModel(SparkModel):
     def fit(  # type: ignore[override,unused-ignore]
         self,
         rdd: RDD,
-        schedule: Schedule,
+        schedule: TrainingSchedule,
         validation: Block | None = None,
         checkpoints: Checkpoints | None = None,
-    ) -> State:
+    ) -> TrainingState:
         """Trains on an RDD of shards, one a partition; goes on from the newest checkpoint where there is one.
 
         The model ends with the weights of the best round by `validation`, or else of the last. Elephas's own would
@@ -104,7 +108,7 @@ class RoundsModel(SparkModel):
         """
         self.description = self._master_network.to_json()
         found = checkpoints.latest() if checkpoints else None
-        state = found or State(self._master_network.get_weights())
+        state = found or TrainingState(self._master_network.get_weights())
         while not schedule.is_done(state):
             clock = _Clock()
             outcomes = self._outcomes(rdd, state, schedule, clock)
@@ -125,10 +129,12 @@ class RoundsModel(SparkModel):
         self._master_network.set_weights(state.best or state.weights)
         return state
 
-    def _outcomes(self, rdd: RDD, state: State, schedule: Schedule, clock: _Clock) -> list[Outcome]:
-        start = Start(state.rounds, schedule.rounds()[state.rounds], state.weights, state.optimizer)
+    def _outcomes(
+        self, rdd: RDD, state: TrainingState, schedule: TrainingSchedule, clock: _Clock
+    ) -> list[WorkerResult]:
+        start = RoundStart(state.rounds, schedule.rounds()[state.rounds], state.weights, state.optimizer)
         with clock.of("broadcast"):
-            broadcast: Broadcast[Start] = rdd.context.broadcast(start)
+            broadcast: Broadcast[RoundStart] = rdd.context.broadcast(start)
         worker = RoundsWorker(
             self.description,
             broadcast,
@@ -140,7 +146,7 @@ class RoundsModel(SparkModel):
         )
         try:
             with clock.of("collecting"):
-                outcomes: list[Outcome] = rdd.mapPartitions(worker.train).collect()
+                outcomes: list[WorkerResult] = rdd.mapPartitions(worker.train).collect()
         finally:
             broadcast.destroy()
         for part, name in (("broadcast", "unpacking"), ("training", "training")):
@@ -148,7 +154,7 @@ class RoundsModel(SparkModel):
             clock.move(slowest, "collecting", part)
         return outcomes
 
-    def _averaged(self, state: State, outcomes: list[Outcome], outer: OuterStep) -> State:
+    def _averaged(self, state: TrainingState, outcomes: list[WorkerResult], outer: OuterStep) -> TrainingState:
         samples = [outcome.samples for outcome in outcomes]
         deltas = [sample_mean(parts, samples) for parts in zip(*(o.deltas for o in outcomes), strict=True)]
         optimizer = [sample_mean(parts, samples) for parts in zip(*(o.optimizer for o in outcomes), strict=True)]
@@ -156,20 +162,27 @@ class RoundsModel(SparkModel):
         loss = float(sample_mean([outcome.loss for outcome in outcomes], samples))
         return replace(state, weights=weights, optimizer=optimizer, velocity=velocity, losses=(*state.losses, loss))
 
-    def _validated(self, state: State, pixels: Any, labels: Any) -> State:
+    def _validated(self, state: TrainingState, pixels: Any, labels: Any) -> TrainingState:
         self._master_network.set_weights(state.weights)
         loss = float(self._master_network.evaluate(pixels, labels, batch_size=VALIDATION_BATCH, verbose=0))
         better = not state.validations or loss < min(state.validations)
         return replace(state, validations=(*state.validations, loss), best=state.weights if better else state.best)
 
     def _tell(
-        self, state: State, schedule: Schedule, outcomes: list[Outcome], seconds: Mapping[str, float], size: int
+        self,
+        state: TrainingState,
+        schedule: TrainingSchedule,
+        outcomes: list[WorkerResult],
+        seconds: Mapping[str, float],
+        size: int,
     ) -> None:
         rounds = schedule.rounds()
         samples = sum(outcome.samples for outcome in outcomes) * rounds[state.rounds - 1]
         validation = state.validations[-1] if state.validations else None
         devices = tuple(",".join(outcome.devices) for outcome in outcomes if outcome.devices)
-        self.on_round(Round(state.rounds, len(rounds), state.losses[-1], validation, samples, seconds, size, devices))
+        self.on_round(
+            RoundReport(state.rounds, len(rounds), state.losses[-1], validation, samples, seconds, size, devices)
+        )
 
 
 class _Clock:

@@ -54,7 +54,7 @@ def stat(batches: Batches) -> Iterator[pa.RecordBatch]:
 
 
 @dataclass(frozen=True)
-class Fetch:
+class PictureFetcher:
     """NAMED to FETCHED: pictures as pixels, or the reason why not.
 
     Files are read ahead, since a store answers slowly; they are decoded one after the other, as a task has one core. So

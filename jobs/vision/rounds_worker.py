@@ -44,7 +44,7 @@ Steps = Callable[[Bytes, Bytes], None]
 
 
 @dataclass(frozen=True)
-class Start:
+class RoundStart:
     """What workers start a round from. `optimizer` is empty in the first."""
 
     number: int
@@ -54,7 +54,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WorkerResult:
     """What one worker made of a round: weights before less weights after, as Elephas counts, and its optimizer."""
 
     samples: int
@@ -66,10 +66,10 @@ class Outcome:
 
 
 class RoundsWorker(SparkWorker):
-    """Trains a shard for one round. `parameters` is a broadcast Start; `train_config`: batch_size, seed, precision."""
+    """Trains a shard for one round. `parameters` is a broadcast RoundStart; `train_config`: batch_size, seed, precision."""
 
     @leaves_worker_ready
-    def train(self, data_iterator: Iterable[Shard]) -> Iterator[Outcome]:
+    def train(self, data_iterator: Iterable[Shard]) -> Iterator[WorkerResult]:
         """Yields nothing where there is no sample: no change would pull the mean."""
         begun = time.perf_counter()
         shards = [shard for shard in data_iterator if shard.samples]
@@ -80,7 +80,7 @@ class RoundsWorker(SparkWorker):
         partition = context.partitionId() if context else 0
         see_only_own_devices()
         limit_threads(context.cpus() if context else 1)
-        start: Start = self.parameters.value
+        start: RoundStart = self.parameters.value
         unpacked = time.perf_counter()
         compiled = self._compiled()
         self.model = compiled.model
@@ -91,7 +91,7 @@ class RoundsWorker(SparkWorker):
         deltas = subtract_params(start.weights, self.model.get_weights())
         optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
         seconds = {"unpacking": unpacked - begun, "training": trained - unpacked}
-        yield Outcome(shard.samples, deltas, optimizer, loss, seconds, seen_devices())
+        yield WorkerResult(shard.samples, deltas, optimizer, loss, seconds, seen_devices())
 
     def _compiled(self) -> _Compiled:
         """What this process has compiled: tracing it takes longer than a small round."""
@@ -110,12 +110,12 @@ class RoundsWorker(SparkWorker):
             _COMPILED[key] = _Compiled(model, fresh, _steps(model, size), _assign(variables))
         return _COMPILED[key]
 
-    def _restore(self, compiled: _Compiled, start: Start, partition: int) -> None:
+    def _restore(self, compiled: _Compiled, start: RoundStart, partition: int) -> None:
         draw = np.random.default_rng([*self._entropy(start, partition), 1])
         seeds = [draw.integers(0, 2**31, variable.shape, np.uint32) for variable in _seeds(self.model)]
         compiled.assign([*start.weights, *(start.optimizer or compiled.fresh), *seeds])
 
-    def _entropy(self, start: Start, partition: int) -> list[int]:
+    def _entropy(self, start: RoundStart, partition: int) -> list[int]:
         return [self.train_config["seed"], start.number, partition]
 
 

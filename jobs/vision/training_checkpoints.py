@@ -22,7 +22,7 @@ FIGURES = "figures"
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingState:
     """All that training goes on from."""
 
     weights: Arrays
@@ -45,7 +45,7 @@ class State:
         return sink.getvalue()
 
     @staticmethod
-    def from_bytes(data: bytes) -> State:
+    def from_bytes(data: bytes) -> TrainingState:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             figures: dict[str, Any] = {
                 name: tuple(values) for name, values in json.loads(arrays[FIGURES].tobytes()).items()
@@ -53,10 +53,10 @@ class State:
             lists: dict[str, Any] = {
                 name: [arrays[key] for key in sorted(arrays.files) if key.startswith(f"{name}_")] for name in _LISTS
             }
-        return State(**lists, **figures)
+        return TrainingState(**lists, **figures)
 
 
-_LISTS = [name.name for name in fields(State) if name.name not in ("losses", "validations")]
+_LISTS = [name.name for name in fields(TrainingState) if name.name not in ("losses", "validations")]
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,19 @@ class Checkpoints:
 
     folder: StoragePath
 
-    def save(self, state: State) -> int:
+    def save(self, state: TrainingState) -> int:
         """Writes the state whole or not at all, forgets the one before the last, and returns its bytes."""
         data = state.as_bytes()
         self._file(state.rounds).write(data)
         remove(self._file(state.rounds - KEPT))
         return len(data)
 
-    def latest(self) -> State | None:
+    def latest(self) -> TrainingState | None:
         """The newest state that can be read, or None."""
         numbers = [int(match[1]) for file in self.folder.files() if (match := NAMED.search(file.path))]
         for number in sorted(numbers, reverse=True):
             try:
-                return State.from_bytes(self._file(number).read())
+                return TrainingState.from_bytes(self._file(number).read())
             except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 print(f"{self._file(number).uri} cannot be read ({error}); going on from before", file=sys.stderr)
         return None

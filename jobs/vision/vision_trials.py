@@ -15,7 +15,7 @@ from larder.settings import VisionSettings
 
 
 @dataclass(frozen=True)
-class Choice:
+class TrialSettings:
     """A trial's number and its settings of [vision], which need not fit together."""
 
     number: int
@@ -23,7 +23,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Measured:
+class TrialResult:
     """Share of the ten nearest alike, seconds of training, bytes of the model; or the error that ended it."""
 
     number: int
@@ -34,21 +34,21 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Trials:
+class TrialRunner:
     """Called in a task with its choices. `shares` (labels,) are of the training pictures."""
 
     train: Shard
     test: Shard
     shares: Any
 
-    def __call__(self, choices: Iterable[Choice]) -> Iterator[Measured]:
+    def __call__(self, choices: Iterable[TrialSettings]) -> Iterator[TrialResult]:
         for choice in choices:
             try:
                 yield self._measured(choice)
             except Exception as error:  # one bad choice must not end the search; it is told and kept
-                yield Measured(choice.number, error=f"{type(error).__name__}: {error}"[:500])
+                yield TrialResult(choice.number, error=f"{type(error).__name__}: {error}"[:500])
 
-    def _measured(self, choice: Choice) -> Measured:
+    def _measured(self, choice: TrialSettings) -> TrialResult:
         from pyspark import TaskContext
 
         from larder.jobs.runtime.quiet_tensorflow import limit_threads
@@ -73,4 +73,4 @@ class Trials:
         found = leaf_precision_at_k(vectors, alike, np.ones(len(alike), bool), bootstrap=0)
         if not found["queries"]:
             raise ValueError("no two of the pictures held back have the same labels; hold back more (validation)")
-        return Measured(choice.number, found["precision"], seconds, len(model_bytes(model)))
+        return TrialResult(choice.number, found["precision"], seconds, len(model_bytes(model)))

@@ -30,7 +30,7 @@ NOT_OF_A_TRIAL = frozenset(
 OF_ALL_TRIALS = frozenset({"min_label_count", "pairs_of_product"})  # labels and partners are the same for all of them
 
 
-class Range(Section):
+class SearchRange(Section):
     """Values from `low` to `high`; whole numbers where the setting is one."""
 
     low: float | int
@@ -38,7 +38,7 @@ class Range(Section):
     log: bool = Field(False, description="spread over magnitudes")
 
     @model_validator(mode="after")
-    def can_be_drawn_from(self) -> Range:
+    def can_be_drawn_from(self) -> SearchRange:
         if self.low > self.high or (self.log and self.low <= 0):
             raise ValueError("low must be at most high, and above 0 where log is set")
         return self
@@ -64,16 +64,16 @@ class VisionRecipe(Section):
     pictures: int = Field(20_000, ge=10, description="at most so many, by a hash of their id")
     validation: float = Field(0.2, gt=0, lt=1, description="share of them that trials are measured on")
     objectives: Objectives = Objectives()
-    space: dict[str, Range | list[Value]] = Field(min_length=1)
+    space: dict[str, SearchRange | list[Value]] = Field(min_length=1)
 
     @field_validator("space")
     @classmethod
-    def settings_that_fit(cls, space: dict[str, Range | list[Value]]) -> dict[str, Range | list[Value]]:
+    def settings_that_fit(cls, space: dict[str, SearchRange | list[Value]]) -> dict[str, SearchRange | list[Value]]:
         known = set(VisionSettings.model_fields) - NOT_OF_A_TRIAL - OF_ALL_TRIALS
         if unknown := sorted(set(space) - known):
             raise ValueError(f"not settings of [vision] that a trial may choose: {unknown}; there are {sorted(known)}")
         for name, values in space.items():
-            for value in [values.low, values.high] if isinstance(values, Range) else values:
+            for value in [values.low, values.high] if isinstance(values, SearchRange) else values:
                 VisionSettings(**{name: value})
         return space
 
@@ -94,9 +94,9 @@ def load_recipe(path: Path) -> VisionRecipe:
     return recipe.model_copy(update={"store": str(folder / recipe.store), "space": space})
 
 
-def _beside(folder: Path, values: Range | list[Value]) -> Range | list[Value]:
+def _beside(folder: Path, values: SearchRange | list[Value]) -> SearchRange | list[Value]:
     """Networks' files with their places absolute: trials run elsewhere."""
-    if isinstance(values, Range):
+    if isinstance(values, SearchRange):
         return values
     files = [str(each).endswith(NETWORK_FILE) and "://" not in str(each) for each in values]
     return [str(folder / str(each)) if is_file else each for each, is_file in zip(values, files, strict=True)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from larder.models.encoding.category_paths import beginnings_of
+from larder.models.encoding.category_paths import path_prefixes
 from larder.models.vision.backbones import Backbone
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ FOREVER = 1 << 40  # steps: a rate that falls so slowly is constant
 
 
 @dataclass(frozen=True)
-class Head:
+class NetworkHead:
     """What lies about the body: between its features and the embedding, and before it in training.
 
     palette: the picture's colours beside the body's features. hidden: units of a layer between these and the
@@ -48,7 +48,7 @@ class Head:
     augmented: bool = True
 
 
-PLAIN = Head()
+PLAIN = NetworkHead()
 
 
 def label_list(products_of: Mapping[str | None, int], min_count: int) -> list[str]:
@@ -58,7 +58,7 @@ def label_list(products_of: Mapping[str | None, int], min_count: int) -> list[st
     """
     counts: Counter[str] = Counter()
     for category, products in products_of.items():
-        for prefix in beginnings_of(category):
+        for prefix in path_prefixes(category):
             counts[prefix] += products
     return sorted(prefix for prefix, count in counts.items() if count >= min_count)
 
@@ -66,7 +66,7 @@ def label_list(products_of: Mapping[str | None, int], min_count: int) -> list[st
 def label_matrix(categories: Iterable[str | None], labels: Sequence[str]) -> npt.NDArray[np.uint8]:
     """(products, labels) of 0 and 1: a product has the label of its category and of every ancestor of it."""
     column = {label: index for index, label in enumerate(labels)}
-    known = [[column[prefix] for prefix in beginnings_of(c) if prefix in column] for c in categories]
+    known = [[column[prefix] for prefix in path_prefixes(c) if prefix in column] for c in categories]
     matrix = np.zeros((len(known), len(labels)), np.uint8)
     for row, columns in enumerate(known):
         matrix[row, columns] = 1
@@ -87,7 +87,7 @@ def build_model(
     seed: int,
     backbone: Backbone | None = None,
     pairs: tuple[float, float] = NO_PAIRS,
-    head: Head = PLAIN,
+    head: NetworkHead = PLAIN,
 ) -> keras.Model:
     """A network from uint8 pictures (batch, image_size, image_size, 3) to the probability of each label.
 
@@ -165,7 +165,7 @@ def _augmented(pictures: keras.KerasTensor, seed: int) -> keras.KerasTensor:
     return layers.RandomContrast(CONTRAST, value_range=(-1, 1), seed=seed, name="relit")(moved)
 
 
-def _features(body: keras.KerasTensor, pictures: keras.KerasTensor, head: Head, seed: int) -> keras.KerasTensor:
+def _features(body: keras.KerasTensor, pictures: keras.KerasTensor, head: NetworkHead, seed: int) -> keras.KerasTensor:
     """Features (batch, any) of feature maps; a network from a file may have pooled its own."""
     from keras import layers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from larder.settings import SettingsError
-from larder.settings.vision_recipe import Range, load_recipe, recipe_text
+from larder.settings.vision_recipe import SearchRange, load_recipe, recipe_text
 
 LEAST = "[space]\nepochs = [1, 2]\nlearning_rate = { low = 0.001, high = 0.01, log = true }\n"
 
@@ -20,7 +20,7 @@ def test_a_written_recipe_can_be_run(tmp_path: Path, pictures: int, leaves: int)
     assert recipe.pictures == min(pictures, 20_000)
     assert recipe.store == str(tmp_path / "vision-search.db")
     rate = recipe.space["learning_rate"]
-    assert isinstance(rate, Range) and rate.log
+    assert isinstance(rate, SearchRange) and rate.log
 
 
 def test_a_store_elsewhere_stays_there(tmp_path: Path) -> None:

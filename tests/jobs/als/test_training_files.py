@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from s3_server import hold_keys, s3_server
 
-from larder.jobs.vision.training_checkpoints import KEPT, Checkpoints, State
+from larder.jobs.vision.training_checkpoints import KEPT, Checkpoints, TrainingState
 from larder.jobs.vision.training_shards import COMPLETE, Shard, complete_shards, mark_complete, write_shard
 from larder.storage import StoragePath
 
@@ -62,9 +62,9 @@ def test_a_shard_in_a_store_is_fetched_once(tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.glob("*.shard")) and not list(Path(tempfile.gettempdir()).glob("larder-*.shard"))
 
 
-def state(rounds: int) -> State:
+def state(rounds: int) -> TrainingState:
     weights = [np.full((2, 2), rounds, np.float32), np.float32([rounds])]
-    return State(weights, [np.array(rounds), *weights], [], weights, (0.5,) * rounds, (0.25,) * rounds)
+    return TrainingState(weights, [np.array(rounds), *weights], [], weights, (0.5,) * rounds, (0.25,) * rounds)
 
 
 def test_the_newest_checkpoint_is_gone_on_from(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_the_model_for_inference_is_at_most_two_fifths_of_its_checkpoint() -> No
     compile_model(model, 0.003)
     model.optimizer.build(model.trainable_variables)
     moments = [np.asarray(variable) for variable in model.optimizer.variables]
-    assert len(model_bytes(model)) <= 0.4 * len(State(model.get_weights(), moments, losses=(0.1,)).as_bytes())
+    assert len(model_bytes(model)) <= 0.4 * len(TrainingState(model.get_weights(), moments, losses=(0.1,)).as_bytes())
 
 
 def test_a_shard_goes_with_a_task() -> None:

@@ -18,7 +18,14 @@ from written_tables import write_table
 
 from larder.jobs import ingest_images
 from larder.jobs.runtime.stage_report import StageReport
-from larder.jobs.vision.picture_files import CHUNK_BYTES, FILE_REASONS, NAMED, NO_PRODUCT_ID, UNREADABLE_IMAGE, Fetch
+from larder.jobs.vision.picture_files import (
+    CHUNK_BYTES,
+    FILE_REASONS,
+    NAMED,
+    NO_PRODUCT_ID,
+    UNREADABLE_IMAGE,
+    PictureFetcher,
+)
 from larder.models.tables import QUARANTINE
 from larder.models.vision.image_decoding import REASONS
 from larder.settings import Settings, StorageSettings, VisionSettings
@@ -105,7 +112,7 @@ def test_what_could_not_be_read_is_tried_again(spark: SparkSession, settings: Se
 def test_large_pictures_are_handed_on_few_at_a_time(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(JPEG)
     rows = [{"product_id": str(number), "uri": str(tmp_path / "1.jpg")} for number in range(30)]
-    fetch = Fetch(image_size=512, max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES, min_side=MIN_SIDE, read_ahead=3)
+    fetch = PictureFetcher(image_size=512, max_pixels=MAX_PIXELS, max_bytes=MAX_BYTES, min_side=MIN_SIDE, read_ahead=3)
     found = list(fetch([pa.RecordBatch.from_pylist(rows, schema=NAMED)]))
     assert [batch.num_rows for batch in found] == [21, 9]
     assert max(batch["pixels"].nbytes for batch in found) <= CHUNK_BYTES

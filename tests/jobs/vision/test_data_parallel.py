@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from larder.jobs.vision.training_checkpoints import Checkpoints, State
+from larder.jobs.vision.training_checkpoints import Checkpoints, TrainingState
 from larder.jobs.vision.training_shards import Block, Shard, write_shard
 from larder.models.vision.federated import DivergedError, OuterStep
 from larder.storage import StoragePath
@@ -24,19 +24,19 @@ SHAPE, LABELS, BATCH, EPOCHS = (4, 4, 3), 2, 8, 4
 
 @pytest.mark.parametrize(("epochs", "each", "rounds"), [(6, 2, [2, 2, 2]), (5, 2, [2, 2, 1]), (1, 4, [1])])
 def test_rounds(epochs: int, each: int, rounds: list[int]) -> None:
-    from larder.jobs.vision.data_parallel import Schedule
+    from larder.jobs.vision.data_parallel import TrainingSchedule
 
-    assert Schedule(epochs, each, 8, 1).rounds() == rounds
+    assert TrainingSchedule(epochs, each, 8, 1).rounds() == rounds
 
 
 @pytest.mark.parametrize(
     ("validations", "done"), [((), False), ((3.0, 2.0), False), ((2.0, 3.0), False), ((2.0, 3.0, 2.5), True)]
 )
 def test_patience(validations: tuple[float, ...], done: bool) -> None:
-    from larder.jobs.vision.data_parallel import Schedule
+    from larder.jobs.vision.data_parallel import TrainingSchedule
 
-    state = State([], losses=(0.0,) * len(validations), validations=validations)
-    assert Schedule(9, 1, 8, 1, patience=2).is_done(state) == done
+    state = TrainingState([], losses=(0.0,) * len(validations), validations=validations)
+    assert TrainingSchedule(9, 1, 8, 1, patience=2).is_done(state) == done
 
 
 @pytest.mark.parametrize("job", ["ingest_images", "train_vision", "embed_products"])
@@ -76,13 +76,13 @@ def tiny_model(falls_over: int = 0, learning_rate: float = 0.05) -> Any:
     return model
 
 
-Fit = Callable[..., State]
+Fit = Callable[..., TrainingState]
 
 
 @pytest.fixture
 def fit(spark: SparkSession, tmp_path: Path) -> Fit:
     """Trains the tiny model on shards of these sizes."""
-    from larder.jobs.vision.data_parallel import Round, RoundsModel, Schedule
+    from larder.jobs.vision.data_parallel import FederatedModel, RoundReport, TrainingSchedule
 
     def fitted(
         sizes: Sequence[int],
@@ -91,15 +91,15 @@ def fit(spark: SparkSession, tmp_path: Path) -> Fit:
         validation: Block | None = None,
         checkpoints: Checkpoints | None = None,
         **schedule: Any,
-    ) -> State:
-        def on_round(done: Round) -> None:
+    ) -> TrainingState:
+        def on_round(done: RoundReport) -> None:
             if done.number == stop_after < EPOCHS:
                 raise InterruptedError
 
         shards = shards_in(tmp_path, sizes)
         rdd = spark.sparkContext.parallelize(shards, len(shards))
-        rounds = RoundsModel(model or tiny_model(), on_round)
-        return rounds.fit(rdd, Schedule(EPOCHS, 1, BATCH, 1, **schedule), validation, checkpoints)
+        rounds = FederatedModel(model or tiny_model(), on_round)
+        return rounds.fit(rdd, TrainingSchedule(EPOCHS, 1, BATCH, 1, **schedule), validation, checkpoints)
 
     return fitted
 

@@ -13,7 +13,7 @@ from image_files import JPEG, PNG
 from job_processes import run_jobs
 from s3_server import KEYS, hold_keys, s3_server
 
-from larder.jobs.vision.picture_files import NAMED, Fetch, stat
+from larder.jobs.vision.picture_files import NAMED, PictureFetcher, stat
 from larder.jobs.vision.training_plan import backbone_of
 from larder.settings import VisionSettings
 
@@ -75,7 +75,7 @@ def test_each_object_is_read_or_its_reason_told(endpoint: str, monkeypatch: pyte
     monkeypatch.setenv("AWS_REGION", REGION)
     rows = [{"product_id": str(number), "category": "A", "uri": uri} for number, uri in enumerate(URIS)]
     batch = pa.RecordBatch.from_pylist(rows, schema=NAMED)
-    [found] = Fetch(image_size=16, max_pixels=10_000, max_bytes=100_000, min_side=1, read_ahead=3)([batch])
+    [found] = PictureFetcher(image_size=16, max_pixels=10_000, max_bytes=100_000, min_side=1, read_ahead=3)([batch])
     assert dict(zip(URIS, found["reason"].to_pylist(), strict=True)) == URIS
     assert [len(pixels or b"") for pixels in found["pixels"].to_pylist()[:3]] == [16 * 16 * 3] * 2 + [0]
     [stated] = stat([batch])

@@ -22,7 +22,7 @@ from demo.pack_shots import COLUMNS, render_pack_shots
 from larder.jobs import embed_products, ingest_images, train_vision
 from larder.jobs.runtime.stage_report import StageReport
 from larder.jobs.vision.embedder import loaded
-from larder.jobs.vision.picture_files import UNREADABLE_IMAGE, Fetch, _UnreadError
+from larder.jobs.vision.picture_files import UNREADABLE_IMAGE, PictureFetcher, _UnreadError
 from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
 from larder.models.vision.embeddings import unpacked
 from larder.models.vision.network import embed
@@ -195,10 +195,10 @@ def test_pictures_to_embeddings(spark: SparkSession, tmp_path: Path, monkeypatch
     assert ingest_images.run(spark, _arguments(settings)).details["up_to_date"]
 
 
-def unanswered(name: str) -> Callable[[Settings], Fetch]:
+def unanswered(name: str) -> Callable[[Settings], PictureFetcher]:
     """A store that tells of this file and, for a moment, does not hand it out: no file of a test's can be so."""
 
-    class Unanswered(Fetch):
+    class Unanswered(PictureFetcher):
         def _read(self, row: dict[str, Any]) -> Any:
             found = super()._read(row)
             return _UnreadError(UNREADABLE_IMAGE) if row["uri"].endswith(name) else found

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from larder.models.vision.ensembles import as_one
-from larder.models.vision.network import Head, build_model, embed, embedding_part
+from larder.models.vision.network import NetworkHead, build_model, embed, embedding_part
 
 if TYPE_CHECKING:
     import keras
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.end_to_end
 
 
 def members(*seeds: int) -> list[keras.Model]:
-    return [build_model(SIZE, EMBEDDING, SHARES, seed, head=Head(palette=True, hidden=16)) for seed in seeds]
+    return [build_model(SIZE, EMBEDDING, SHARES, seed, head=NetworkHead(palette=True, hidden=16)) for seed in seeds]
 
 
 def test_embeddings_are_joined_and_probabilities_averaged() -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from larder.models.vision.mixed_precision import in_precision
-from larder.models.vision.network import Head, build_model, embed, embedding_part
+from larder.models.vision.network import NetworkHead, build_model, embed, embedding_part
 from larder.models.vision.picture_baselines import histogram_vectors
 
 SIZE, SHARES = 32, np.array([0.3, 0.7], np.float32)
-ALL = Head(palette=True, hidden=16, dropout=0.3)
+ALL = NetworkHead(palette=True, hidden=16, dropout=0.3)
 pytestmark = pytest.mark.end_to_end
 
 
@@ -28,7 +28,7 @@ def test_colours_are_counted_as_the_histogram_counts_them(pictures: np.ndarray) 
 
     from larder.models.vision.palette import SPREAD
 
-    model = build_model(SIZE, 8, SHARES, 1, head=Head(palette=True))
+    model = build_model(SIZE, 8, SHARES, 1, head=NetworkHead(palette=True))
     found = keras.Model(model.inputs, model.get_layer("palette").output).predict(pictures, verbose=0)
     expected = histogram_vectors([picture.tobytes() for picture in pictures])
     np.testing.assert_allclose(found / SPREAD, expected, atol=1e-6)
@@ -36,7 +36,7 @@ def test_colours_are_counted_as_the_histogram_counts_them(pictures: np.ndarray) 
 
 def test_colours_are_counted_where_keras_would_compile_all_else(pictures: np.ndarray) -> None:
     """As it does where it sees a GPU, if every layer says that it can be."""
-    model = build_model(SIZE, 8, SHARES, 1, head=Head(palette=True, augmented=False))
+    model = build_model(SIZE, 8, SHARES, 1, head=NetworkHead(palette=True, augmented=False))
     assert [layer.name for layer in model.layers if not layer.supports_jit] == ["palette"]
 
 
@@ -54,7 +54,7 @@ def test_a_saved_model_has_its_head_and_embeds_alike(pictures: np.ndarray) -> No
 
 
 def test_training_need_not_move_pictures() -> None:
-    names = {layer.name for layer in build_model(SIZE, 8, SHARES, 1, head=Head(augmented=False)).layers}
+    names = {layer.name for layer in build_model(SIZE, 8, SHARES, 1, head=NetworkHead(augmented=False)).layers}
     assert {"moved", "relit"}.isdisjoint(names)
     assert {"moved", "relit"} < {layer.name for layer in build_model(SIZE, 8, SHARES, 1).layers}
 
