@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bench.outcome import outcome
-from larder.models.interactions.item_statistics import ItemFigures
+from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.ranking.candidates import FEATURES, OF_NEW
 from larder.models.ranking.purchase_model import PurchaseModel, PurchaseRegression
@@ -35,7 +35,7 @@ def main() -> None:
     bought = np.sort((items * draw.random((users, BOUGHT)) ** 3).astype(np.int32), axis=1).reshape(-1)
     facts = draw.uniform(1, 9, (3, len(bought))).astype(np.float32)
     history = PurchaseHistory(UserItems(np.arange(users + 1) * BOUGHT, bought, facts[0]), facts[1], facts[2])
-    figures = ItemFigures(*(lengths * 1000).astype(np.float32).reshape(1, -1).repeat(4, axis=0))
+    figures = ItemStatistics(*(lengths * 1000).astype(np.float32).reshape(1, -1).repeat(4, axis=0))
     categories = draw.integers(0, CATEGORIES, items).astype(np.int32)
     ranking = PurchaseModel(_regression(FEATURES, draw), _regression(OF_NEW, draw))
     learned = LearnedRanker(ranking, figures, categories, arguments.candidates)
@@ -50,7 +50,7 @@ def main() -> None:
 def _rate(
     ranker: Ranker, best: InnerProductIndex, factors: np.ndarray, history: PurchaseHistory, rules: ListRules
 ) -> float:
-    order, seconds = ranker.prepared(best), []
+    order, seconds = ranker.bound_to(best), []
     for _ in range(RUNS):  # the first compiles
         begun = time.perf_counter()
         order.lists(factors, history, rules)

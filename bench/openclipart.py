@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from bench.efficientnet_lite import write_backbone
 from bench.larder_jobs import run_job, write_settings
 from bench.outcome import outcome
-from larder.jobs.evaluation.picture_evaluation import EMBEDDING, HISTOGRAM, MeasuredPictures, measured
+from larder.jobs.evaluation.picture_evaluation import EMBEDDING, HISTOGRAM, PictureMetrics, picture_metrics
 from larder.jobs.evaluation.picture_page import picture_page
 from larder.models import columns as C
 from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
@@ -133,7 +133,7 @@ def write_catalogue(folder: Path, file: Path, most: int) -> Path:
     return file
 
 
-def of_trainings(embedded: Mapping[str, pa.Table]) -> MeasuredPictures:
+def of_trainings(embedded: Mapping[str, pa.Table]) -> PictureMetrics:
     """What the report's own code says of the same products' embeddings, as from `joined`, by name of the training.
 
     The first has PIXELS too: of them are those vectors that need no training.
@@ -146,10 +146,10 @@ def of_trainings(embedded: Mapping[str, pa.Table]) -> MeasuredPictures:
         name: leaf_precision_at_k(each, leaves, held_out, bootstrap=EVALUATION.bootstrap, seed=EVALUATION.seed)
         for name, each in {**vectors, **pair}.items()
     }
-    measured_first = measured(first, EVALUATION).shares
+    measured_first = picture_metrics(first, EVALUATION).shares
     shares |= {name: row for name, row in measured_first.items() if name != EMBEDDING}
     shown = {**vectors, HISTOGRAM: histogram_vectors(first[C.PIXELS].to_pylist())}
-    return MeasuredPictures(shares, picture_page(first, shown, shares))
+    return PictureMetrics(shares, picture_page(first, shown, shares))
 
 
 def joined(root: Path, columns: list[str]) -> pa.Table:
@@ -164,7 +164,7 @@ def joined(root: Path, columns: list[str]) -> pa.Table:
     return rows[IMAGES].join(rows[EMBEDDINGS], C.PRODUCT_ID, join_type="inner").sort_by(C.PRODUCT_ID)
 
 
-def _tell(found: MeasuredPictures, seconds: Mapping[str, Mapping[str, float]]) -> None:
+def _tell(found: PictureMetrics, seconds: Mapping[str, Mapping[str, float]]) -> None:
     """Shares are told in thousandths, since an outcome's figures are whole."""
     for name, row in found.shares.items():
         print(f"{name:<28} {row['precision']:.4f} [{row['low']:.4f}, {row['high']:.4f}]  of {row['ceiling']:.4f}")

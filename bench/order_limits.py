@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from demo.complete_journey import source_folder
 from larder.jobs.evaluation.evaluation_methods import IMPLICIT_ALS
-from larder.models.evaluation.ranking_metrics import Truth, means, measured
-from larder.models.interactions.item_statistics import MONTH_DAYS, WEEK_DAYS, ItemFigures
+from larder.models.evaluation.ranking_metrics import GroundTruth, list_metrics, means
+from larder.models.interactions.item_statistics import MONTH_DAYS, WEEK_DAYS, ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.ranking.candidates import FEATURES, Candidates, ItemFeatures, candidate_features, item_features
 from larder.models.ranking.purchase_model_fit import fit_regression
@@ -54,7 +54,7 @@ class Seen:
     pairs: Candidates
     features: Floats
     bought: Flags
-    truth: Truth
+    truth: GroundTruth
     categories: npt.NDArray[np.int32]
 
 
@@ -85,14 +85,16 @@ def seen_at(log: Log, instant: np.datetime64) -> Seen:
     later = ~before & (log.times < instant + WINDOW_DAYS * A_DAY)
     after = np.unique(log.households[later] * items + log.products[later])
     after = after[np.isin(after % items, bought) & np.isin(after // items, rows)]
-    truth = Truth(after // items, after % items, users, items)
+    truth = GroundTruth(after // items, after % items, users, items)
     features = candidate_features(shelf, factors, history, pairs, FEATURES)
     return Seen(pairs, features, np.isin(keys, after), truth, log.categories)
 
 
-def _figures(bought: npt.NDArray[np.int64], purchases: npt.NDArray[np.int64], days: Floats, items: int) -> ItemFigures:
+def _figures(
+    bought: npt.NDArray[np.int64], purchases: npt.NDArray[np.int64], days: Floats, items: int
+) -> ItemStatistics:
     conditions = (purchases > 0, purchases > 1, days <= MONTH_DAYS, days <= WEEK_DAYS)
-    return ItemFigures(*(np.bincount(bought[some], minlength=items).astype(np.float32) for some in conditions))
+    return ItemStatistics(*(np.bincount(bought[some], minlength=items).astype(np.float32) for some in conditions))
 
 
 def _factors(
@@ -100,7 +102,7 @@ def _factors(
     rows: npt.NDArray[np.int64],
     bought: npt.NDArray[np.int64],
     strengths: npt.NDArray[np.number],
-    figures: ItemFigures,
+    figures: ItemStatistics,
 ) -> tuple[npt.NDArray[np.float32], ItemFeatures]:
     from implicit.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
@@ -152,7 +154,7 @@ def ndcg(seen: Seen, older: list[Seen], known: Callable[[Seen], Floats]) -> Floa
         names, np.concatenate([_with(some, known) for some in older]), np.concatenate([some.bought for some in older])
     )
     lists, _ = top_candidates(seen.pairs, learned.log_odds(_with(seen, known)), seen.truth.n_users, SHOWN)
-    return measured(lists, seen.truth).ndcg
+    return list_metrics(lists, seen.truth).ndcg
 
 
 def _with(seen: Seen, known: Callable[[Seen], Floats]) -> Floats:

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from larder.models import columns as C
-from larder.models.evaluation.ranking_metrics import RECALL_AT, Truth, measured
+from larder.models.evaluation.ranking_metrics import RECALL_AT, GroundTruth, list_metrics
 from larder.models.interactions.decay import UNIT
-from larder.models.search.mips import BestItems
+from larder.models.search.mips import InnerProductIndex
 
 KINDS, LIKED = 50, 3
 ROWS_A_FILE = 1_300_000  # roll_up.ranges is to be set so that a file has some million rows
@@ -45,10 +45,10 @@ class Tastes:
         lengths = np.diff(offsets)[some]
         owned = np.concatenate([self.items[offsets[user] : offsets[user + 1]] for user in some])
         own_offsets = np.concatenate(([0], np.cumsum(lengths)))
-        lists, _ = BestItems(item_factors).of(user_factors[some], own_offsets, owned, None, RECALL_AT)
+        lists, _ = InnerProductIndex(item_factors).of(user_factors[some], own_offsets, owned, None, RECALL_AT)
         rows = np.searchsorted(some, self.withheld_users)
-        truth = Truth(rows, self.withheld_items, len(some), self.n_items)
-        return float(measured(lists, truth).ndcg.mean())
+        truth = GroundTruth(rows, self.withheld_items, len(some), self.n_items)
+        return float(list_metrics(lists, truth).ndcg.mean())
 
 
 def tastes(interactions: int, users: int, items: int, seed: int = 0) -> Tastes:

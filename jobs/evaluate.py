@@ -10,27 +10,28 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from larder.jobs.embed_products import EMBEDDINGS
-from larder.jobs.evaluation.evaluation_data import NothingBoughtError, collected, inputs_of, sources_of
+from larder.jobs.evaluation.evaluation_data import (
+    NothingBoughtError,
+    evaluation_sources,
+    input_references,
+    read_evaluation_data,
+)
 from larder.jobs.evaluation.evaluation_figures import scored_lists, strengths
 from larder.jobs.evaluation.evaluation_methods import NEW, PERSONAL, POPULARITY, has_peers, methods_of, peers_of
 from larder.jobs.evaluation.evaluation_page import page
-from larder.jobs.evaluation.picture_evaluation import MeasuredPictures, measure_pictures
-from larder.jobs.ingest_images import IMAGES
-from larder.jobs.ingest_images import PARTITION as CATALOGUE_PARTITION
+from larder.jobs.evaluation.picture_evaluation import PictureMetrics, measure_pictures
 from larder.jobs.lists.list_inputs import HALF_LIFE, TUNED, ranker_of, read_weights, rules_of, state_of
-from larder.jobs.roll_up import INTERACTIONS
-from larder.jobs.runtime.arguments import add_as_of, as_of_partition, as_text, hour, job_parser, parse
+from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
-from larder.jobs.train_als import ITEM_FACTORS
+from larder.models.hours import as_of_partition, as_text
+from larder.models.tables import CATALOGUE, EMBEDDINGS, EVALUATION, IMAGES, INTERACTIONS, ITEM_FACTORS
 from larder.settings import Settings
 from larder.storage import Manifest, Tables
 from larder.storage.manifests import DataFile, plan_run
 
 JOB = "evaluate"
-EVALUATION = "evaluation"
 
 
 class GateError(RuntimeError):
@@ -38,15 +39,8 @@ class GateError(RuntimeError):
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = job_parser(JOB, "Measure the models of an instant on the purchases of the hours after it.")
-    add_as_of(parser)
-    parser.add_argument(
-        "--end", type=hour, required=True, metavar="HOUR", help="the hour after the last hour of test purchases (UTC)"
-    )
-    arguments = parse(parser, argv)
-    if arguments.as_of >= arguments.end:
-        parser.error(f"--as-of {as_text(arguments.as_of)} is not before --end {as_text(arguments.end)}")
-    return arguments
+    """Returns the job's arguments; `argv` is the process's own if None."""
+    return parse(JOB, argv)
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
@@ -75,13 +69,18 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
             report.details["up_to_date"] = True
         results = read_report(tables, tables.get(EVALUATION, planned.partition, JOB))
         report.rows_in, report.rows_out = results["test"]["pairs"], len(results["lists"])
-        report.details["report"] = (tables.run_place(planned) / "report.html").uri
+        report.details["report"] = (tables.run_folder(planned) / "report.html").uri
         _gate(results, settings, report.details["report"])
     return report
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv)
+    """Runs the job as the command line says."""
+    start(parse_arguments(argv))
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """Runs the job in a Spark session of its own."""
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
 
@@ -100,12 +99,12 @@ def _plan(sources: dict[str, Any], arguments: argparse.Namespace) -> Manifest:
         "peers": _with_peers(settings),
         **state_of(settings),
     }
-    return plan_run(EVALUATION, as_of_partition(arguments.as_of), inputs_of(sources), parameters)
+    return plan_run(EVALUATION, as_of_partition(arguments.as_of), input_references(sources), parameters)
 
 
 def _sources(tables: Tables, arguments: argparse.Namespace) -> dict[str, Any]:
-    sources, images = sources_of(tables, arguments), tables.find(IMAGES, CATALOGUE_PARTITION)
-    embeddings = tables.find(EMBEDDINGS, CATALOGUE_PARTITION)
+    sources, images = evaluation_sources(tables, arguments), tables.find(IMAGES, CATALOGUE)
+    embeddings = tables.find(EMBEDDINGS, CATALOGUE)
     return {**sources, **({IMAGES: images, EMBEDDINGS: embeddings} if images and embeddings else {})}
 
 
@@ -113,26 +112,26 @@ def _measure(
     spark: SparkSession, tables: Tables, sources: dict[str, Any], arguments: argparse.Namespace
 ) -> dict[str, Any]:
     settings: Settings = arguments.settings
-    seen = collected(spark, tables, sources, arguments)
-    ranker = ranker_of(settings, seen.figures, seen.goods, sources[INTERACTIONS], sources[ITEM_FACTORS])
-    categories = seen.goods.categories
+    data = read_evaluation_data(spark, tables, sources, arguments)
+    ranker = ranker_of(settings, data.statistics, data.attributes, sources[INTERACTIONS], sources[ITEM_FACTORS])
+    categories = data.attributes.categories
     varied = [rules_of(settings, categories, diversity) for diversity in settings.evaluation.diversities]
-    methods = methods_of(seen, ranker, rules_of(settings, categories), varied)
-    peers = peers_of(seen) if _with_peers(settings) else []
-    scored = [row for method in itertools.chain(methods, peers) for row in scored_lists(method, seen, settings)]
+    methods = methods_of(data, ranker, rules_of(settings, categories), varied)
+    peers = peers_of(data) if _with_peers(settings) else []
+    scored = [row for method in itertools.chain(methods, peers) for row in scored_lists(method, data, settings)]
     half_life = float(sources[INTERACTIONS].parameters[HALF_LIFE])
     return {
         "as_of": as_text(arguments.as_of),
         "end": as_text(arguments.end),
         "test": {
-            "users": int((seen.truth.sizes > 0).sum()),
-            "pairs": len(seen.truth.users),
-            "products": len(seen.item_factors),
+            "users": int((data.truth.sizes > 0).sum()),
+            "pairs": len(data.truth.users),
+            "products": len(data.item_factors),
         },
         "lists": sorted(scored, key=lambda row: row["task"] != NEW),
         "cold_products": settings.evaluation.cold_products,
         "peers": "" if peers else _why_no_peers(settings),
-        "strengths": strengths(seen, half_life, arguments.end - arguments.as_of),
+        "strengths": strengths(data, half_life, arguments.end - arguments.as_of),
         "tuned": read_weights(settings).get(TUNED, {}),
     }
 
@@ -147,13 +146,13 @@ def _why_no_peers(settings: Settings) -> str:
     return "implicit and its item-kNN were not asked for (evaluation.peers)."
 
 
-def _publish(tables: Tables, planned: Manifest, results: dict[str, Any], pictures: MeasuredPictures) -> None:
+def _publish(tables: Tables, planned: Manifest, results: dict[str, Any], pictures: PictureMetrics) -> None:
     made = {"report.html": page(results), "report.json": json.dumps(results, indent=1, sort_keys=True) + "\n"}
     if pictures.page:
         made["pictures.html"] = pictures.page
     texts = {name: text.encode() for name, text in sorted(made.items())}
     for name, text in texts.items():
-        (tables.run_place(planned) / name).write(text)
+        (tables.run_folder(planned) / name).write(text)
     tables.publish(replace(planned, files=tuple(DataFile(name, 0, len(text)) for name, text in texts.items())))
 
 

@@ -15,7 +15,15 @@ from pyspark.sql import functions as F
 
 from larder.jobs.als.trained_factors import model_of
 from larder.jobs.interactions.rolled_up_state import decay_of
-from larder.jobs.lists.list_inputs import Goods, caps_of, figures_for, goods_of, ranker_of, rules_of, state_of
+from larder.jobs.lists.list_inputs import (
+    ProductAttributes,
+    category_cap,
+    product_attributes,
+    ranker_of,
+    rules_of,
+    state_of,
+    statistics_for_ranker,
+)
 from larder.jobs.lists.product_lists import lists_by_category, lists_by_picture
 from larder.jobs.lists.product_numbers import known_products
 from larder.jobs.runtime.commands import parse
@@ -102,7 +110,7 @@ def find_sources(tables: Tables, as_of: int) -> dict[Table, Manifest]:
 
 
 def _plan(sources: dict[Table, Manifest], as_of: int, settings: Settings) -> Manifest:
-    inputs = {table: manifest.reference for table, manifest in sources.items()}
+    inputs: dict[str, str] = {table: manifest.reference for table, manifest in sources.items()}
     parameters = {
         "lists": settings.lists.model_dump(),
         "similar": settings.similar.model_dump(),
@@ -122,20 +130,20 @@ def _make(
     frames = {table: read_frame(spark, tables, [manifest], table.schema) for table, manifest in sources.items()}
     ids = known_products(frames)
     numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), PRODUCT_NUMBERS.schema).cache()
-    goods = goods_of(spark, settings, ids)
-    by_picture, measured = lists_by_picture(spark, frames.get(EMBEDDINGS), numbers, goods, settings)
+    attributes = product_attributes(spark, settings, ids)
+    by_picture, measured = lists_by_picture(spark, frames.get(EMBEDDINGS), numbers, attributes, settings)
     lists = {
-        RELEASE_COOKIES: _personal(frames, numbers, goods, sources, arguments),
+        RELEASE_COOKIES: _personal(frames, numbers, attributes, sources, arguments),
         RELEASE_PRODUCTS: by_picture,
         RELEASE_CATEGORY_LISTS: lists_by_category(
             spark,
             frames.get(EMBEDDINGS),
             _popularity(frames[CONTEXTS], decay_of(sources[CONTEXTS]), arguments.as_of),
             numbers,
-            goods,
+            attributes,
             settings,
         ),
-        RELEASE_CONTEXTS: _generic(frames, numbers, goods, decay_of(sources[CONTEXTS]), arguments),
+        RELEASE_CONTEXTS: _generic(frames, numbers, attributes, decay_of(sources[CONTEXTS]), arguments),
     }
     lists = {table: frame.persist(StorageLevel.MEMORY_AND_DISK) for table, frame in lists.items()}
     ordinals, dictionary = ordinals_by_frequency(listed_counts(list(lists.values()), len(ids)), ids)
@@ -155,7 +163,7 @@ def _make(
 def _personal(
     frames: dict[Table, DataFrame],
     numbers: DataFrame,
-    goods: Goods,
+    attributes: ProductAttributes,
     sources: dict[Table, Manifest],
     arguments: argparse.Namespace,
 ) -> DataFrame:
@@ -163,9 +171,9 @@ def _personal(
     strength = decay_of(sources[INTERACTIONS]).value(F.col(C.STRENGTH), as_of)
     users = with_history(frames[USER_FACTORS], as_histories(interactions, numbers, strength, as_of))
     items = frames[ITEM_FACTORS].join(F.broadcast(numbers), C.PRODUCT_ID)
-    figures = figures_for(settings, interactions, numbers, len(goods.allowed), as_of)
-    ranker = ranker_of(settings, figures, goods, sources[INTERACTIONS], sources[ITEM_FACTORS])
-    return personal_lists(users, items, goods.allowed, ranker, rules_of(settings, goods.categories))
+    figures = statistics_for_ranker(settings, interactions, numbers, len(attributes.allowed), as_of)
+    ranker = ranker_of(settings, figures, attributes, sources[INTERACTIONS], sources[ITEM_FACTORS])
+    return personal_lists(users, items, attributes.allowed, ranker, rules_of(settings, attributes.categories))
 
 
 def _popularity(contexts: DataFrame, decay: Decay, as_of: int) -> DataFrame:
@@ -177,15 +185,15 @@ def _popularity(contexts: DataFrame, decay: Decay, as_of: int) -> DataFrame:
 def _generic(
     frames: dict[Table, DataFrame],
     numbers: DataFrame,
-    goods: Goods,
+    attributes: ProductAttributes,
     decay: Decay,
     arguments: argparse.Namespace,
 ) -> DataFrame:
     popularity = decay.value(F.col(C.STRENGTH), arguments.as_of)
     numbered = frames[CONTEXTS].join(F.broadcast(numbers), C.PRODUCT_ID).withColumn(SCORE, popularity)
     lists: ListsSettings = arguments.settings.lists
-    caps = caps_of(arguments.settings, goods.categories)
-    return generic_lists(numbered, goods.allowed, lists.generic, lists.min_support, lists.min_products, caps)
+    cap = category_cap(arguments.settings, attributes.categories)
+    return generic_lists(numbered, attributes.allowed, lists.generic, lists.min_support, lists.min_products, cap)
 
 
 def _write(tables: Tables, planned: Manifest, table: Table, frame: DataFrame, settings: Settings) -> Manifest:

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from larder.jobs.interactions.rolled_up_state import decay_of
-from larder.jobs.lists.list_inputs import figures_for, goods_of, ranker_of, rules_of, state_of
+from larder.jobs.lists.list_inputs import product_attributes, ranker_of, rules_of, state_of, statistics_for_ranker
 from larder.jobs.lists.product_numbers import known_products
 from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
@@ -89,7 +89,7 @@ def newest_model(tables: Tables, as_of: int) -> Manifest | None:
 
 def _plan(interactions: Manifest, model: Manifest, arguments: argparse.Namespace) -> Manifest:
     settings: Settings = arguments.settings
-    inputs = {INTERACTIONS: interactions.reference, ITEM_FACTORS: model.reference}
+    inputs: dict[str, str] = {INTERACTIONS: interactions.reference, ITEM_FACTORS: model.reference}
     parameters = {
         START: as_text(arguments.start),
         "lists": settings.lists.model_dump(),
@@ -120,10 +120,10 @@ def _make(
     scaling = als["scaling"] if als.get("engine") == "larder" else 1.0  # MLlib's own is 1, whatever is set
     users = fold_in_users(rated, items, len(ids), als["regularisation"], als["alpha"], scaling)
     users = with_history(users, as_histories(did, numbers, strength, arguments.end))
-    goods = goods_of(spark, settings, ids)
-    figures = figures_for(settings, state, numbers, len(ids), arguments.end)
-    ranker = ranker_of(settings, figures, goods, interactions, model)
-    lists = personal_lists(users, items, goods.allowed, ranker, rules_of(settings, goods.categories)).cache()
+    attributes = product_attributes(spark, settings, ids)
+    figures = statistics_for_ranker(settings, state, numbers, len(ids), arguments.end)
+    ranker = ranker_of(settings, figures, attributes, interactions, model)
+    lists = personal_lists(users, items, attributes.allowed, ranker, rules_of(settings, attributes.categories)).cache()
     ordinals, dictionary = ordinals_by_frequency(listed_counts([lists], len(ids)), ids)
     entries = spark.createDataFrame(list(enumerate(dictionary)), DELTA_DICTIONARY.schema)
     written = [

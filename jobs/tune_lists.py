@@ -8,29 +8,33 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pyspark.sql import SparkSession
 
-from larder.jobs.evaluation.evaluation_data import Evidence, NothingBoughtError, collected, sources_of
+from larder.jobs.evaluation.evaluation_data import (
+    EvaluationData,
+    NothingBoughtError,
+    evaluation_sources,
+    read_evaluation_data,
+)
 from larder.jobs.evaluation.evaluation_methods import ALL, NEW, PERSONAL, methods_of, personal_method
 from larder.jobs.lists.list_inputs import TUNED, conditions_of
-from larder.jobs.roll_up import INTERACTIONS
-from larder.jobs.runtime.arguments import add_as_of, as_text, hour, job_parser, parse
+from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
-from larder.jobs.train_als import ITEM_FACTORS
-from larder.models.evaluation.ranking_metrics import Means, means, measured
-from larder.models.ranking.candidates import shelf_of
-from larder.models.ranking.purchase_model import Ranking
-from larder.models.ranking.purchase_model_fit import NothingToLearnError, Window, fitted_ranking
-from larder.models.ranking.rankers import Blend, Learned, Rules
+from larder.models.evaluation.ranking_metrics import Means, list_metrics, means
+from larder.models.hours import as_text
+from larder.models.ranking.candidates import item_features
+from larder.models.ranking.purchase_model import PurchaseModel
+from larder.models.ranking.purchase_model_fit import NothingToLearnError, TrainingWindow, fit_purchase_model
+from larder.models.ranking.rankers import BlendRanker, LearnedRanker, ListRules
+from larder.models.tables import INTERACTIONS, ITEM_FACTORS
 from larder.settings import Settings, SettingsError
-from larder.storage import Place, Tables
+from larder.storage import Tables
 
 JOB = "tune_lists"
 Ints = npt.NDArray[np.int32]
@@ -38,23 +42,8 @@ WITHOUT = "personal, without weights"
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = job_parser(JOB, "Fit the weights that order personal lists to the purchases after some instants.")
-    add_as_of(parser)
-    parser.add_argument(
-        "--end", type=hour, required=True, metavar="HOUR", help="the hour after the last hour of purchases (UTC)"
-    )
-    parser.add_argument(
-        "--windows", type=int, default=3, metavar="N", help="as long each, one before the other (default: 3)"
-    )
-    parser.add_argument("--to", type=Place, required=True, metavar="FILE", help="where to write them: lists.weights")
-    arguments = parse(parser, argv)
-    if arguments.as_of >= arguments.end:
-        parser.error(f"--as-of {as_text(arguments.as_of)} is not before --end {as_text(arguments.end)}")
-    if arguments.windows < 2:
-        parser.error("--windows must be 2 or more: the newest is measured with weights of the others")
-    if arguments.to.is_local and not Path(arguments.to.path).parent.is_dir():
-        parser.error(f"--to {arguments.to.uri}: there is no folder {Path(arguments.to.path).parent}")
-    return arguments
+    """Returns the job's arguments; `argv` is the process's own if None."""
+    return parse(JOB, argv)
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
@@ -67,9 +56,9 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         tables, hours = Tables(settings.storage.tables), arguments.end - arguments.as_of
         instants = [arguments.as_of - number * hours for number in range(arguments.windows)]
         windows = [argparse.Namespace(settings=settings, as_of=at, end=at + hours) for at in instants]
-        sources = [sources_of(tables, window) for window in windows]
+        sources = [evaluation_sources(tables, window) for window in windows]
         conditions = _same_conditions(sources, settings)
-        newest, *older = (collected(spark, tables, *pair) for pair in zip(sources, windows, strict=True))
+        newest, *older = (read_evaluation_data(spark, tables, *pair) for pair in zip(sources, windows, strict=True))
         ndcg = _measured(newest, _fitted(older, windows[1:], settings), settings)
         tuned = {
             "windows": [as_text(at) for at in reversed(instants)],
@@ -97,40 +86,50 @@ def _same_conditions(sources: list[dict[str, Any]], settings: Settings) -> dict[
     return conditions[0]
 
 
-def _fitted(seen: list[Evidence], windows: list[argparse.Namespace], settings: Settings) -> Ranking:
+def _fitted(data: list[EvaluationData], windows: list[argparse.Namespace], settings: Settings) -> PurchaseModel:
     """Fitted to what was seen of these windows, the newest window first."""
     shown = [
-        Window(shelf_of(some.best, some.goods.categories.whole, some.figures), some.factors, some.history, some.truth)
-        for some in seen
+        TrainingWindow(
+            item_features(some.best, some.attributes.categories.whole, some.statistics),
+            some.factors,
+            some.history,
+            some.truth,
+        )
+        for some in data
     ]
     try:
-        return fitted_ranking(shown, settings.lists.candidates)
+        return fit_purchase_model(shown, settings.lists.candidates)
     except NothingToLearnError as error:
         raise NothingBoughtError(
             f"from {as_text(windows[-1].as_of)} to {as_text(windows[0].end)}: {error}; name longer windows, or more"
         ) from None
 
 
-def _measured(seen: Evidence, ranking: Ranking, settings: Settings) -> dict[str, dict[str, Means]]:
+def _measured(data: EvaluationData, ranking: PurchaseModel, settings: Settings) -> dict[str, dict[str, Means]]:
     """NDCG@10 by method and task."""
-    rules, lists = Rules(settings.lists.personal), settings.lists
-    learned = Learned(ranking, seen.figures, seen.goods.categories.whole, lists.candidates)
-    blended = personal_method(WITHOUT, seen, Blend(lists.rebuy_weight), rules)
-    methods = [*methods_of(seen, learned, rules), blended]
+    rules, lists = ListRules(settings.lists.personal), settings.lists
+    learned = LearnedRanker(ranking, data.statistics, data.attributes.categories.whole, lists.candidates)
+    blended = personal_method(WITHOUT, data, BlendRanker(lists.rebuy_weight), rules)
+    methods = [*methods_of(data, learned, rules), blended]
     return {
-        method.name: {task: _ndcg(seen, settings, task, method.lists(task)) for task in method.tasks}
+        method.name: {task: _ndcg(data, settings, task, method.lists(task)) for task in method.tasks}
         for method in methods
     }
 
 
-def _ndcg(seen: Evidence, settings: Settings, task: str, lists: Ints) -> Means:
-    truth = seen.never_bought if task == NEW else seen.truth
-    ndcg = {"ndcg@10": measured(lists, truth).ndcg}
+def _ndcg(data: EvaluationData, settings: Settings, task: str, lists: Ints) -> Means:
+    truth = data.truth_of_new if task == NEW else data.truth
+    ndcg = {"ndcg@10": list_metrics(lists, truth).ndcg}
     return means(ndcg, settings.evaluation.bootstrap, settings.evaluation.seed)
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv)
+    """Runs the job as the command line says."""
+    start(parse_arguments(argv))
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """Runs the job in a Spark session of its own."""
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
 

@@ -1,4 +1,4 @@
-"""What an evaluation measures on: some users as the models know them at an instant, and what they bought afterwards."""
+"""The data of an evaluation: users as the models know them at an instant, and what they bought afterwards."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pyspark.sql import functions as F
 
 from larder.jobs.als.trained_factors import model_of
 from larder.jobs.interactions.rolled_up_state import decay_of
-from larder.jobs.lists.list_inputs import Goods, goods_of
+from larder.jobs.lists.list_inputs import ProductAttributes, product_attributes
 from larder.models import columns as C
 from larder.models.encoding.arrow_lists import vectors_of
-from larder.models.evaluation.ranking_metrics import Truth
+from larder.models.evaluation.ranking_metrics import GroundTruth
 from larder.models.hours import as_text, hour_partition
 from larder.models.interactions.history_frames import as_histories, purchase_history_of, with_history
-from larder.models.interactions.item_statistics import ItemFigures, item_figures
+from larder.models.interactions.item_statistics import ItemStatistics, item_statistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.lists.top_n_lists import item_matrix
 from larder.models.search.mips import InnerProductIndex
@@ -35,43 +35,44 @@ Floats = npt.NDArray[np.float32]
 
 
 class NothingBoughtError(LookupError):
-    """There is nobody to measure, or nothing to measure by; the message names the hours and a remedy."""
+    """No user can be measured, or nothing was bought to measure with; the message names the hours and a remedy."""
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """By user: `factors` (users, d), `history` and `truth`; `amounts`, how often each pair of `truth` was bought.
+class EvaluationData:
+    """A sample of users as the models know them at an instant, and what they bought afterwards.
 
-    By product, those that anybody bought before: `item_factors` (products, d), `goods`, `figures`. Of all the `cookies`
-    with factors, the users are some.
+    By user: `factors` (users, d), `history` and `truth`. `truth_counts` (pairs,) is the number of purchases of each
+    pair of `truth`. By product, for each that anybody bought before the instant: `item_factors` (products, d),
+    `attributes` and `statistics`. `cookies` is the number of cookies with factors, of which the users are a sample.
     """
 
     factors: Floats
     history: PurchaseHistory
     item_factors: Floats
-    goods: Goods
-    figures: ItemFigures
-    truth: Truth
-    amounts: Floats
+    attributes: ProductAttributes
+    statistics: ItemStatistics
+    truth: GroundTruth
+    truth_counts: Floats
     cookies: int
 
     @cached_property
     def best(self) -> InnerProductIndex:
-        return InnerProductIndex(self.item_factors, self.goods.allowed)
+        return InnerProductIndex(self.item_factors, self.attributes.allowed)
 
     @property
-    def often(self) -> UserItems:
-        """The history with plain counts for strengths."""
+    def purchase_counts(self) -> UserItems:
+        """The history with undecayed purchase counts as strengths."""
         return replace(self.history.bought, strengths=self.history.purchases)
 
     @cached_property
-    def never_bought(self) -> Truth:
-        """The part of the truth that is new to its user."""
-        return self.truth.but(self.history.bought.users, self.history.bought.items)
+    def truth_of_new(self) -> GroundTruth:
+        """The pairs of the truth whose item the user had never bought before."""
+        return self.truth.without(self.history.bought.users, self.history.bought.items)
 
 
-def sources_of(tables: Tables, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The manifests: models and interactions as of arguments.as_of, counts until arguments.end.
+def evaluation_sources(tables: Tables, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the manifests by table: models and interactions as of arguments.as_of, hourly counts until arguments.end.
 
     Raises MissingPartitionError.
     """
@@ -81,18 +82,25 @@ def sources_of(tables: Tables, arguments: argparse.Namespace) -> dict[str, Any]:
     for name, manifest in zip(hours, found, strict=True):
         if manifest is None:
             tables.get(HOURLY_COUNTS, name, window)
-    return {**model_of(tables, arguments.as_of), HOURLY_COUNTS: found}
+    sources: dict[str, Any] = {table: manifest for table, manifest in model_of(tables, arguments.as_of).items()}
+    return {**sources, HOURLY_COUNTS: found}
 
 
-def inputs_of(sources: dict[str, Any]) -> dict[str, str]:
+def input_references(sources: dict[str, Any]) -> dict[str, str]:
+    """Returns a reference a table, which changes with the table's content."""
     return {
         table: fingerprint([hour.reference for hour in source]) if isinstance(source, list) else source.reference
         for table, source in sources.items()
     }
 
 
-def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], arguments: argparse.Namespace) -> Evidence:
-    """Of at most settings.evaluation.users users. Raises NothingBoughtError where there is none, or no truth."""
+def read_evaluation_data(
+    spark: SparkSession, tables: Tables, sources: dict[str, Any], arguments: argparse.Namespace
+) -> EvaluationData:
+    """Returns the data of at most settings.evaluation.users users.
+
+    Raises NothingBoughtError if no user had bought anything before, or none bought anything afterwards.
+    """
     settings: Settings = arguments.settings
     interactions = read_frame(spark, tables, [sources[INTERACTIONS]], INTERACTIONS.schema)
     interactions = interactions.where(F.col(C.PURCHASES) > 0)
@@ -120,21 +128,21 @@ def collected(spark: SparkSession, tables: Tables, sources: dict[str, Any], argu
     buyers = np.searchsorted(some[C.COOKIE_KEY].to_numpy(), amounts[C.COOKIE_KEY].to_numpy())
     items = read_frame(spark, tables, [sources[ITEM_FACTORS]], ITEM_FACTORS.schema)
     factors, _ = item_matrix(items.join(F.broadcast(numbers), C.PRODUCT_ID), len(ids))
-    every = np.ones(len(ids), bool)  # what people bought was for sale then, whatever is now
-    return Evidence(
+    every = np.ones(len(ids), bool)  # today's stock says nothing about what was for sale then
+    return EvaluationData(
         factors=vectors_of(some, C.FACTORS),
         history=purchase_history_of(some),
         item_factors=factors,
-        goods=replace(goods_of(spark, settings, ids), in_stock=every, excluded=~every),
-        figures=item_figures(interactions, numbers, len(ids), arguments.as_of),
-        truth=Truth(buyers, amounts[C.PRODUCT_NUMBER].to_numpy(), len(some), len(ids)),
-        amounts=amounts[C.PURCHASES].to_numpy().astype(np.float32),
+        attributes=replace(product_attributes(spark, settings, ids), in_stock=every, excluded=~every),
+        statistics=item_statistics(interactions, numbers, len(ids), arguments.as_of),
+        truth=GroundTruth(buyers, amounts[C.PRODUCT_NUMBER].to_numpy(), len(some), len(ids)),
+        truth_counts=amounts[C.PURCHASES].to_numpy().astype(np.float32),
         cookies=users.count(),
     )
 
 
 def _sampled(users: DataFrame, histories: DataFrame, limit: int) -> pa.Table:
-    """At most `limit` users who bought before, in a fixed order that has nothing to do with who they are."""
+    """Returns at most `limit` users who bought before, with their history: a pseudorandom sample, always the same."""
     some = users.join(histories.select(C.COOKIE_KEY), C.COOKIE_KEY, "left_semi")
     some = some.orderBy(F.xxhash64(C.COOKIE_KEY), C.COOKIE_KEY).limit(limit)
     return with_history(some, histories).orderBy(C.COOKIE_KEY).toArrow()

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import numpy.typing as npt
 
-from larder.jobs.evaluation.evaluation_data import Evidence
+from larder.jobs.evaluation.evaluation_data import EvaluationData
 from larder.models.evaluation.ranking_metrics import RECALL_AT
 from larder.models.interactions.purchase_history import UserItems
 from larder.models.ranking.personal import top_items
@@ -39,19 +39,21 @@ class Method:
     lists: Callable[[str], Ints]
 
 
-def methods_of(seen: Evidence, ranker: Ranker, rules: ListRules, varied: Sequence[ListRules] = ()) -> list[Method]:
+def methods_of(
+    data: EvaluationData, ranker: Ranker, rules: ListRules, varied: Sequence[ListRules] = ()
+) -> list[Method]:
     """The baselines, and personal lists as they would be published; then with rules of another diversity."""
-    one = np.ones((len(seen.factors), 1), np.float32)
-    buyers, month = seen.figures.buyers[:, None], seen.figures.month[:, None]
-    recent = seen.history.bought
+    one = np.ones((len(data.factors), 1), np.float32)
+    buyers, month = data.statistics.buyers[:, None], data.statistics.month[:, None]
+    recent = data.history.bought
     nothing = np.zeros_like(buyers)
-    personal = [personal_method(PERSONAL, seen, ranker, rules)]
-    personal += [personal_method(f"{PERSONAL}, diversity {some.penalty:g}", seen, ranker, some) for some in varied]
+    personal = [personal_method(PERSONAL, data, ranker, rules)]
+    personal += [personal_method(f"{PERSONAL}, diversity {some.penalty:g}", data, ranker, some) for some in varied]
     return [
         Method(POPULARITY, (NEW, ALL), _by_product(one, buyers, recent, 0.0)),
         Method(RECENT, (NEW, ALL), _by_product(one, month, recent, 0.0)),
-        Method(ALS, (NEW, ALL), _by_product(seen.factors, seen.item_factors, recent, 0.0)),
-        Method(OWN, (ALL,), _by_product(one, nothing, seen.often, 1.0)),
+        Method(ALS, (NEW, ALL), _by_product(data.factors, data.item_factors, recent, 0.0)),
+        Method(OWN, (ALL,), _by_product(one, nothing, data.purchase_counts, 1.0)),
         Method(OWN_DECAYED, (ALL,), _by_product(one, nothing, recent, 1.0)),
         *personal,
     ]
@@ -61,13 +63,13 @@ def _by_product(users: Floats, items: Floats, owned: UserItems, rebuy_weight: fl
     return lambda task: top_items(users, items, owned, RECALL_AT, None if task == NEW else rebuy_weight)[0]
 
 
-def personal_method(name: str, seen: Evidence, ranker: Ranker, rules: ListRules) -> Method:
+def personal_method(name: str, data: EvaluationData, ranker: Ranker, rules: ListRules) -> Method:
     """Personal lists as they would be published."""
-    order = ranker.prepared(seen.best)
+    order = ranker.bound_to(data.best)
 
     def lists(task: str) -> Ints:
         asked = replace(rules, n=RECALL_AT, masked_days=ALWAYS if task == NEW else rules.masked_days)
-        return order.lists(seen.factors, seen.history, asked)[0]
+        return order.lists(data.factors, data.history, asked)[0]
 
     return Method(name, (NEW, ALL), lists)
 
@@ -77,16 +79,16 @@ def has_peers() -> bool:
     return find_spec("implicit") is not None
 
 
-def peers_of(seen: Evidence) -> Iterator[Method]:
+def peers_of(data: EvaluationData) -> Iterator[Method]:
     """What a careful person gets from implicit on the plain counts of the measured users; one after the other."""
     from implicit.als import AlternatingLeastSquares
     from implicit.nearest_neighbours import BM25Recommender
     from scipy.sparse import csr_matrix
     from threadpoolctl import threadpool_limits
 
-    often = seen.often
-    shape = (len(seen.factors), len(seen.item_factors))
-    counts = csr_matrix((often.strengths, often.items, often.offsets), shape=shape, copy=True)
+    bought = data.purchase_counts
+    shape = (len(data.factors), len(data.item_factors))
+    counts = csr_matrix((bought.strengths, bought.items, bought.offsets), shape=shape, copy=True)
     neighbours = BM25Recommender(K=NEIGHBOURS, K1=1.2, B=0.75)
     with threadpool_limits(1, "blas"):
         neighbours.fit(counts, show_progress=False)
@@ -94,10 +96,10 @@ def peers_of(seen: Evidence) -> Iterator[Method]:
         def by_neighbours(start: int, end: int) -> Floats:
             return np.asarray((counts[start:end] @ neighbours.similarity).todense(), np.float32)
 
-        yield Method(KNN, (NEW, ALL), _by_scores(by_neighbours, often))
+        yield Method(KNN, (NEW, ALL), _by_scores(by_neighbours, bought))
         als = AlternatingLeastSquares(**IMPLICIT_ALS)
         als.fit(counts, show_progress=False)
-    yield Method(IMPLICIT, (NEW, ALL), _by_product(als.user_factors, als.item_factors, often, 0.0))
+    yield Method(IMPLICIT, (NEW, ALL), _by_product(als.user_factors, als.item_factors, bought, 0.0))
 
 
 def _by_scores(scores_of: Callable[[int, int], Floats], owned: UserItems, rows: int = 256) -> Callable[[str], Ints]:

@@ -26,7 +26,7 @@ PIXEL_BYTES = 256 << 20  # that the driver holds; as float32, in which they are 
 
 
 @dataclass(frozen=True)
-class MeasuredPictures:
+class PictureMetrics:
     """For each kind of vectors what `leaf_precision_at_k` returns, and a page to look at."""
 
     shares: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -35,14 +35,14 @@ class MeasuredPictures:
 
 def measure_pictures(
     spark: SparkSession, tables: Tables, sources: Mapping[str, Any], evaluation: EvaluationSettings
-) -> MeasuredPictures:
+) -> PictureMetrics:
     """Nothing where there are no embeddings. At most `evaluation.pictures` are compared, and so few that their pixels
     are at most PIXEL_BYTES: all lie on the driver."""
     if EMBEDDINGS not in sources:
-        return MeasuredPictures()
+        return PictureMetrics()
     images = sources[IMAGES]
     limit = most_pictures(images.parameters["image_size"], evaluation)
-    return measured(pictures_of(spark, tables, images, sources[EMBEDDINGS], limit), evaluation)
+    return picture_metrics(pictures_of(spark, tables, images, sources[EMBEDDINGS], limit), evaluation)
 
 
 def most_pictures(image_size: int, evaluation: EvaluationSettings) -> int:
@@ -58,10 +58,10 @@ def pictures_of(spark: SparkSession, tables: Tables, images: Manifest, embedding
     return pictures.join(some, C.PRODUCT_ID).orderBy(C.PRODUCT_ID).toArrow()
 
 
-def measured(table: pa.Table, evaluation: EvaluationSettings) -> MeasuredPictures:
+def picture_metrics(table: pa.Table, evaluation: EvaluationSettings) -> PictureMetrics:
     """Of pictures as from `pictures_of`."""
     if not len(table):
-        return MeasuredPictures()
+        return PictureMetrics()
     leaves, held_out = table[C.CATEGORY].to_pylist(), table[C.HELD_OUT].to_numpy()
 
     def share(vectors: Vectors) -> dict[str, float]:
@@ -73,4 +73,4 @@ def measured(table: pa.Table, evaluation: EvaluationSettings) -> MeasuredPicture
     # As long as a picture has pixels: made one after the other, and not kept.
     shares["raw pixels"] = share(pixel_vectors(pixels))
     shares["random projection"] = share(projected_vectors(pixels, embedding.shape[1], evaluation.seed))
-    return MeasuredPictures(shares, picture_page(table, shown, shares))
+    return PictureMetrics(shares, picture_page(table, shown, shares))

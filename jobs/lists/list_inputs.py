@@ -12,13 +12,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from larder.jobs.lists.catalogue import catalogue_of, column_of, one_row_a_product
 from larder.models import columns as C
-from larder.models.encoding.category_paths import LEVELS, Categories, categories_of
-from larder.models.interactions.item_statistics import ItemFigures, item_figures
-from larder.models.lists.popularity import Caps
-from larder.models.ranking.purchase_model import Ranking, WeightsError
-from larder.models.ranking.rankers import ALWAYS, Blend, Learned, Ranker, Rules
+from larder.models.encoding.category_paths import LEVELS, CategoryLevels, category_levels
+from larder.models.interactions.item_statistics import ItemStatistics, item_statistics
+from larder.models.lists.popularity import CategoryCap
+from larder.models.ranking.purchase_model import PurchaseModel, WeightsError
+from larder.models.ranking.rankers import ALWAYS, BlendRanker, LearnedRanker, ListRules, Ranker
 from larder.settings import Settings, SettingsError
-from larder.storage import Manifest, Place
+from larder.storage import Manifest, StoragePath
 
 COLUMNS = {C.CATEGORY: "string", C.IN_STOCK: "boolean"}
 HALF_LIFE = "half_life"  # of interactions, in hours, as their manifest has it
@@ -28,13 +28,13 @@ OF_FACTORS = ("rank", "iterations", "regularisation", "scaling", "alpha")
 
 
 @dataclass(frozen=True)
-class Goods:
+class ProductAttributes:
     """By product number: `in_stock` (products,), all that the catalogue does not say are out of stock; `excluded`
     (products,), which stand in no list whatever the stock; and `categories`."""
 
     in_stock: npt.NDArray[np.bool_]
     excluded: npt.NDArray[np.bool_]
-    categories: Categories
+    categories: CategoryLevels
 
     @property
     def allowed(self) -> npt.NDArray[np.bool_]:
@@ -42,7 +42,7 @@ class Goods:
         return self.in_stock & ~self.excluded
 
 
-def goods_of(spark: SparkSession, settings: Settings, ids: list[str]) -> Goods:
+def product_attributes(spark: SparkSession, settings: Settings, ids: list[str]) -> ProductAttributes:
     """Of products with these ids, by number. Raises SettingsError."""
     catalogue, rows = catalogue_of(spark, settings), dict[str, tuple[str | None, bool | None]]()
     if catalogue is not None:
@@ -50,10 +50,10 @@ def goods_of(spark: SparkSession, settings: Settings, ids: list[str]) -> Goods:
         rows = {id_: (path, here) for id_, path, here in one_row_a_product(catalogue, columns).collect()}
     known = [rows.get(id_, (None, None)) for id_ in ids]
     excluded = excluded_ids(settings)
-    return Goods(
+    return ProductAttributes(
         in_stock=np.array([here is not False for _, here in known], bool),
         excluded=np.array([id_ in excluded for id_ in ids], bool),
-        categories=categories_of([path for path, _ in known]),
+        categories=category_levels([path for path, _ in known]),
     )
 
 
@@ -65,7 +65,7 @@ def excluded_ids(settings: Settings) -> set[str]:
 
 def state_of(settings: Settings) -> dict[str, Any]:
     """What a release depends on beside its tables and [lists]: the catalogue's files, what is excluded, the weights."""
-    files = Place(settings.storage.catalogue).files()
+    files = StoragePath(settings.storage.catalogue).files()
     return {
         "catalogue": [f"{info.base_name}:{info.size}:{info.mtime_ns}" for info in files],
         "excluded": sorted(excluded_ids(settings)),
@@ -98,7 +98,11 @@ def conditions_of(settings: Settings, interactions: Manifest, factors: Manifest)
 
 
 def ranker_of(
-    settings: Settings, figures: ItemFigures | None, goods: Goods, interactions: Manifest, factors: Manifest
+    settings: Settings,
+    figures: ItemStatistics | None,
+    attributes: ProductAttributes,
+    interactions: Manifest,
+    factors: Manifest,
 ) -> Ranker:
     """How personal lists are ordered. Raises SettingsError for weights that do not fit.
 
@@ -106,10 +110,10 @@ def ranker_of(
     """
     lists, weights = settings.lists, read_weights(settings)
     if not weights or figures is None:
-        return Blend(lists.rebuy_weight)
+        return BlendRanker(lists.rebuy_weight)
     where = f"lists.weights: {settings.lists.weights}"
     try:
-        ranking = Ranking.of_json(weights)
+        ranking = PurchaseModel.from_json(weights)
     except WeightsError as error:
         raise SettingsError(f"{where}: {error}; make it with `larder tune-lists`") from None
     for name, here in conditions_of(settings, interactions, factors).items():
@@ -118,23 +122,23 @@ def ranker_of(
                 f"{where} was tuned with {name} = {weights[name]}, and for {interactions.partition} it is {here}; "
                 f"run `larder tune-lists` again"
             )
-    return Learned(ranking, figures, goods.categories.whole, lists.candidates)
+    return LearnedRanker(ranking, figures, attributes.categories.whole, lists.candidates)
 
 
-def figures_for(
+def statistics_for_ranker(
     settings: Settings, interactions: DataFrame, numbers: DataFrame, products: int, as_of: int
-) -> ItemFigures | None:
+) -> ItemStatistics | None:
     """What ranker_of needs: nothing, and no pass over INTERACTIONS, where no weights are set."""
-    return item_figures(interactions, numbers, products, as_of) if settings.lists.weights else None
+    return item_statistics(interactions, numbers, products, as_of) if settings.lists.weights else None
 
 
-def rules_of(settings: Settings, categories: Categories, diversity: float | None = None) -> Rules:
+def rules_of(settings: Settings, categories: CategoryLevels, diversity: float | None = None) -> ListRules:
     """How long personal lists are, and what they may hold; with this diversity in place of lists.diversity."""
     lists = settings.lists
     masked = ALWAYS if lists.rebuy == "mask" else lists.rebuy_after_days
     penalty = lists.diversity if diversity is None else diversity
     varied = lists.most_of_category > 0 or penalty > 0
-    return Rules(
+    return ListRules(
         n=lists.personal + lists.over_fetch,
         masked_days=masked,
         categories=_kinds(settings, categories) if varied else None,
@@ -143,13 +147,13 @@ def rules_of(settings: Settings, categories: Categories, diversity: float | None
     )
 
 
-def caps_of(settings: Settings, categories: Categories) -> Caps | None:
+def category_cap(settings: Settings, categories: CategoryLevels) -> CategoryCap | None:
     """What generic lists may hold."""
     most = settings.lists.most_of_category
-    return Caps(_kinds(settings, categories), most) if most else None
+    return CategoryCap(_kinds(settings, categories), most) if most else None
 
 
-def _kinds(settings: Settings, categories: Categories) -> npt.NDArray[np.int32]:
+def _kinds(settings: Settings, categories: CategoryLevels) -> npt.NDArray[np.int32]:
     return categories.levels[:, (settings.lists.category_levels or LEVELS) - 1]
 
 
@@ -158,7 +162,7 @@ def _text(path: str, setting: str) -> str:
     if not path:
         return ""
     try:
-        return Place(path).read().decode()
+        return StoragePath(path).read().decode()
     except FileNotFoundError:
         raise SettingsError(f"{setting}: there is no file {path}") from None
     except UnicodeDecodeError as error:

@@ -9,12 +9,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
 from larder.jobs.lists.catalogue import catalogue_of, column_of, one_row_a_product
-from larder.jobs.lists.list_inputs import Goods
+from larder.jobs.lists.list_inputs import ProductAttributes
 from larder.models import columns as C
-from larder.models import schemas
-from larder.models.lists.category_lists import category_lists, ranked_by_path
-from larder.models.lists.similar_items import search_of, similar_lists
-from larder.models.search.constraints import Rules, without_sizes
+from larder.models.lists.category_lists import best_sellers_by_path, category_lists
+from larder.models.lists.similar_items import neighbour_search, similar_lists
+from larder.models.search.constraints import NeighbourConstraints, title_without_size
+from larder.models.tables import RELEASE_PRODUCTS, TRAIT_TYPES
 from larder.settings import Settings
 
 PROBES, RECALL = "similar_probes", "similar_recall_percent"
@@ -25,28 +25,32 @@ class MissingColumnError(ValueError):
 
 
 def lists_by_picture(
-    spark: SparkSession, embeddings: DataFrame | None, numbers: DataFrame, goods: Goods, settings: Settings
+    spark: SparkSession,
+    embeddings: DataFrame | None,
+    numbers: DataFrame,
+    attributes: ProductAttributes,
+    settings: Settings,
 ) -> tuple[DataFrame, dict[str, int]]:
     """A list for each product with an embedding, whether or not anybody ever looked at it. None: no list at all.
 
-    Args: `embeddings` of EMBEDDINGS; `numbers` of PRODUCT_NUMBERS; `goods` by those numbers.
+    Args: `embeddings` of EMBEDDINGS; `numbers` of PRODUCT_NUMBERS; `attributes` by those numbers.
     Returns lists and, where not every product was compared with every other, PROBES and RECALL. Raises
     MissingColumnError.
     """
     if embeddings is None:
-        return spark.createDataFrame([], schemas.RELEASE_PRODUCTS), {}
+        return spark.createDataFrame([], RELEASE_PRODUCTS.schema), {}
     wanted, n = settings.similar, settings.lists.similar
-    rules = Rules(wanted.department, wanted.price_ratio, wanted.other_sizes, wanted.fold_above)
+    rules = NeighbourConstraints(wanted.department, wanted.price_ratio, wanted.other_sizes, wanted.fold_above)
     embedded = embeddings.join(F.broadcast(numbers), C.PRODUCT_ID)
     traits = read_traits(spark, settings)
     if traits is None:
-        embedded = embedded.withColumns({name: F.lit(None).cast(kind) for name, kind in schemas.TRAIT_TYPES.items()})
+        embedded = embedded.withColumns({name: F.lit(None).cast(kind) for name, kind in TRAIT_TYPES.items()})
     else:
         embedded = embedded.join(traits, C.PRODUCT_ID, "left")
     spread = embedded.repartition(settings.spark.shuffle_partitions, C.PRODUCT_ID)
     seed = settings.vision.seed
-    search = search_of(spread, _listable(goods, settings), wanted.exact_up_to, wanted.probes, seed)
-    search = search.finding(wanted.least_recall, n, rules, seed)
+    search = neighbour_search(spread, _listable(attributes, settings), wanted.exact_up_to, wanted.probes, seed)
+    search = search.widened_to_recall(wanted.least_recall, n, rules, seed)
     if search.cells is None:
         return similar_lists(spread, search, n, rules), {}
     measured = {PROBES: round(search.cells.probes), RECALL: round(100 * search.recall(n, rules, seed))}
@@ -58,7 +62,7 @@ def lists_by_category(
     embeddings: DataFrame | None,
     popularity: DataFrame,
     numbers: DataFrame,
-    goods: Goods,
+    attributes: ProductAttributes,
     settings: Settings,
 ) -> DataFrame:
     """A list for each of the catalogue's products without an embedding, of what sells in its category.
@@ -67,14 +71,16 @@ def lists_by_category(
     """
     traits = read_traits(spark, settings)
     if traits is None or not settings.similar.by_category:
-        return spark.createDataFrame([], schemas.RELEASE_PRODUCTS)
+        return spark.createDataFrame([], RELEASE_PRODUCTS.schema)
     known = traits.join(F.broadcast(numbers), C.PRODUCT_ID, "left")
     sold = known.join(popularity, C.PRODUCT_ID).where(F.col(C.PRODUCT_NUMBER).isNotNull())
     table = sold.select(C.PRODUCT_NUMBER, C.CATEGORY, C.STRENGTH).orderBy(C.PRODUCT_NUMBER).toArrow()
-    listable = _listable(goods, settings)[table[C.PRODUCT_NUMBER].to_numpy()]
+    listable = _listable(attributes, settings)[table[C.PRODUCT_NUMBER].to_numpy()]
     popularity_of = np.where(listable, table[C.STRENGTH].to_numpy(), 0.0)
     n = settings.lists.similar
-    ranked = ranked_by_path(table[C.PRODUCT_NUMBER].to_numpy(), table[C.CATEGORY].to_pylist(), popularity_of, n + 1)
+    ranked = best_sellers_by_path(
+        table[C.PRODUCT_NUMBER].to_numpy(), table[C.CATEGORY].to_pylist(), popularity_of, n + 1
+    )
     asked = known.where(F.col(C.CATEGORY).isNotNull())
     if embeddings is not None:
         asked = asked.join(embeddings.select(C.PRODUCT_ID), C.PRODUCT_ID, "left_anti")
@@ -89,14 +95,14 @@ def read_traits(spark: SparkSession, settings: Settings) -> DataFrame | None:
     catalogue = catalogue_of(spark, settings)
     if catalogue is None:
         return None
-    columns = {name: column_of(catalogue, name, kind) for name, kind in schemas.TRAIT_TYPES.items()}
+    columns = {name: column_of(catalogue, name, kind) for name, kind in TRAIT_TYPES.items()}
     columns[C.SAME_PRODUCT] = _same_product(catalogue, settings)
     return one_row_a_product(catalogue, columns)
 
 
-def _listable(goods: Goods, settings: Settings) -> npt.NDArray[np.bool_]:
+def _listable(attributes: ProductAttributes, settings: Settings) -> npt.NDArray[np.bool_]:
     """Which products may stand in another's list, shape (products,)."""
-    return goods.allowed if settings.similar.in_stock else ~goods.excluded
+    return attributes.allowed if settings.similar.in_stock else ~attributes.excluded
 
 
 def _same_product(catalogue: DataFrame, settings: Settings) -> Column:
@@ -112,4 +118,4 @@ def _same_product(catalogue: DataFrame, settings: Settings) -> Column:
     if named:
         return F.col(named).cast("string")
     brand, title = (column_of(catalogue, name, "string") for name in (C.BRAND, C.TITLE))
-    return F.udf(without_sizes, StringType())(brand, title)
+    return F.udf(title_without_size, StringType())(brand, title)

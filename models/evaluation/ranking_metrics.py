@@ -16,7 +16,7 @@ VARIETY_AT = 10
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """What users went on to buy: unique pairs of user number and item number, each of shape (k,)."""
 
     users: Ints
@@ -29,13 +29,13 @@ class Truth:
         """Items a user, shape (n_users,)."""
         return np.bincount(self.users, minlength=self.n_users)
 
-    def but(self, users: Ints, items: Ints) -> Truth:
+    def without(self, users: Ints, items: Ints) -> GroundTruth:
         """Without these pairs."""
         pairs = self.users.astype(np.int64) * self.n_items + self.items
         left = ~np.isin(pairs, users.astype(np.int64) * self.n_items + items)
         return replace(self, users=self.users[left], items=self.items[left])
 
-    def of(self, some: npt.NDArray[np.bool_]) -> Truth:
+    def of_users(self, some: npt.NDArray[np.bool_]) -> GroundTruth:
         """Of some users (n_users,) alone; the others bought nothing."""
         left = some[self.users]
         return replace(self, users=self.users[left], items=self.items[left])
@@ -48,7 +48,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ListMetrics:
     """One figure a user with any truth, shape (u,), and the share of items that stand in any list's first 30."""
 
     ndcg: Floats
@@ -64,7 +64,7 @@ class Measured:
         return out
 
 
-def measured(lists: Ints, truth: Truth) -> Measured:
+def list_metrics(lists: Ints, truth: GroundTruth) -> ListMetrics:
     """NDCG@10 with binary gains (Järvelin, Kekäläinen 2002), Recall@30 over min(30, bought), Hit@10.
 
     Args: lists, shape (n_users, k >= 30), item numbers best first, -1 for none; none twice.
@@ -75,7 +75,7 @@ def measured(lists: Ints, truth: Truth) -> Measured:
     discounts = 1 / np.log2(np.arange(2, NDCG_AT + 2))
     ideal = np.cumsum(discounts)[np.minimum(sizes, NDCG_AT) - 1]
     shown = lists[:, :RECALL_AT]
-    return Measured(
+    return ListMetrics(
         ndcg=(hits[:, :NDCG_AT] @ discounts[: hits.shape[1]]) / ideal,
         recall=hits[:, :RECALL_AT].sum(axis=1) / np.minimum(sizes, RECALL_AT),
         hit=hits[:, :HIT_AT].any(axis=1).astype(float),
@@ -95,7 +95,7 @@ def means(figures: Mapping[str, Floats], resamples: int, seed: int) -> Means:
     return out
 
 
-def variety(lists: Ints, levels: Ints, buyers: npt.NDArray[np.number], users: int) -> dict[str, Floats]:
+def diversity_and_novelty(lists: Ints, levels: Ints, buyers: npt.NDArray[np.number], users: int) -> dict[str, Floats]:
     """How unlike each other a list's first ten are, and how unexpected; a figure a user, shape (u,).
 
     Diversity is 1 less the mean likeness of two products (Ziegler, McNee, Konstan, Lausen, Improving Recommendation

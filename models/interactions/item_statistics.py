@@ -17,7 +17,7 @@ MONTH_DAYS, WEEK_DAYS = 28, 7
 
 
 @dataclass(frozen=True)
-class ItemFigures:
+class ItemStatistics:
     """Numbers of cookies, each of shape (products,), by product number.
 
     `buyers` ever bought it, `again` more than once; `month` and `week`: in the last 28 and 7 days.
@@ -29,7 +29,7 @@ class ItemFigures:
     week: Floats
 
 
-def item_figures(interactions: DataFrame, numbers: DataFrame, products: int, as_of: int) -> ItemFigures:
+def item_statistics(interactions: DataFrame, numbers: DataFrame, products: int, as_of: int) -> ItemStatistics:
     """Of INTERACTIONS, for products numbered by `numbers` (PRODUCT_NUMBERS), all below `products`."""
     bought, last = F.col(C.PURCHASES) > 0, F.col(C.LAST_PURCHASE_HOUR)
     counted = {
@@ -44,4 +44,4 @@ def item_figures(interactions: DataFrame, numbers: DataFrame, products: int, as_
     figures = {name: np.zeros(products, np.float32) for name in counted}
     for name, values in figures.items():
         values[at] = table[name].to_numpy()
-    return ItemFigures(**figures)
+    return ItemStatistics(**figures)

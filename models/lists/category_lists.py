@@ -23,7 +23,7 @@ Listed = tuple[list[int], list[float]]
 Ranked = dict[str, tuple[list[int], list[float]]]
 
 
-def ranked_by_path(
+def best_sellers_by_path(
     numbers: npt.NDArray[np.integer], categories: Sequence[str | None], popularity: npt.NDArray[np.floating], keep: int
 ) -> Ranked:
     """The `keep` most popular products of each category path, those of the paths below it among them.
@@ -42,7 +42,7 @@ def ranked_by_path(
     return ranked
 
 
-def listed_of(category: str | None, ranked: Ranked, keep: int) -> Listed:
+def nearest_best_sellers(category: str | None, ranked: Ranked, keep: int) -> Listed:
     """The nearest `keep` products of a category: its own, then those of the path above it that are not there yet.
 
     A score is halved with each step up, and within a step falls with popularity from 1 to 1/2 of that: (0, 1].
@@ -74,7 +74,7 @@ def category_lists(products: DataFrame, ranked: Ranked, n: int) -> DataFrame:
             lists = []
             for id_, category, own in rows:
                 if category not in known:
-                    known[category] = listed_of(category, ranked, n + 1)
+                    known[category] = nearest_best_sellers(category, ranked, n + 1)
                 items, scores = _without(own, known[category], n)
                 if items:
                     lists.append((id_, items, scores))

@@ -25,21 +25,21 @@ LISTS = f"{C.LOCATION} string, {C.DEVICE} string, {C.ITEMS} array<int>, {C.SCORE
 
 
 @dataclass(frozen=True)
-class Caps:
+class CategoryCap:
     """At most `most` products of a category in a list. `categories` (products,) by product number, negative: none."""
 
     categories: Ints
     most: int
 
 
-def filter_capped(ladder: DataFrame, caps: Caps) -> DataFrame:
+def filter_capped(ladder: DataFrame, cap: CategoryCap) -> DataFrame:
     """The best of each category in each list; ties go to the lower number."""
-    has_one = np.flatnonzero(caps.categories >= 0)
-    pairs = list(zip(has_one.tolist(), caps.categories[has_one].tolist(), strict=True))
+    has_one = np.flatnonzero(cap.categories >= 0)
+    pairs = list(zip(has_one.tolist(), cap.categories[has_one].tolist(), strict=True))
     known = ladder.sparkSession.createDataFrame(pairs, f"{C.PRODUCT_NUMBER} int, _category int")
     alike = Window.partitionBy(C.LOCATION, C.DEVICE, "_category").orderBy(F.desc(SCORE), C.PRODUCT_NUMBER)
     ranked = ladder.join(F.broadcast(known), C.PRODUCT_NUMBER, "left").withColumn("_place", F.row_number().over(alike))
-    left = ranked.where((F.col("_place") <= caps.most) | F.col("_category").isNull())
+    left = ranked.where((F.col("_place") <= cap.most) | F.col("_category").isNull())
     return left.select(*ladder.columns)
 
 
@@ -72,25 +72,25 @@ def filter_popular(ladder: DataFrame, min_support: float, min_products: int, n: 
     return ranked.where((F.col("_size") >= min(min_products, n)) | is_root).drop("_size")
 
 
-def as_filled_lists(popular: DataFrame, n: int, caps: Caps | None = None) -> DataFrame:
-    """Lists of LISTS, each filled from the next steps of its ladder, within the caps.
+def as_filled_lists(popular: DataFrame, n: int, cap: CategoryCap | None = None) -> DataFrame:
+    """Lists of LISTS, each filled from the next steps of its ladder, within the cap.
 
     The steps without a location are few (one a device) and are collected; locations are filled in parallel.
     """
     anywhere = _lists_of(popular.where(F.col(C.LOCATION) == ANY).toPandas())
-    fill = _fill_location(anywhere, n, caps)
-    wide = popular.sparkSession.createDataFrame(_rows(anywhere, anywhere, n, caps), LISTS)
+    fill = _fill_location(anywhere, n, cap)
+    wide = popular.sparkSession.createDataFrame(_rows(anywhere, anywhere, n, cap), LISTS)
     located = popular.where(F.col(C.LOCATION) != ANY).groupBy(C.LOCATION).applyInPandas(fill, LISTS)
     return wide.unionByName(located)
 
 
 def _fill_location(
-    anywhere: Mapping[tuple[str, str], list[Entry]], n: int, caps: Caps | None
+    anywhere: Mapping[tuple[str, str], list[Entry]], n: int, cap: CategoryCap | None
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
     def fill(rows: pd.DataFrame) -> pd.DataFrame:
         here = _lists_of(rows)
         names = [C.LOCATION, C.DEVICE, C.ITEMS, C.SCORES]
-        return pd.DataFrame(list(_rows(here, {**anywhere, **here}, n, caps)), columns=names)
+        return pd.DataFrame(list(_rows(here, {**anywhere, **here}, n, cap)), columns=names)
 
     return fill
 
@@ -107,15 +107,15 @@ def _rows(
     wanted: Mapping[tuple[str, str], list[Entry]],
     known: Mapping[tuple[str, str], list[Entry]],
     n: int,
-    caps: Caps | None,
+    cap: CategoryCap | None,
 ) -> Iterator[tuple[str, str, list[int], list[float]]]:
     for location, device in wanted:
         steps = dict.fromkeys([(location, device), (location, ANY), (ANY, device), (ANY, ANY)])
-        items, scores = filled([known.get(step, []) for step in steps], n, caps)
+        items, scores = filled([known.get(step, []) for step in steps], n, cap)
         yield location, device, items, scores
 
 
-def filled(steps: list[list[Entry]], n: int, caps: Caps | None = None) -> tuple[list[int], list[float]]:
+def filled(steps: list[list[Entry]], n: int, cap: CategoryCap | None = None) -> tuple[list[int], list[float]]:
     """One list of up to n from several, each product once. Scores are shares of a step's best, scaled to fall."""
     items: dict[int, float] = {}
     counts: Counter[int] = Counter()
@@ -123,8 +123,8 @@ def filled(steps: list[list[Entry]], n: int, caps: Caps | None = None) -> tuple[
     for step in steps:
         top = step[0][1] if step else 1.0
         for item, score in step:
-            category = int(caps.categories[item]) if caps else -1
-            if len(items) < n and item not in items and not (caps and counts[category] >= caps.most):
+            category = int(cap.categories[item]) if cap else -1
+            if len(items) < n and item not in items and not (cap and counts[category] >= cap.most):
                 counts[category] += category >= 0
                 items[item] = ceiling * (score / top)  # in this order never above the ceiling
         ceiling = min(items.values(), default=1.0)

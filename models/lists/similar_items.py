@@ -14,14 +14,14 @@ from threadpoolctl import threadpool_limits
 
 from larder.models import columns as C
 from larder.models.encoding.arrow_lists import lists_of
-from larder.models.search.constraints import ProductVectors, NeighbourConstraints, nearest_allowed, product_traits
+from larder.models.search.constraints import NeighbourConstraints, ProductVectors, nearest_allowed, product_traits
 from larder.models.search.exact import NO_NEIGHBOUR, Floats, Ints
 from larder.models.search.ivf import (
     InvertedFile,
     build_inverted_file,
-    widened_to_recall,
     nearest_allowed_in_cells,
     recall,
+    widened_to_recall,
 )
 from larder.models.vision.embeddings import unpacked
 
@@ -31,7 +31,7 @@ LISTS_DDL = f"{C.PRODUCT_ID} string, {C.ITEMS} array<int>, {C.SCORES} array<floa
 
 
 @dataclass(frozen=True)
-class Search:
+class NeighbourSearch:
     """Pictures by product number, rows of them that may be listed, and the cells that those lie in if not all are seen.
 
     numbers (n,) rising; listed (k,) in the order of the cells where there are some.
@@ -48,7 +48,7 @@ class Search:
         items = self.numbers[self.listed][found] if len(self.listed) else found
         return np.where(found == NO_NEIGHBOUR, NO_NEIGHBOUR, items), scores
 
-    def widened_to_recall(self, share: float, n: int, rules: NeighbourConstraints, seed: int) -> Search:
+    def widened_to_recall(self, share: float, n: int, rules: NeighbourConstraints, seed: int) -> NeighbourSearch:
         """With as many cells more as it takes to find such a share of the exact neighbours of a sample."""
         if self.cells is None:
             return self
@@ -80,7 +80,9 @@ class Search:
         return self.pictures.of(self.listed)
 
 
-def search_of(embedded: DataFrame, allowed: npt.NDArray[np.bool_], exact_up_to: int, probes: int, seed: int) -> Search:
+def neighbour_search(
+    embedded: DataFrame, allowed: npt.NDArray[np.bool_], exact_up_to: int, probes: int, seed: int
+) -> NeighbourSearch:
     """The search over some embeddings. More than `exact_up_to` are filed in cells, of which a query sees
     `probes` in the mean.
 
@@ -92,10 +94,12 @@ def search_of(embedded: DataFrame, allowed: npt.NDArray[np.bool_], exact_up_to: 
     traits = product_traits(*(table[name].to_pylist() for name in (C.CATEGORY, C.PRICE, C.SAME_PRODUCT)))
     listed = np.flatnonzero(allowed[numbers])
     cells = build_inverted_file(vectors[listed], probes, seed) if len(listed) > exact_up_to else None
-    return Search(numbers, ProductVectors(vectors, traits), listed if cells is None else listed[cells.order], cells)
+    return NeighbourSearch(
+        numbers, ProductVectors(vectors, traits), listed if cells is None else listed[cells.order], cells
+    )
 
 
-def similar_lists(embedded: DataFrame, search: Search, n: int, rules: NeighbourConstraints) -> DataFrame:
+def similar_lists(embedded: DataFrame, search: NeighbourSearch, n: int, rules: NeighbourConstraints) -> DataFrame:
     """A list a product: PRODUCT_ID, ITEMS, SCORES (cosines, 0 for a negative one), for what `search` was made of."""
     shared = embedded.sparkSession.sparkContext.broadcast(replace(search))  # without what it has cached
 

@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 from larder.models import columns as C
 from larder.models.encoding.arrow_lists import lists_of, vectors_of
 from larder.models.interactions.history_frames import purchase_history_of
-from larder.models.lists.popularity import Caps, as_filled_lists, as_ladder, filter_capped, filter_popular
-from larder.models.ranking.rankers import Ranker, ListRules
+from larder.models.lists.popularity import CategoryCap, as_filled_lists, as_ladder, filter_capped, filter_popular
+from larder.models.ranking.rankers import ListRules, Ranker
 from larder.models.search.mips import InnerProductIndex
 
 Batches = Iterable[pa.RecordBatch]
@@ -46,7 +46,7 @@ def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, ranker: R
     def rank(batches: Batches) -> Batches:
         vectors, may_be_listed, by, limits = shared.value
         with threadpool_limits(1, "blas"):  # Spark gives a task one core
-            prepared = by.prepared(InnerProductIndex(vectors, may_be_listed))
+            prepared = by.bound_to(InnerProductIndex(vectors, may_be_listed))
             for batch in batches:
                 found, scores = prepared.lists(vectors_of(batch, C.FACTORS), purchase_history_of(batch), limits)
                 yield _as_lists(batch, C.COOKIE_KEY, found, scores)
@@ -55,7 +55,7 @@ def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, ranker: R
 
 
 def generic_lists(
-    popularity: DataFrame, allowed: Flags, n: int, min_support: float, min_products: int, caps: Caps | None = None
+    popularity: DataFrame, allowed: Flags, n: int, min_support: float, min_products: int, cap: CategoryCap | None = None
 ) -> DataFrame:
     """A list a location and device with enough behind it: LOCATION, DEVICE, ITEMS, SCORES.
 
@@ -66,8 +66,8 @@ def generic_lists(
         absent = popularity.sparkSession.createDataFrame(gone, f"{C.PRODUCT_NUMBER} int")
         popularity = popularity.join(F.broadcast(absent), C.PRODUCT_NUMBER, "left_anti")
     ladder = as_ladder(popularity)
-    ladder = filter_capped(ladder, caps) if caps else ladder
-    return as_filled_lists(filter_popular(ladder, min_support, min_products, n), n, caps)
+    ladder = filter_capped(ladder, cap) if cap else ladder
+    return as_filled_lists(filter_popular(ladder, min_support, min_products, n), n, cap)
 
 
 def listed_counts(frames: list[DataFrame], products: int) -> npt.NDArray[np.int64]:

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from larder.models.interactions.item_statistics import ItemFigures
+from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.search.mips import InnerProductIndex
 
@@ -42,7 +42,7 @@ class ItemFeatures:
     logs: dict[str, Floats]
 
 
-def item_features(best: InnerProductIndex, categories: Ints, figures: ItemFigures) -> ItemFeatures:
+def item_features(best: InnerProductIndex, categories: Ints, figures: ItemStatistics) -> ItemFeatures:
     logs = {
         "month": np.log1p(figures.month),
         "week": np.log1p(figures.week),

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from larder.models.evaluation.ranking_metrics import Truth
+from larder.models.evaluation.ranking_metrics import GroundTruth
 from larder.models.interactions.purchase_history import PurchaseHistory
 from larder.models.ranking.candidates import (
     FEATURES,
     OF_NEW,
     Candidates,
     ItemFeatures,
-    generate_candidates,
     candidate_features,
+    generate_candidates,
 )
 from larder.models.ranking.purchase_model import PurchaseModel, PurchaseRegression
 
@@ -40,7 +40,7 @@ class TrainingWindow:
     shelf: ItemFeatures
     factors: Floats
     history: PurchaseHistory
-    truth: Truth
+    truth: GroundTruth
 
 
 def fit_purchase_model(windows: Sequence[TrainingWindow], candidates: int) -> PurchaseModel:

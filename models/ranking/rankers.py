@@ -13,13 +13,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from larder.models.interactions.item_statistics import ItemFigures
+from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory
 from larder.models.ranking.candidates import (
     Candidates,
     ItemFeatures,
-    generate_candidates,
     candidate_features,
+    generate_candidates,
     item_features,
 )
 from larder.models.ranking.mmr import mmr_lists
@@ -68,7 +68,7 @@ class ListRules:
 class Ranker(Protocol):
     """Orders the candidates of users with factors (m, d). Prepared once for the same products."""
 
-    def prepared(self, best: InnerProductIndex) -> BoundRanker: ...
+    def bound_to(self, best: InnerProductIndex) -> BoundRanker: ...
 
 
 class BoundRanker(Protocol):
@@ -82,7 +82,7 @@ class BlendRanker:
 
     weight: float
 
-    def prepared(self, best: InnerProductIndex) -> BoundRanker:
+    def bound_to(self, best: InnerProductIndex) -> BoundRanker:
         return _Blended(best, self.weight)
 
 
@@ -104,11 +104,11 @@ class LearnedRanker:
     """By a `Ranking`: what was bought before, and so many candidates beside it. `categories` (products,)."""
 
     ranking: PurchaseModel
-    figures: ItemFigures
+    figures: ItemStatistics
     categories: Ints
     candidates: int
 
-    def prepared(self, best: InnerProductIndex) -> BoundLearnedRanker:
+    def bound_to(self, best: InnerProductIndex) -> BoundLearnedRanker:
         return BoundLearnedRanker(self.ranking, item_features(best, self.categories, self.figures), self.candidates)
 
 

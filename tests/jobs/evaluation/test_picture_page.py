@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from larder.jobs.evaluation.picture_evaluation import EMBEDDING, MeasuredPictures, measured, most_pictures
+from larder.jobs.evaluation.picture_evaluation import EMBEDDING, PictureMetrics, most_pictures, picture_metrics
 from larder.models.vision.embeddings import packed
 from larder.settings import EvaluationSettings
 
@@ -35,11 +35,11 @@ def table() -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def found(table: pa.Table) -> MeasuredPictures:
-    return measured(table, EvaluationSettings(bootstrap=50))
+def found(table: pa.Table) -> PictureMetrics:
+    return picture_metrics(table, EvaluationSettings(bootstrap=50))
 
 
-def test_what_is_learnt_beats_what_is_not(found: MeasuredPictures) -> None:
+def test_what_is_learnt_beats_what_is_not(found: PictureMetrics) -> None:
     assert tuple(found.shares) == SHARES
     ours, *others = (found.shares[name] for name in SHARES)
     assert ours["precision"] == ours["ceiling"] == 1
@@ -47,20 +47,20 @@ def test_what_is_learnt_beats_what_is_not(found: MeasuredPictures) -> None:
     assert ours["queries"] == 16  # the only one of its kind is not asked
 
 
-def test_the_page_needs_nothing_else(found: MeasuredPictures) -> None:
+def test_the_page_needs_nothing_else(found: PictureMetrics) -> None:
     assert set(re.findall(r'src="(\w+):', found.page)) == {"data"}
     assert "http" not in found.page and "<script" not in found.page
     assert "Shop &amp; Co/Kind 1" in found.page and "&lt;p" in found.page and "<p0" not in found.page
 
 
-def test_a_query_of_each_kind_is_shown_with_ten_neighbours_each_way(found: MeasuredPictures) -> None:
+def test_a_query_of_each_kind_is_shown_with_ten_neighbours_each_way(found: PictureMetrics) -> None:
     assert found.page.count("<section>") == KINDS
     assert found.page.count("<img") == KINDS * (1 + 2 * 10)
     assert found.page.count("10 of 10") == KINDS
 
 
-def test_the_same_input_gives_the_same_page(table: pa.Table, found: MeasuredPictures) -> None:
-    assert measured(table, EvaluationSettings(bootstrap=50)) == found
+def test_the_same_input_gives_the_same_page(table: pa.Table, found: PictureMetrics) -> None:
+    assert picture_metrics(table, EvaluationSettings(bootstrap=50)) == found
 
 
 @pytest.mark.parametrize(("image_size", "most"), [(64, 10_000), (224, 1_783), (512, 341)])
@@ -70,4 +70,4 @@ def test_the_driver_holds_fewer_of_large_pictures(image_size: int, most: int) ->
 
 
 def test_nothing_to_look_at(table: pa.Table) -> None:
-    assert measured(table.slice(0, 0), EvaluationSettings()) == MeasuredPictures()
+    assert picture_metrics(table.slice(0, 0), EvaluationSettings()) == PictureMetrics()

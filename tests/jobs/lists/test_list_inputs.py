@@ -16,9 +16,9 @@ from test_precompute import settings_in
 
 from larder.jobs import ingest_images
 from larder.jobs.lists.catalogue import CatalogueError
-from larder.jobs.lists.list_inputs import Goods, goods_of, ranker_of, rules_of
+from larder.jobs.lists.list_inputs import ProductAttributes, product_attributes, ranker_of, rules_of
 from larder.models.encoding.category_paths import category_levels
-from larder.models.interactions.item_statistics import ItemFigures
+from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.ranking.rankers import LearnedRanker, Ranker
 from larder.settings import ListsSettings, Settings, SettingsError, load_settings
 from larder.storage.manifests import plan_run
@@ -33,7 +33,7 @@ def test_ids_of_a_catalogue_may_be_numbers_and_stand_there_twice(spark: SparkSes
     ids, paths, stock = zip(*rows, strict=True)
     table = pa.table({"product_id": pa.array(ids, pa.int64()), "category": paths, "in_stock": stock})
     pq.write_table(table, tmp_path / "catalogue.parquet")
-    found = goods_of(spark, settings_in(tmp_path), ["1", "2", "3", "4"])
+    found = product_attributes(spark, settings_in(tmp_path), ["1", "2", "3", "4"])
     assert found.allowed.tolist() == [True, False, True, True]
     assert found.categories.whole.tolist() == [0, 0, 1, -1]
 
@@ -62,7 +62,7 @@ def test_a_catalogue_that_can_not_be_read_is_named(
     else:
         pq.write_table(data, place)
     with pytest.raises(CatalogueError, match=told):
-        goods_of(spark, settings_in(tmp_path), ["1"])
+        product_attributes(spark, settings_in(tmp_path), ["1"])
 
 
 def test_a_catalogue_is_needed_for_pictures(spark: SparkSession, tmp_path: Path) -> None:
@@ -86,11 +86,14 @@ def test_diversity_is_by_the_levels_that_the_settings_name() -> None:
 def demo_ranker(settings: Settings, **als: Any) -> Ranker:
     """As if the demo's jobs had run with `settings`, and its training with these parameters."""
     nothing, one = np.zeros(1, np.float32), np.ones(1, bool)
-    figures, goods = ItemFigures(nothing, nothing, nothing, nothing), Goods(one, ~one, category_levels([None]))
+    figures, attributes = (
+        ItemStatistics(nothing, nothing, nothing, nothing),
+        ProductAttributes(one, ~one, category_levels([None])),
+    )
     half_life = settings.roll_up.interactions_half_life_days * 24
     interactions = plan_run("interactions", "as_of=2017-12-04T00", {}, {"half_life": half_life})
     factors = plan_run("item_factors", "as_of=2017-12-04T00", {}, {**settings.als.model_dump(), **als})
-    return ranker_of(settings, figures, goods, interactions, factors)
+    return ranker_of(settings, figures, attributes, interactions, factors)
 
 
 def test_the_demos_weights_fit_its_settings() -> None:

@@ -16,14 +16,21 @@ from pyspark.sql import SparkSession
 from written_tables import read_table, write_table
 
 from larder.jobs import precompute
-from larder.jobs.lists.list_inputs import goods_of
+from larder.jobs.lists.list_inputs import product_attributes
 from larder.jobs.lists.product_lists import lists_by_category
-from larder.jobs.precompute import CATALOGUE_PARTITION, EMBEDDINGS
 from larder.jobs.runtime.stage_report import StageReport
 from larder.models import columns as C
 from larder.models.hours import as_of_partition
 from larder.models.interactions.decay import UNIT
-from larder.models.tables import CONTEXTS, EMBEDDINGS, INTERACTIONS, ITEM_FACTORS, PRODUCT_NUMBERS, USER_FACTORS
+from larder.models.tables import (
+    CATALOGUE,
+    CONTEXTS,
+    EMBEDDINGS,
+    INTERACTIONS,
+    ITEM_FACTORS,
+    PRODUCT_NUMBERS,
+    USER_FACTORS,
+)
 from larder.models.vision.embeddings import packed
 from larder.settings import ListsSettings, Settings, SettingsError, SimilarSettings, SparkSettings, StorageSettings
 from larder.storage import MissingPartitionError, Tables
@@ -60,7 +67,7 @@ def write_sources(tables: Tables, embeddings: bool = True) -> None:
     if embeddings:
         vectors = {"p0": [1.0, 0.0], "p1": [0.8, 0.6], "p2": [0.0, 1.0], "gone": [1.0, 0.0]}
         stored = packed(np.array(list(vectors.values()))).to_pylist()
-        write(EMBEDDINGS, EMBEDDINGS.schema, list(zip(vectors, stored, strict=True)), {}, CATALOGUE_PARTITION)
+        write(EMBEDDINGS, EMBEDDINGS.schema, list(zip(vectors, stored, strict=True)), {}, CATALOGUE)
 
 
 def settings_in(folder: Path, **lists: Any) -> Settings:
@@ -134,7 +141,7 @@ def test_a_product_that_nobody_ever_saw_is_similar_to_others(spark: SparkSession
     write_sources(tables)
     vectors = {"p0": [1.0, 0.0], "unseen": [0.9, 0.1], "p2": [0.0, 1.0]}
     stored = packed(np.array(list(vectors.values()))).to_pylist()
-    planned = plan_run(EMBEDDINGS, CATALOGUE_PARTITION, {}, {"of": "others"})
+    planned = plan_run(EMBEDDINGS, CATALOGUE, {}, {"of": "others"})
     write_table(tables, planned, EMBEDDINGS.schema, list(zip(vectors, stored, strict=True)))
     report = run(spark, settings)
     found = {key: items for key, (items, _) in lists_of(settings, "release_products").items()}
@@ -253,8 +260,8 @@ def test_stock_counts_in_lists_by_category_as_it_does_in_those_by_picture(
     ids = ["p0", "p1", "gone"]
     numbers = spark.createDataFrame(list(zip(ids, range(len(ids)), strict=True)), PRODUCT_NUMBERS.schema)
     popularity = spark.createDataFrame([("p0", 9.0), ("p1", 8.0), ("gone", 7.0)], [C.PRODUCT_ID, C.STRENGTH])
-    goods = goods_of(spark, settings, ids)
-    found = lists_by_category(spark, None, popularity, numbers, goods, settings).collect()
+    attributes = product_attributes(spark, settings, ids)
+    found = lists_by_category(spark, None, popularity, numbers, attributes, settings).collect()
     assert {row[C.PRODUCT_ID]: [ids[item] for item in row[C.ITEMS]] for row in found}["new"] == listed
 
 

@@ -14,10 +14,10 @@ from test_precompute import AS_OF, DECAY, settings_in, write_catalogue
 from written_tables import read_table, write_table
 
 from larder.jobs import precompute_cookies
-from larder.jobs.runtime.arguments import as_of_partition
 from larder.jobs.runtime.stage_report import StageReport
-from larder.models import schemas
+from larder.models.hours import as_of_partition
 from larder.models.interactions.decay import UNIT
+from larder.models.tables import INTERACTIONS, ITEM_FACTORS
 from larder.settings import Settings
 from larder.storage import MissingPartitionError, Tables
 from larder.storage.manifests import plan_run
@@ -28,7 +28,7 @@ END = AS_OF + 3
 ALS = {"rank": 2, "regularisation": 0.0, "alpha": 40.0}
 # Two tastes: p0 and p1, p2 and p3.
 ITEMS = [("p0", [1.0, 0.0]), ("p1", [0.9, 0.0]), ("p2", [0.0, 1.0]), ("p3", [0.0, 0.8]), ("gone", [5.0, 5.0])]
-INTERACTIONS = [
+STATE_ROWS = [
     (1, "p3", 2 * UNIT, 2, END - 1, END - 1),
     (1, "p0", UNIT, 0, AS_OF, None),
     (2, "p0", UNIT, 1, AS_OF, AS_OF),  # not seen since
@@ -47,8 +47,8 @@ def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple
     def write(table: str, schema: Any, rows: list[Any], parameters: dict[str, Any], instant: int) -> None:
         write_table(tables, plan_run(table, as_of_partition(instant), {}, parameters), schema, rows)
 
-    write("item_factors", schemas.ITEM_FACTORS, ITEMS, ALS, AS_OF)
-    write("interactions", schemas.INTERACTIONS, INTERACTIONS, DECAY, END)
+    write("item_factors", ITEM_FACTORS.schema, ITEMS, ALS, AS_OF)
+    write("interactions", INTERACTIONS.schema, STATE_ROWS, DECAY, END)
     return settings, run(spark, settings)
 
 

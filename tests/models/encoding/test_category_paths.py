@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from larder.models.encoding.category_paths import beginnings_of, categories_of
-from larder.models.lists.category_lists import ranked_by_path
-from larder.models.search.constraints import UNKNOWN, traits_of
+from larder.models.encoding.category_paths import category_levels, path_prefixes
+from larder.models.lists.category_lists import best_sellers_by_path
+from larder.models.search.constraints import UNKNOWN, product_traits
 from larder.models.vision.network import label_list
 
 
 def test_each_beginning_of_a_path_has_a_number() -> None:
     paths = ["Food/Dairy/Milk", "Food/Dairy/Cheese/Hard", "Food/Dairy/Cheese/Soft", "Food", None, "Fuel/Dairy"]
-    found = categories_of(paths)
+    found = category_levels(paths)
     department, aisle, whole = found.levels.T.tolist()
     assert department == [0, 0, 0, 0, -1, 1]
     assert aisle == [1, 1, 1, 0, -1, 2]  # `Food` alone, Food/Dairy, Fuel/Dairy
@@ -35,18 +35,18 @@ def test_each_beginning_of_a_path_has_a_number() -> None:
     ],
 )
 def test_the_beginnings_of_a_path(path: str | None, beginnings: list[str]) -> None:
-    assert beginnings_of(path) == beginnings
+    assert path_prefixes(path) == beginnings
 
 
 def test_an_empty_name_is_none_wherever_paths_are_read() -> None:
     paths = ["Food/Milk", "/Food/Milk", "Food//Milk/", "/", "Fuel"]
-    assert categories_of(paths).levels.tolist() == [[0, 0, 0]] * 3 + [[-1] * 3, [1, 1, 1]]
-    departments = traits_of(paths, [None] * 5, [None] * 5).departments.tolist()
+    assert category_levels(paths).levels.tolist() == [[0, 0, 0]] * 3 + [[-1] * 3, [1, 1, 1]]
+    departments = product_traits(paths, [None] * 5, [None] * 5).departments.tolist()
     assert departments[0] == departments[1] == departments[2] != departments[4]
     assert departments[3] == UNKNOWN
-    assert set(ranked_by_path(np.arange(5), paths, np.ones(5), 5)) == {"Food", "Food/Milk", "Fuel"}
+    assert set(best_sellers_by_path(np.arange(5), paths, np.ones(5), 5)) == {"Food", "Food/Milk", "Fuel"}
     assert label_list(dict.fromkeys(paths, 1), 1) == ["Food", "Food/Milk", "Fuel"]
 
 
 def test_no_products() -> None:
-    assert categories_of([]).levels.shape == (0, 3)
+    assert category_levels([]).levels.shape == (0, 3)

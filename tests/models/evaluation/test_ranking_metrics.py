@@ -13,11 +13,11 @@ from larder.models.evaluation.ranking_metrics import (
     HIT_AT,
     NDCG_AT,
     RECALL_AT,
-    Measured,
-    Truth,
-    measured,
+    GroundTruth,
+    ListMetrics,
+    diversity_and_novelty,
+    list_metrics,
     strength_errors,
-    variety,
 )
 
 ITEMS = 100
@@ -29,10 +29,10 @@ def lists(*some: list[int]) -> np.ndarray:
     return np.array([items + [-1] * (WIDTH - len(items)) for items in some], np.int32)
 
 
-def truth(*bought: list[int]) -> Truth:
+def truth(*bought: list[int]) -> GroundTruth:
     pairs = [(user, item) for user, items in enumerate(bought) for item in items]
     users, items = zip(*pairs, strict=True)
-    return Truth(np.array(users), np.array(items), len(bought), ITEMS)
+    return GroundTruth(np.array(users), np.array(items), len(bought), ITEMS)
 
 
 def gain(rank: int) -> float:
@@ -40,7 +40,7 @@ def gain(rank: int) -> float:
 
 
 def test_figures_of_one_user() -> None:
-    found = measured(lists([7, 1, 8, 2]), truth([1, 2, 3]))
+    found = list_metrics(lists([7, 1, 8, 2]), truth([1, 2, 3]))
     assert found.ndcg.tolist() == pytest.approx([(gain(2) + gain(4)) / (gain(1) + gain(2) + gain(3))])
     assert found.recall.tolist() == pytest.approx([2 / 3])
     assert found.hit.tolist() == [1]
@@ -48,30 +48,30 @@ def test_figures_of_one_user() -> None:
 
 
 def test_each_user_is_measured_alone() -> None:
-    found = measured(lists([1], [2], [1]), truth([1], [1], [5]))
+    found = list_metrics(lists([1], [2], [1]), truth([1], [1], [5]))
     assert found.ndcg.tolist() == [1, 0, 0]
     assert found.hit.tolist() == [1, 0, 0]
     assert found.coverage == 2 / ITEMS
 
 
 def test_a_user_who_bought_nothing_is_not_measured_but_his_list_is_covered() -> None:
-    found = measured(lists([1], [2], [3]), truth([1], [], [4]))
+    found = list_metrics(lists([1], [2], [3]), truth([1], [], [4]))
     assert len(found.ndcg) == len(found.recall) == len(found.hit) == 2
     assert found.coverage == 3 / ITEMS
 
 
 def test_places_beyond_those_measured_do_not_count() -> None:
     late = [*range(50, 50 + HIT_AT), 1]
-    found = measured(lists(late), truth([1]))
+    found = list_metrics(lists(late), truth([1]))
     assert (found.ndcg.tolist(), found.hit.tolist(), found.recall.tolist()) == ([0], [0], [1])
     later = [*range(50, 50 + RECALL_AT), 1]
-    found = measured(lists(later), truth([1]))
+    found = list_metrics(lists(later), truth([1]))
     assert found.recall.tolist() == [0]
     assert found.coverage == RECALL_AT / ITEMS
 
 
 def test_who_bought_more_than_can_be_listed_can_still_be_served_perfectly() -> None:
-    found = measured(lists(list(range(WIDTH))), truth(list(range(60))))
+    found = list_metrics(lists(list(range(WIDTH))), truth(list(range(60))))
     assert found.ndcg.tolist() == pytest.approx([1])
     assert found.recall.tolist() == [1]
 
@@ -89,7 +89,7 @@ def test_no_item_is_never_bought() -> None:
 def test_figures_are_those_of_the_formulas(shown: list[list[int]], data: st.DataObject) -> None:
     some = st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=20, unique=True)
     bought = [data.draw(some) for _ in shown]
-    found = measured(lists(*shown), truth(*bought))
+    found = list_metrics(lists(*shown), truth(*bought))
     for user, (items, wanted) in enumerate(zip(shown, bought, strict=True)):
         dcg = sum(gain(rank) for rank, item in enumerate(items[:NDCG_AT], 1) if item in wanted)
         ideal = sum(gain(rank) for rank in range(1, min(len(wanted), NDCG_AT) + 1))
@@ -100,7 +100,7 @@ def test_figures_are_those_of_the_formulas(shown: list[list[int]], data: st.Data
         assert found.hit[user] == bool(set(items[:HIT_AT]) & set(wanted))
 
 
-FIGURES = Measured(np.array([0.0, 1.0] * 50), np.full(100, 0.5), np.ones(100), 0.25)
+FIGURES = ListMetrics(np.array([0.0, 1.0] * 50), np.full(100, 0.5), np.ones(100), 0.25)
 
 
 def test_means_without_resamples() -> None:
@@ -126,7 +126,7 @@ def test_intervals_hold_the_mean_and_come_again_with_the_seed() -> None:
 def test_variety_by_hand() -> None:
     # Of three levels: 0 and 1 share two, 0 and 2 share one, 3 has no category.
     levels = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 2], [-1, -1, -1]])
-    found = variety(lists([0, 1, 2], [0, 3], [1]), levels, np.array([8, 4, 1, 0]), users=8)
+    found = diversity_and_novelty(lists([0, 1, 2], [0, 3], [1]), levels, np.array([8, 4, 1, 0]), users=8)
     likeness = [(2 / 3 + 1 / 3 + 1 / 3) / 3, 0, 0]
     assert found["diversity@10"].tolist() == pytest.approx([1 - value for value in likeness])
     surprise = [(0 + 1 + 3) / 3, (0 + 3) / 2, 1]  # what nobody bought is as rare as what one did
@@ -141,7 +141,7 @@ def test_errors_of_strengths_by_hand() -> None:
 
 def test_a_part_of_the_truth() -> None:
     whole = truth([1, 2], [3], [4])
-    left = whole.but(np.array([0, 2]), np.array([2, 3]))
+    left = whole.without(np.array([0, 2]), np.array([2, 3]))
     assert (left.users.tolist(), left.items.tolist()) == ([0, 1, 2], [1, 3, 4])
-    some = whole.of(np.array([False, True, True]))
+    some = whole.of_users(np.array([False, True, True]))
     assert (some.users.tolist(), some.items.tolist(), some.sizes.tolist()) == ([1, 2], [3, 4], [0, 1, 1])

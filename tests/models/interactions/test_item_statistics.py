@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import SparkSession
 
-from larder.models.interactions.item_statistics import item_figures
+from larder.models.interactions.item_statistics import item_statistics
 from larder.models.tables import INTERACTIONS, PRODUCT_NUMBERS
 
 NOW = 1000
@@ -22,7 +22,7 @@ def test_cookies_are_counted_by_what_they_bought_and_when(spark: SparkSession) -
         (1, "unnumbered", 9, 1, NOW - 1, NOW - 1),
     ]
     numbers = spark.createDataFrame([("a", 0), ("b", 1), ("c", 2)], PRODUCT_NUMBERS.schema)
-    figures = item_figures(spark.createDataFrame(rows, INTERACTIONS.schema), numbers, 3, NOW)
+    figures = item_statistics(spark.createDataFrame(rows, INTERACTIONS.schema), numbers, 3, NOW)
     assert figures.buyers.tolist() == [4, 0, 1]
     assert figures.again.tolist() == [2, 0, 0]
     assert figures.month.tolist() == [3, 0, 1]

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from model_rows import in_order
 from pyspark.sql import DataFrame, SparkSession
 
-from larder.models.lists.popularity import ANY, Caps, as_filled_lists, as_ladder, filled, filter_capped, filter_popular
+from larder.models.lists.popularity import (
+    ANY,
+    CategoryCap,
+    as_filled_lists,
+    as_ladder,
+    filled,
+    filter_capped,
+    filter_popular,
+)
 
 SCHEMA = "location string, device string, product_number int, _score double"
 Count = tuple[str, str, int, float]
@@ -104,9 +112,9 @@ def test_scores_are_shares_of_the_best_and_go_on_falling() -> None:
 def test_of_a_category_a_list_has_few(spark: SparkSession) -> None:
     """2 and 3 are of one category; what is far down may come up, and a wider step can't bring a second one."""
     counts = [*HERE, ("south", "phone", 4, 1.0)]
-    caps = Caps(np.array([0, -1, 1, 1, 0], np.int32), 1)
-    capped = filter_capped(as_ladder(popularity(spark, *counts)), caps)
-    lists = as_filled_lists(filter_popular(capped, 0, 1, 3), 3, caps).collect()
+    cap = CategoryCap(np.array([0, -1, 1, 1, 0], np.int32), 1)
+    capped = filter_capped(as_ladder(popularity(spark, *counts)), cap)
+    lists = as_filled_lists(filter_popular(capped, 0, 1, 3), 3, cap).collect()
     assert {(row.location, row.device): row["items"] for row in lists} == {
         ("north", "phone"): [0, 1, 2],
         ("north", ANY): [0, 1, 2],

@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from larder.models.lists.top_n_lists import generic_lists, item_matrix, listed_counts, personal_lists, with_ordinals
-from larder.models.ranking.rankers import ALWAYS, Blend, Rules
+from larder.models.ranking.rankers import ALWAYS, BlendRanker, ListRules
 
 ALL = np.ones(4, bool)
 USERS = "cookie_key long, factors array<float>, history_items array<int>, history_strengths array<float>"
@@ -25,9 +25,9 @@ def test_a_cookie_is_given_the_best_of_what_is_allowed_and_known(spark: SparkSes
     users = spark.createDataFrame([(7, [1.0], [], []), (8, [-1.0], [0], [2.0])], USERS)
     items = spark.createDataFrame([(0, [3.0]), (1, [2.0]), (2, [1.0])], ITEMS)  # 3 has no factors
     allowed = np.array([True, False, True, True])
-    found = personal_lists(users, items, allowed, Blend(0.5), Rules(3, ALWAYS)).collect()
+    found = personal_lists(users, items, allowed, BlendRanker(0.5), ListRules(3, ALWAYS)).collect()
     assert {row.cookie_key: (row["items"], row.scores) for row in found} == {7: ([0, 2], [3, 1]), 8: ([2], [-1])}
-    found = personal_lists(users, items, allowed, Blend(0.5), Rules(3)).collect()
+    found = personal_lists(users, items, allowed, BlendRanker(0.5), ListRules(3)).collect()
     assert {row.cookie_key: row["items"] for row in found} == {7: [0, 2], 8: [2, 0]}
 
 

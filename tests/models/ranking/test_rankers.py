@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larder.models.interactions.item_statistics import ItemFigures
+from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.ranking import candidates, rankers
 from larder.models.ranking.candidates import FEATURES, OF_NEW, Candidates, ItemFeatures, candidate_features
@@ -20,7 +20,7 @@ from larder.models.search.mips import InnerProductIndex
 
 PRODUCTS, RANK = 6, 2
 CATEGORIES = np.array([0, 0, 1, 1, -1, 0], np.int32)
-FIGURES = ItemFigures(
+FIGURES = ItemStatistics(
     buyers=np.array([9, 4, 4, 2, 1, 7], np.float32),
     again=np.array([3, 0, 4, 1, 0, 2], np.float32),
     month=np.array([5, 1, 2, 0, 1, 6], np.float32),
@@ -89,7 +89,7 @@ def test_the_learned_order_is_that_of_brute_force(
 ) -> None:
     allowed = np.array([True, True, True, True, True, False])
     factors = np.array([user for user, _ in shop], np.float32).reshape(-1, RANK)
-    order = LearnedRanker(RANKING, FIGURES, CATEGORIES, PRODUCTS).prepared(InnerProductIndex(VECTORS, allowed))
+    order = LearnedRanker(RANKING, FIGURES, CATEGORIES, PRODUCTS).bound_to(InnerProductIndex(VECTORS, allowed))
     found, scores = order.lists(factors, as_history([bought for _, bought in shop]), ListRules(n, masked_days))
     assert found.shape == scores.shape == (len(shop), min(n, PRODUCTS))
     for row, (user, bought) in enumerate(shop):
@@ -108,7 +108,7 @@ def test_the_learned_order_is_that_of_brute_force(
 
 
 def test_only_so_many_products_are_looked_at_beside_what_was_bought() -> None:
-    order = LearnedRanker(RANKING, FIGURES, CATEGORIES, 2).prepared(InnerProductIndex(VECTORS))
+    order = LearnedRanker(RANKING, FIGURES, CATEGORIES, 2).bound_to(InnerProductIndex(VECTORS))
     found, _ = order.lists(np.array([[1, 0]], np.float32), as_history([{5: (1.0, 1, 1.0)}]), ListRules(6))
     assert set(found[0].tolist()) == {5, 1, 4, -1}  # affinities: 5 has 3, 1 and 4 have 2
 
@@ -117,7 +117,7 @@ def test_many_users_are_ranked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     draw = np.random.default_rng(4)
     factors = draw.normal(size=(9, RANK)).astype(np.float32)
     history = as_history([{int(item): (1.0, 1, 2.0) for item in draw.choice(PRODUCTS, 2, False)} for _ in range(9)])
-    order = LearnedRanker(RANKING, FIGURES, CATEGORIES, 4).prepared(InnerProductIndex(VECTORS))
+    order = LearnedRanker(RANKING, FIGURES, CATEGORIES, 4).bound_to(InnerProductIndex(VECTORS))
     whole = order.lists(factors, history, ListRules(4))
     monkeypatch.setattr(rankers, "USERS", 2)
     parts = order.lists(factors, history, ListRules(4))
@@ -149,7 +149,7 @@ TWO_BOUGHT = as_history([{0: (4.0, 2, 0.5), 2: (2.0, 1, 40.0)}])
     [(0.0, [5, 0, 1, 4, 3, 2]), (7.0, [5, 1, 4, 3, 2, -1]), (ALWAYS, [5, 1, 4, 3, -1, -1])],
 )
 def test_what_was_bought_is_masked_never_for_a_while_or_always(masked_days: float, expected: list[int]) -> None:
-    order = BlendRanker(0.5).prepared(InnerProductIndex(VECTORS))
+    order = BlendRanker(0.5).bound_to(InnerProductIndex(VECTORS))
     found, scores = order.lists(ONE_USER, TWO_BOUGHT, ListRules(6, masked_days))
     assert found.tolist() == [expected]
     assert scores[0, 0] == (3 if masked_days == ALWAYS else 0.5 * 3)
@@ -160,8 +160,8 @@ def test_few_of_a_category_in_either_order() -> None:
     nothing = as_history([{}])
     # 5, 1 and 0 are of one category; 4 has none.
     rules = ListRules(4, categories=CATEGORIES, most=1)
-    assert BlendRanker(0.0).prepared(best).lists(ONE_USER, nothing, rules)[0].tolist() == [[5, 4, 3, -1]]
-    learned = LearnedRanker(RANKING, FIGURES, CATEGORIES, PRODUCTS).prepared(best)
+    assert BlendRanker(0.0).bound_to(best).lists(ONE_USER, nothing, rules)[0].tolist() == [[5, 4, 3, -1]]
+    learned = LearnedRanker(RANKING, FIGURES, CATEGORIES, PRODUCTS).bound_to(best)
     found, scores = learned.lists(ONE_USER, nothing, rules)
     kinds = [CATEGORIES[item] for item in found[0] if item >= 0 and CATEGORIES[item] >= 0]
     assert len(set(kinds)) == len(kinds)
@@ -169,7 +169,7 @@ def test_few_of_a_category_in_either_order() -> None:
 
 
 def test_a_penalty_moves_the_second_of_a_category_down() -> None:
-    order = BlendRanker(0.0).prepared(InnerProductIndex(VECTORS))
+    order = BlendRanker(0.0).bound_to(InnerProductIndex(VECTORS))
     found, scores = order.lists(ONE_USER, as_history([{}]), ListRules(3, categories=CATEGORIES, penalty=1.5))
     assert found.tolist() == [[5, 4, 3]]  # 1 has affinity 2, less 1.5 for 5, which is of its kind
     assert scores.tolist() == [[3, 2, 1]]
