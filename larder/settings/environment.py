@@ -1,4 +1,4 @@
-"""Settings from the environment."""
+"""Reads settings from environment variables."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 
 
 class NestedVariables(EnvSettingsSource):
-    """`LARDER_SECTION__NAME` alone: the DAGs have switches of their own, such as LARDER_VISION, and Kubernetes sets
-    LARDER_PORT for a service called larder."""
+    """The settings in variables named `LARDER_SECTION__NAME`.
+
+    Other variables that begin with LARDER_ are not settings: the DAGs have switches such as LARDER_VISION, and
+    Kubernetes sets LARDER_PORT for a service called larder.
+    """
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls)

@@ -8,17 +8,34 @@ from larder.settings.section import Section
 
 
 class EvaluationSettings(Section):
-    """How lists are measured."""
+    """How lists are measured, and when the gate lets a release through."""
 
-    users: int = Field(20_000, ge=1, description="at most so many users are measured")
+    users: int = Field(20_000, ge=1, description="Users that are measured; of more, a sample by a hash of their id.")
     least_ratio_to_popularity: float = Field(
-        0.0, ge=0, description="the gate: NDCG@10 on new products, personal over popularity; below it none is published"
+        0.0,
+        ge=0,
+        description="Gate: NDCG@10 of personal lists on new products must be at least this many times that of "
+        "popularity, or nothing is published. 0: everything passes.",
     )
-    cold_products: int = Field(20, ge=1, description="a user who bought fewer products is cold, and measured apart")
-    diversities: list[float] = Field(default_factory=list, description="values of lists.diversity to measure besides")
-    peers: bool = Field(False, description="measure implicit, too, where it is installed; for some thousand users")
-    bootstrap: int = Field(200, ge=0, description="resamples of users for the confidence interval; 0: none")
-    seed: int = 42
+    cold_products: int = Field(
+        20,
+        ge=1,
+        description="Products that a user must have bought to be warm. Cold and warm users are reported apart.",
+    )
+    diversities: list[float] = Field(
+        default_factory=list, description="Values of lists.diversity to measure beside the one in force."
+    )
+    peers: bool = Field(
+        False,
+        description="Whether models of the package implicit are measured too, if it is installed. Meant for a few "
+        "thousand users.",
+    )
+    bootstrap: int = Field(
+        200, ge=0, description="Bootstrap resamples of the users for 95% confidence intervals. 0: no intervals."
+    )
+    seed: int = Field(42, description="Seed of the bootstrap resamples.")
     pictures: int = Field(
-        10_000, ge=2, description="at most so many pictures are compared with one another, and 256 MB of pixels"
+        10_000,
+        ge=2,
+        description="Pictures that are compared with one another; fewer if their pixels would take more than 256 MB.",
     )

@@ -10,20 +10,40 @@ from larder.settings.section import Section
 
 
 class EventsSettings(Section):
-    """How raw events are read and which are believed."""
+    """How raw events are read, and which events are valid."""
 
-    format: Literal["parquet", "json"] = Field("parquet", description="json: one object a line; .gz, .zst, .bz2 too")
-    columns: dict[str, str] = Field(
-        default_factory=dict, description="event column of the contract -> column of your logs"
+    format: Literal["parquet", "json"] = Field(
+        "parquet", description="Format of the event files. json: one object per line; .gz, .zst and .bz2 are read too."
     )
-    success_file: str = Field("", description="an hour without this file, such as _SUCCESS, is not complete yet")
-    quiet_minutes: int = Field(0, ge=0, description="nor is one written to within so many minutes; 0: no such rule")
-    max_lateness_hours: int = Field(168, ge=0, description="an event older than its partition by more is quarantined")
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description='Names of your columns, as { larder_name = "your_name" }. A column not named here keeps its name.',
+    )
+    success_file: str = Field(
+        "",
+        description="Name of the file, such as _SUCCESS, that marks an hour as complete. Empty: no file is waited for.",
+    )
+    quiet_minutes: int = Field(
+        0,
+        ge=0,
+        description="Minutes for which an hour's folder must not have changed before it is read. 0: no waiting.",
+    )
+    max_lateness_hours: int = Field(
+        168,
+        ge=0,
+        description="Hours that an event may be older than its partition. An older event is quarantined as too late.",
+    )
     max_events_an_hour: int = Field(
-        10_000, ge=1, description="a cookie with more is a bot: set aside and counted, its events are not"
+        10_000,
+        ge=1,
+        description="Events that a cookie may have in an hour. With more it is a bot: all its events are left out, "
+        "and counted.",
     )
     rows_per_file: int = Field(
-        2_000_000, ge=1, description="an hour with more input rows is split; a task holds so many in memory"
+        2_000_000,
+        ge=1,
+        description="Input rows from which an hour is split into several files. One task holds up to this many rows "
+        "in memory.",
     )
 
     @field_validator("columns")

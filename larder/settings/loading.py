@@ -1,4 +1,4 @@
-"""Reads settings from a file and the environment, or says exactly what is wrong with them."""
+"""Loads settings from `larder.toml` and the environment; an error names the setting that is wrong."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ else:
     import tomli as tomllib
 
 FILE_VARIABLE = "LARDER_SETTINGS"
+# Settings whose values no error message may show.
 SECRETS = {"api_keys", "url", "traces", "kafka", "kafka_options"}
 PREFIX = "LARDER_"
 DEFAULT_FILE = "larder.toml"
-# Settings that name a place; a relative one is relative to the file that names it.
-PLACES = {
+# Settings that hold a path. A relative path is relative to the settings file.
+PATHS = {
     "storage": ("events", "tables", "catalogue", "images"),
     "lists": ("weights", "exclude_file"),
     "vision": ("backbone", "backbone_weights"),
@@ -34,7 +35,8 @@ PLACES = {
     "lookup": ("journey", "snapshot", "tls_certificate", "tls_key"),
 }
 
-INSTEAD_OF = {
+# Each variable that [s3] fills, and the variables that win over [s3].
+S3_VARIABLES = {
     "AWS_ENDPOINT_URL_S3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
     "AWS_REGION": ("AWS_REGION", "AWS_DEFAULT_REGION"),
 }
@@ -45,10 +47,10 @@ class SettingsError(ValueError):
 
 
 def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
-    """Settings from `path`, else from $LARDER_SETTINGS, else from ./larder.toml where there is one, else defaults.
+    """Returns the settings from `path`, else $LARDER_SETTINGS, else ./larder.toml if it exists, else the defaults.
 
-    Environment variables (`LARDER_REDIS__URL`) win over the file. Raises SettingsError.
-    What [s3] says becomes AWS_* variables where these are not set: all that reaches S3 goes by them.
+    Environment variables (`LARDER_REDIS__URL`) win over the file. Values of [s3] are put into the AWS_* variables that
+    are not set, because every S3 client reads those. Raises SettingsError.
     """
     named = path or os.environ.get(FILE_VARIABLE)
     file = Path(named) if named else Path(DEFAULT_FILE)
@@ -62,9 +64,9 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
     except ValidationError as error:
         raise SettingsError(_explain(error, file if from_file else None)) from None
     for variable, value in (("AWS_ENDPOINT_URL_S3", settings.s3.endpoint), ("AWS_REGION", settings.s3.region)):
-        if value and not any(os.environ.get(name) for name in INSTEAD_OF[variable]):
+        if value and not any(os.environ.get(name) for name in S3_VARIABLES[variable]):
             os.environ[variable] = value
-    return _with_absolute_places(settings, folder)
+    return _with_absolute_paths(settings, folder)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -75,8 +77,10 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _refuse_unknown_sections(variables: Iterable[str]) -> None:
-    """A misspelt section would go unseen: pydantic looks only for those that it knows. Others' variables that begin
-    alike (Kubernetes sets LARDER_PORT for a service called larder) have no double underscore."""
+    """Raises SettingsError for a variable of an unknown section, which pydantic would ignore.
+
+    Variables of other programs (Kubernetes sets LARDER_PORT for a service called larder) have no double underscore.
+    """
     known = sorted(Settings.model_fields)
     for name in variables:
         section, nested, _ = name.upper().removeprefix(PREFIX).partition("__")
@@ -86,13 +90,13 @@ def _refuse_unknown_sections(variables: Iterable[str]) -> None:
 
 def _explain(error: ValidationError, file: Path | None) -> str:
     where = f"{file} and LARDER_* variables" if file else "LARDER_* variables"
-    lines = [f"  {'.'.join(map(str, e['loc']))}: {_told(e)}" for e in error.errors()]
+    lines = [f"  {'.'.join(map(str, e['loc']))}: {_message(e)}" for e in error.errors()]
     return f"settings do not fit, in {where}:\n" + "\n".join(lines)
 
 
-def _told(error: ErrorDetails) -> str:
+def _message(error: ErrorDetails) -> str:
     *sections, name = map(str, error["loc"])
-    if error["type"] == "extra_forbidden":  # whatever was given may be a secret, in the wrong place
+    if error["type"] == "extra_forbidden":  # its value may be a secret in the wrong section
         known = _names_in(sections)
         near = difflib.get_close_matches(name, known, 1)
         return "there is no such " + ("setting" if sections else "section") + (f"; {near[0]}?" if near else "")
@@ -102,7 +106,7 @@ def _told(error: ErrorDetails) -> str:
 
 
 def _names_in(sections: Sequence[str]) -> list[str]:
-    """The names of the settings of a section, or of all sections; none for one within a section."""
+    """Returns the names of a section's settings; of all sections if `sections` is empty, of none below a section."""
     if not sections:
         return list(Settings.model_fields)
     section = Settings.model_fields[sections[0]].default if len(sections) == 1 else None
@@ -110,24 +114,24 @@ def _names_in(sections: Sequence[str]) -> list[str]:
 
 
 def _shown(error: ErrorDetails) -> str:
-    """What was given, but for what nobody should read in a log."""
+    """Returns the value that was given, or "a secret" for a setting whose value must not be logged."""
     return "a secret" if SECRETS & set(map(str, error["loc"])) else repr(error["input"])
 
 
-def _with_absolute_places(settings: Settings, folder: Path) -> Settings:
+def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
     updates: dict[str, Any] = {}
-    for section_name, names in PLACES.items():
+    for section_name, names in PATHS.items():
         section = getattr(settings, section_name)
-        places = {
+        paths = {
             name: os.path.normpath(folder / value)
             for name in names
-            if (value := getattr(section, name)) and _is_relative_place(name, value)
+            if (value := getattr(section, name)) and _is_relative_path(name, value)
         }
-        updates[section_name] = section.model_copy(update=places)
+        updates[section_name] = section.model_copy(update=paths)
     return settings.model_copy(update=updates)
 
 
-def _is_relative_place(name: str, value: str) -> bool:
+def _is_relative_path(name: str, value: str) -> bool:
     if name == "backbone" and not value.endswith(NETWORK_FILE):
-        return False  # a network's name
+        return False  # the name of a network of keras.applications
     return "://" not in value and not Path(value).is_absolute()

@@ -1,4 +1,4 @@
-"""What every section of `larder.toml` has in common."""
+"""The base class of every section of `larder.toml`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A table of `larder.toml`; an unknown name in it is an error."""
+    """A section of `larder.toml`. It cannot be changed once read, and an unknown name in it is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -8,11 +8,12 @@ from larder.settings.section import Section
 
 
 class StorageSettings(Section):
-    """Where data lies. Local paths, `s3a://` and `hdfs://` URIs; a relative path is relative to the settings file."""
+    """Where data lies: local paths, `s3a://` or `hdfs://` URIs. A relative path is relative to the settings file."""
 
-    events: str = Field("data/events", description="folder of dt=YYYY-MM-DD/hr=HH/ partitions")
-    tables: str = Field("data/tables", description="where Larder keeps its own tables")
-    catalogue: str = Field("data/catalogue.parquet", description="Parquet file or folder of products")
+    events: str = Field("data/events", description="Folder of the event log, with dt=YYYY-MM-DD/hr=HH/ partitions.")
+    tables: str = Field("data/tables", description="Folder in which Larder keeps its own tables.")
+    catalogue: str = Field("data/catalogue.parquet", description="Parquet file or folder with one row per product.")
     images: str = Field(
-        "", description="prefix for relative image URIs of the catalogue; empty: the catalogue's folder"
+        "",
+        description="Folder that the catalogue's relative image paths start from. Empty: the catalogue's own folder.",
     )

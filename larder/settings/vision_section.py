@@ -9,66 +9,123 @@ from pydantic import Field, model_validator
 from larder.settings.section import Section
 
 MOST_PIXELS = 178_956_970  # Pillow opens no larger picture
-NETWORK_FILE = ".keras"  # how a file ends that holds a network and its weights
+NETWORK_FILE = ".keras"  # suffix of a file that holds a network and its weights
 
 
 class VisionSettings(Section):
-    """The vision model and its data-parallel training."""
+    """Which pictures are read, the vision model, and its data-parallel training."""
 
-    image_size: int = Field(64, ge=16, le=512, description="pixels a side")
+    image_size: int = Field(
+        64, ge=16, le=512, description="Side, in pixels, of the square that every picture is resized to."
+    )
     max_pixels: int = Field(
-        40_000_000, ge=1, le=MOST_PIXELS, description="a larger picture is quarantined, not decoded"
+        40_000_000,
+        ge=1,
+        le=MOST_PIXELS,
+        description="Pixels (width x height) that a picture may have. A larger one is quarantined without being "
+        "decoded.",
     )
-    max_bytes: int = Field(50_000_000, ge=1, description="nor is a larger file read")
-    min_side: int = Field(8, ge=1, description="a picture with fewer pixels a side is a placeholder, and quarantined")
-    read_ahead: int = Field(8, ge=1, description="files that a task reads before it needs them")
-    embedding: int = Field(64, ge=2, description="floats of an embedding")
-    epochs: int = Field(24, ge=1)
-    epochs_per_round: int = Field(1, ge=1, description="local epochs of a worker between two averages")
-    batch_size: int = Field(16, ge=1)
-    learning_rate: float = Field(0.003, gt=0)
+    max_bytes: int = Field(
+        50_000_000,
+        ge=1,
+        description="Bytes that a picture file may have. A larger one is quarantined without being read.",
+    )
+    min_side: int = Field(
+        8,
+        ge=1,
+        description="Pixels that each side of a picture must have. A smaller one is quarantined as a placeholder.",
+    )
+    read_ahead: int = Field(8, ge=1, description="Picture files that a task fetches before it needs them.")
+    embedding: int = Field(64, ge=2, description="Floats in the embedding of a picture.")
+    epochs: int = Field(24, ge=1, description="Passes of the training over all training pictures.")
+    epochs_per_round: int = Field(
+        1, ge=1, description="Epochs that each worker trains on its own pictures between two averagings of the weights."
+    )
+    batch_size: int = Field(16, ge=1, description="Pictures in one training step of a worker.")
+    learning_rate: float = Field(0.003, gt=0, description="Learning rate of the workers' optimiser, Adam.")
     learning_rate_schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="cosine: falls to 0 over all epochs"
+        "constant", description="How the learning rate changes over all epochs. cosine: it falls to 0."
     )
-    warm_up_epochs: float = Field(0.0, ge=0, description="the learning rate rises from 0 over so many")
+    warm_up_epochs: float = Field(
+        0.0, ge=0, description="Epochs in which the learning rate rises from 0 to its full value. 0: no warm-up."
+    )
     outer_learning_rate: float = Field(
-        1.0, gt=0, description="of the driver's step along the workers' mean; 1, without momentum: to the mean itself"
+        1.0,
+        gt=0,
+        description="Step of the driver towards the mean of the workers' weights after a round. 1, without momentum: "
+        "the mean itself.",
     )
-    outer_momentum: float = Field(0.0, ge=0, lt=1, description="Nesterov's, of that step, as in DiLoCo")
+    outer_momentum: float = Field(
+        0.0, ge=0, lt=1, description="Nesterov momentum of the driver's step, as in DiLoCo. 0: none."
+    )
     validation: float = Field(
-        0.0, ge=0, lt=1, description="share of the training pictures that the driver keeps to measure each round by"
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the training pictures on which the driver measures each round. 0: rounds are not "
+        "measured.",
     )
-    patience: int = Field(0, ge=0, description="rounds without a better validation after which training stops; 0: all")
+    patience: int = Field(
+        0,
+        ge=0,
+        description="Rounds without a better validation result after which training stops. 0: all epochs are trained.",
+    )
     precision: Literal["auto", "float32", "mixed_bfloat16"] = Field(
-        "auto", description="of training; auto: mixed_bfloat16 on a GPU that has it, else float32"
+        "auto", description="Arithmetic of the training. auto: mixed_bfloat16 on a GPU that supports it, else float32."
     )
     pair_weight: float = Field(
-        0.0, ge=0, description="of the second objective: pictures of products bought together lie near; 0: none"
+        0.0,
+        ge=0,
+        description="Weight of a second objective, which brings pictures of products bought together closer. 0: none.",
     )
-    pair_temperature: float = Field(0.1, gt=0, description="of that objective's softmax")
-    pairs_of_product: int = Field(8, ge=1, description="partners that a product has at most")
+    pair_temperature: float = Field(0.1, gt=0, description="Softmax temperature of the second objective.")
+    pairs_of_product: int = Field(8, ge=1, description="Partners that a product may have in the second objective.")
     backbone: str = Field(
         "small",
-        description="small, trained from scratch; a network of keras.applications; or a .keras file, local or s3a://, "
-        "of a network that takes values from 0 to 255",
+        description="Network below the embedding. small: trained from scratch; else the name of a network of "
+        "keras.applications, or a .keras file (local or s3a://) whose network takes pixel values from 0 to 255.",
     )
-    backbone_weights: str = Field("", description="file with that network's weights, without its top; local or s3a://")
-    backbone_download: bool = Field(False, description="let Keras fetch the network's weights")
-    backbone_frozen: bool = Field(False, description="train only what is above the network")
+    backbone_weights: str = Field(
+        "",
+        description="File (local or s3a://) with weights, without the top, for the named network of "
+        "keras.applications. Empty: random weights, unless backbone_download is set.",
+    )
+    backbone_download: bool = Field(
+        False, description="Whether Keras downloads ImageNet weights for the named network of keras.applications."
+    )
+    backbone_frozen: bool = Field(
+        False, description="Whether the backbone keeps its weights, so that only the layers above it are trained."
+    )
     palette: bool = Field(
-        False, description="the embedding sees the picture's colours too, beside the network's features"
+        False,
+        description="Whether the embedding also sees a colour histogram of the picture, beside the backbone's "
+        "features.",
     )
-    hidden: int = Field(0, ge=0, description="units of a layer between those and the embedding; 0: none")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of features, and of that layer's, left out at each step")
-    augment: bool = Field(True, description="training shows pictures a little moved, brighter or dimmer")
-    ensemble: int = Field(1, ge=1, description="networks trained, each by its own seed, whose embeddings are joined")
-    workers: int = Field(2, ge=1, description="Spark partitions trained in parallel")
-    held_out: float = Field(0.2, ge=0, lt=1, description="share of products kept from training, to measure on")
-    min_label_count: int = Field(5, ge=1, description="a category with fewer products is no label")
-    seed: int = 42
+    hidden: int = Field(
+        0, ge=0, description="Units of a layer between the features and the embedding. 0: no such layer."
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the features, and of the hidden layer's outputs, that a training step leaves out. 0: "
+        "no dropout.",
+    )
+    augment: bool = Field(True, description="Whether training shifts pictures a little and changes their brightness.")
+    ensemble: int = Field(
+        1, ge=1, description="Networks that are trained, each from its own seed; their embeddings are concatenated."
+    )
+    workers: int = Field(2, ge=1, description="Spark partitions that train in parallel.")
+    held_out: float = Field(
+        0.2, ge=0, lt=1, description="Share of the products that training never sees, for evaluation."
+    )
+    min_label_count: int = Field(
+        5, ge=1, description="Products that a category must have to be a label of the training."
+    )
+    seed: int = Field(42, description="Seed of the initial weights and of the order of the pictures.")
 
     @model_validator(mode="after")
-    def patience_needs_validation(self) -> VisionSettings:
+    def settings_agree(self) -> VisionSettings:
         if self.patience and not self.validation:
             raise ValueError("patience needs pictures to measure by: set vision.validation, such as 0.1")
         if self.pair_weight and self.batch_size % 2:
