@@ -1,4 +1,4 @@
-"""Products bought together, from what each cookie bought."""
+"""Co-purchases: the products that the same cookies bought."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pyspark.sql import functions as F
 
 from larder.models import columns as C
 
-MOST_OF_A_COOKIE = 50  # its strongest: pairs grow with the square, and who buys everything says little
-LEAST_COOKIES = 2  # one cookie that bought two products is chance
+MOST_OF_A_COOKIE = 50  # the strongest count: pairs grow with the square, and one cookie that buys all says little
+LEAST_COOKIES = 2  # two products that one cookie alone bought may be chance
 
 
 def bought_together(interactions: DataFrame, products: DataFrame, most: int) -> DataFrame:
-    """PRODUCT_ID and PARTNERS, the at most `most` other products bought by the same cookies, nearest first.
+    """Returns PRODUCT_ID and PARTNERS: up to `most` other products that the same cookies bought, nearest first.
 
-    Nearness is the cosine of the two sets of buyers. Args: `interactions` of INTERACTIONS; `products`, a PRODUCT_ID a
-    row, those that count. Unique: PRODUCT_ID; a product without partners has no row.
+    Nearness is the cosine of the two sets of buyers; ties go to the lower id. A product without partners has no row.
+    Args: `interactions` has the columns of INTERACTIONS; `products` has a PRODUCT_ID a row, the products that count.
     """
     ids = products.select(C.PRODUCT_ID).distinct()
     bought = interactions.where(F.col(C.PURCHASES) > 0).join(ids, C.PRODUCT_ID, "left_semi")

@@ -1,9 +1,8 @@
-"""Exponentially decayed counts that can be added to, and corrected, exactly.
+"""Exponentially decayed counts as integer sums: exact in any order, and corrected by subtracting what was added.
 
-Forward decay (Cormode, Shkapenyuk, Srivastava, Xu: Forward Decay, ICDE 2009): an event at hour h weighs
-2^((h - landmark) / half_life) for ever, and a sum of such weights is turned into the decayed count of any later hour by
-one factor. So nothing needs touching as time goes by. Terms are rounded to fixed point, so that sums are of integers:
-the same in any order, and a term once added can be taken out again without a trace.
+Forward decay (Cormode, Shkapenyuk, Srivastava, Xu: Forward Decay, ICDE 2009): an event at hour h has the constant
+weight 2^((h - landmark) / half_life). A sum of such weights times one factor is the decayed count at any later hour, so
+stored sums need no update as time passes. Weights are rounded to fixed point (integers).
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ import numpy as np
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-UNIT = 1 << 12  # fixed point: this is a weight of 1 at the landmark
+UNIT = 1 << 12  # fixed point: the integer that stands for a weight of 1 at the landmark
 HALF_LIVES_A_LANDMARK = 16
 HOURS_A_DAY = 24
 
 
 class OtherHalfLifeError(ValueError):
-    """Sums can't be turned into those of another half-life."""
+    """Stored sums have another half-life than the settings, and can't be converted."""
 
 
 @dataclass(frozen=True)
@@ -32,32 +31,33 @@ class Decay:
 
     @staticmethod
     def at(hour: int, half_life_days: float) -> Decay:
-        """The decay in force at `hour`. Landmarks lie 16 half-lives apart, so that terms fit 64 bits for ever."""
+        """Returns the decay in force at `hour`. Landmarks are 16 half-lives apart: sums fit in 64 bits."""
         half_life = half_life_days * HOURS_A_DAY
         stride = half_life * HALF_LIVES_A_LANDMARK
         return Decay(half_life, (hour // stride) * stride)
 
     def terms(self, weights: np.ndarray, hours: np.ndarray) -> np.ndarray:
-        """What events of these weights at these hours add to a sum, int64 [n]."""
+        """Returns what events of these weights at these hours add to a sum, int64, shape (n,)."""
         growth = np.exp2((hours - self.landmark) / self.half_life)
         return np.rint(weights * growth * UNIT).astype(np.int64)
 
     def value(self, total: Column, hour: int) -> Column:
-        """The decayed count at `hour` of a sum of terms, as a double; an event in that hour counts its weight."""
+        """Returns the decayed count at `hour` of a sum of terms, as a double. An event of that hour counts undecayed."""
         return total * F.lit(self.factor(hour))
 
     def factor(self, hour: int) -> float:
+        """Returns the factor that turns a sum of terms into the decayed count at `hour`."""
         return 2.0 ** ((self.landmark - hour) / self.half_life) / UNIT
 
     def moved(self, totals: np.ndarray, older: Decay) -> np.ndarray:
-        """Sums relative to an older landmark, relative to this one; half a unit at most is lost in rounding."""
+        """Returns sums that were relative to an older landmark relative to this one, off by at most half a unit."""
         if older == self:
             return totals
         self.check_goes_on_from(older)
         return np.rint(totals * 2.0 ** ((older.landmark - self.landmark) / self.half_life)).astype(np.int64)
 
     def check_goes_on_from(self, older: Decay) -> None:
-        """Raises OtherHalfLifeError for sums of another half-life, which can't be turned into this one's."""
+        """Raises OtherHalfLifeError if `older` has another half-life: its sums can't be converted."""
         if older.half_life != self.half_life:
             raise OtherHalfLifeError(
                 f"a state with a half-life of {older.half_life} h can't go on with {self.half_life} h; "

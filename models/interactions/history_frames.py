@@ -1,4 +1,4 @@
-"""What each cookie bought, as arrays beside its factors."""
+"""Purchase histories as columns of a DataFrame of users, and as arrays of one batch of it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ HISTORY = {
 
 
 def as_histories(interactions: DataFrame, numbers: DataFrame, strength: Column, as_of: int) -> DataFrame:
-    """A row a cookie that ever bought: COOKIE_KEY and the columns of HISTORY, by product number.
+    """Returns COOKIE_KEY and the columns of HISTORY: a row for each cookie that ever bought, items by product number.
 
-    Args: `interactions` of INTERACTIONS; `numbers` of PRODUCT_NUMBERS; `strength`, the decayed count of a row; `as_of`,
-    an hour number.
+    Args: `interactions` has the columns of INTERACTIONS, `numbers` those of PRODUCT_NUMBERS; `strength` is the decayed
+    count of a row; `as_of` is an hour number.
     """
     days = (F.lit(as_of) - F.col(C.LAST_PURCHASE_HOUR)) / HOURS_A_DAY
     more = {C.HISTORY_PURCHASES: F.col(C.PURCHASES), C.HISTORY_DAYS: days}
@@ -36,9 +36,9 @@ def as_histories(interactions: DataFrame, numbers: DataFrame, strength: Column, 
 def grouped_by_cookie(
     interactions: DataFrame, numbers: DataFrame, strength: Column, more: Mapping[str, Column] | None = None
 ) -> DataFrame:
-    """A row a cookie: COOKIE_KEY, HISTORY_ITEMS and HISTORY_STRENGTHS of all its interactions with these products.
+    """Returns a row a cookie: COOKIE_KEY, HISTORY_ITEMS and HISTORY_STRENGTHS of its interactions with `numbers`.
 
-    `more`: other arrays of floats beside them, by name.
+    `more` names further columns, as arrays of floats of the same length.
     """
     columns = {C.HISTORY_STRENGTHS: strength, **(more or {})}
     floats = [column.cast("float").alias(name) for name, column in columns.items()]
@@ -52,14 +52,14 @@ def grouped_by_cookie(
 
 
 def with_history(users: DataFrame, histories: DataFrame) -> DataFrame:
-    """Users with their history; empty arrays for those who bought nothing."""
+    """Adds the columns of HISTORY to users: empty arrays for those who bought nothing."""
     joined = users.join(histories, C.COOKIE_KEY, "left")
     empty = {name: F.coalesce(name, F.array().cast(type_)) for name, type_ in HISTORY.items() if name in joined.columns}
     return joined.withColumns(empty)
 
 
 def user_items_of(rows: pa.RecordBatch | pa.Table) -> UserItems:
-    """The histories of some rows with HISTORY_ITEMS and HISTORY_STRENGTHS."""
+    """Returns HISTORY_ITEMS and HISTORY_STRENGTHS of these rows as arrays."""
     items, strengths = one_array(rows, C.HISTORY_ITEMS), one_array(rows, C.HISTORY_STRENGTHS)
     lengths = items.value_lengths().to_numpy(zero_copy_only=False)
     offsets = np.concatenate(([0], np.cumsum(lengths)))
@@ -67,7 +67,7 @@ def user_items_of(rows: pa.RecordBatch | pa.Table) -> UserItems:
 
 
 def purchase_history_of(rows: pa.RecordBatch | pa.Table) -> PurchaseHistory:
-    """The same with HISTORY_PURCHASES and HISTORY_DAYS, which are empty where the rows have none."""
+    """Returns the columns of HISTORY of these rows as arrays; `purchases` and `days` may be missing, thus empty."""
     names = rows.schema.names
     purchases, days = (
         one_array(rows, name).flatten().to_numpy() if name in names else np.zeros(0, np.float32)

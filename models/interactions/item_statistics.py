@@ -1,4 +1,4 @@
-"""What all cookies together say of each product: how many buy it, again, and lately."""
+"""Statistics of each product over all cookies: its buyers, repeat buyers and recent buyers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MONTH_DAYS, WEEK_DAYS = 28, 7
 
 @dataclass(frozen=True)
 class ItemStatistics:
-    """Numbers of cookies, each of shape (products,), by product number.
+    """Counts of cookies by product number, each of shape (products,).
 
-    `buyers` ever bought it, `again` more than once; `month` and `week`: in the last 28 and 7 days.
+    buyers: ever bought the product. again: bought it more than once. month, week: bought it last within 28 or 7 days.
     """
 
     buyers: Floats
@@ -30,7 +30,10 @@ class ItemStatistics:
 
 
 def item_statistics(interactions: DataFrame, numbers: DataFrame, products: int, as_of: int) -> ItemStatistics:
-    """Of INTERACTIONS, for products numbered by `numbers` (PRODUCT_NUMBERS), all below `products`."""
+    """Returns the statistics as of hour `as_of`.
+
+    Args: `interactions` has the columns of INTERACTIONS, `numbers` those of PRODUCT_NUMBERS, all below `products`.
+    """
     bought, last = F.col(C.PURCHASES) > 0, F.col(C.LAST_PURCHASE_HOUR)
     counted = {
         "buyers": bought,

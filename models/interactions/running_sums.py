@@ -1,4 +1,4 @@
-"""Hourly counts rolled up into running, decayed interactions (cookie x product) and contexts."""
+"""Hourly counts rolled up into decayed interactions (cookie x product) and contexts (location x device x product)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from larder.models.encoding.sorting import LOW_32, dealt_by_hash, sort_slots
 from larder.models.encoding.texts import by_hash, by_text, with_used_texts
 from larder.models.interactions.decay import Decay
 
-NEVER = -1  # the hour of a purchase that never was
+NEVER = -1  # the last hour of purchase of a pair that was never bought
 
 
 def interaction_terms(counts: pa.Table, weights: Mapping[str, float], decay: Decay) -> pa.Table:
-    """What rows of HOURLY_COUNTS add to interactions: a row each, without those that add nothing.
+    """Returns what rows of HOURLY_COUNTS add to interactions, one row for each row that adds anything.
 
-    Columns as INTERACTIONS, texts as a dictionary; LAST_HOUR is the hour of the counts.
+    Columns are those of INTERACTIONS, texts dictionary-encoded; LAST_HOUR is the hour of the counts.
     """
     hour = counts.column(C.HOUR).to_numpy()
     purchases = counts.column(C.PURCHASES).to_numpy().astype(np.int64)
@@ -43,7 +43,7 @@ def interaction_terms(counts: pa.Table, weights: Mapping[str, float], decay: Dec
 
 
 def context_terms(counts: pa.Table, weights: Mapping[str, float], decay: Decay) -> pa.Table:
-    """What rows of HOURLY_COUNTS add to contexts, summed up: columns as CONTEXTS, texts as dictionaries."""
+    """Returns what rows of HOURLY_COUNTS add to contexts, summed: columns of CONTEXTS, texts dictionary-encoded."""
     strength = decay.terms(_weighted(counts, weights), counts.column(C.HOUR).to_numpy())
     kept = np.flatnonzero(strength > 0)
     terms = counts.select([C.LOCATION, C.DEVICE, C.PRODUCT_ID]).take(pa.array(kept))
@@ -51,27 +51,28 @@ def context_terms(counts: pa.Table, weights: Mapping[str, float], decay: Decay) 
 
 
 def dealt_by_cookie(interactions: pa.Table, ranges: int) -> list[tuple[int, pa.Table]]:
-    """The rows of each of `ranges` equal ranges of cookie keys that has any; a power of two."""
+    """Returns (range number, rows) for each of `ranges` equal ranges of cookie keys that has rows; a power of two."""
     return _dealt(interactions, interactions.column(C.COOKIE_KEY).to_numpy(), ranges)
 
 
 def dealt_by_product(contexts: pa.Table, ranges: int) -> list[tuple[int, pa.Table]]:
-    """Likewise by the hash of the product."""
+    """Returns (range number, rows) for each of `ranges` equal ranges of the hash of the product that has rows."""
     codes, products = _codes(contexts.column(C.PRODUCT_ID))
     return _dealt(contexts, xxh64(products)[codes] if len(codes) else np.zeros(0, np.int64), ranges)
 
 
 def moved(state: pa.Table, older: Decay, decay: Decay) -> pa.Table:
-    """A state relative to an older landmark, relative to a newer one."""
+    """Returns a state whose strengths were relative to the landmark of `older` relative to that of `decay`."""
     strength = decay.moved(state.column(C.STRENGTH).to_numpy(), older)
     return state.set_column(state.schema.get_field_index(C.STRENGTH), C.STRENGTH, pa.array(strength))
 
 
 def rolled_up_interactions(state: pa.Table, terms: Sequence[pa.Table], horizon_hours: int, end: int) -> pa.Table:
-    """INTERACTIONS after these terms, by cookie key and the product's hash; all relative to the same landmark.
+    """Returns INTERACTIONS after adding `terms` to `state`, sorted by cookie key and the product's hash.
 
-    Args: `terms` of interaction_terms, in the order of their hours. A pair not touched for more than `horizon_hours`
-    begins anew, or falls out at `end`, an hour number; so it does not matter in how many steps hours are rolled up.
+    Args: `terms` come from interaction_terms, in the order of their hours, all relative to the landmark of `state`. A
+    pair without events for more than `horizon_hours` starts again from zero, or is left out at hour `end`. The result
+    does not depend on the number of steps in which hours are rolled up.
     """
     table = joined([state, *terms])
     codes, products = by_hash(*_codes(table.column(C.PRODUCT_ID)))
@@ -96,9 +97,9 @@ def rolled_up_interactions(state: pa.Table, terms: Sequence[pa.Table], horizon_h
 
 
 def rolled_up_contexts(parts: Sequence[pa.Table]) -> pa.Table:
-    """The sum of contexts that are relative to the same landmark; what has decayed to nothing falls out.
+    """Returns the sum of contexts that are relative to the same landmark, without rows whose sum is 0.
 
-    By the product's hash, location and device.
+    Sorted by the product's hash, location and device.
     """
     table = joined(parts)
     product, products = by_hash(*_codes(table.column(C.PRODUCT_ID)))
@@ -119,7 +120,7 @@ def rolled_up_contexts(parts: Sequence[pa.Table]) -> pa.Table:
 
 
 def _weighted(counts: pa.Table, weights: Mapping[str, float]) -> np.ndarray:
-    """Counts by event type times the weight of the type, float64 [n]."""
+    """Returns the sum over event types of count times weight, float64, shape (n,)."""
     total = np.zeros(counts.num_rows)
     for type_, weight in weights.items():
         if weight:
@@ -128,7 +129,7 @@ def _weighted(counts: pa.Table, weights: Mapping[str, float]) -> np.ndarray:
 
 
 def joined(parts: Sequence[pa.Table]) -> pa.Table:
-    """One table of several, texts as dictionaries."""
+    """Returns one table of several, texts dictionary-encoded."""
     schema = pa.schema(
         [
             (field.name, pa.dictionary(pa.int32(), pa.string())) if _is_text(field.type) else (field.name, field.type)
@@ -150,7 +151,7 @@ def _with_dictionaries(part: pa.Table) -> pa.Table:
 
 
 def _codes(texts: pa.ChunkedArray) -> tuple[np.ndarray, pa.StringArray]:
-    """Codes, int32 [n], and the distinct texts that they stand for."""
+    """Returns codes, int32, shape (n,), and the distinct texts that they stand for."""
     indices, dictionaries, before = [np.zeros(0, np.int32)], [pa.array([], pa.string())], 0
     for chunk in texts.chunks:
         encoded = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
@@ -171,7 +172,7 @@ def _dealt(table: pa.Table, hashed: np.ndarray, ranges: int) -> list[tuple[int, 
 
 
 def _sorted(hashed: np.ndarray, detail: np.ndarray, columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Records, int64 [n, 2 + columns], by `hashed` and `detail`; stable."""
+    """Returns records, int64, shape (n, 2 + columns), stably sorted by `hashed` and `detail`."""
     places, bounds = dealt_by_hash(hashed)
     records = np.empty((len(hashed), 2 + len(columns)), np.int64)
     for number, values in enumerate((hashed, detail, *columns)):
@@ -182,7 +183,7 @@ def _sorted(hashed: np.ndarray, detail: np.ndarray, columns: Sequence[np.ndarray
 
 @numba.njit(cache=True, nogil=True)
 def _sum_interactions(records: np.ndarray, horizon: int, end: int) -> int:
-    """Sums sorted (key, product, strength, purchases, hour, hour of purchase) in place; returns how many are left."""
+    """Sums sorted records (key, product, strength, purchases, hour, purchase hour) in place; returns their number."""
     left, at = 0, 0
     while at < len(records):
         key, product = records[at, 0], records[at, 1]
@@ -204,7 +205,7 @@ def _sum_interactions(records: np.ndarray, horizon: int, end: int) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _sum_contexts(records: np.ndarray) -> int:
-    """Sums sorted (hash, place, strength, product) in place; returns how many are left."""
+    """Sums sorted records (hash, context, strength, product) in place; returns their number."""
     left, at = 0, 0
     while at < len(records):
         hashed, place, strength, product = records[at, 0], records[at, 1], records[at, 2], records[at, 3]

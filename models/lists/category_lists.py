@@ -1,6 +1,6 @@
-"""For a product without a picture: what sells in its category, then in the one above it, and so on.
+"""Lists for products without a picture: best sellers of their category, then of its parent, up to the department.
 
-The whole shop is no category: where nothing of a product's department sells, there is no list.
+A product has no list if nothing in its department sells: the best sellers of the whole shop are not used.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from larder.models.encoding.category_paths import path_prefixes
 from larder.models.lists.similar_items import LISTS_DDL
 
 Batches = Iterable[pa.RecordBatch]
-# Product numbers and scores, best first.
-Listed = tuple[list[int], list[float]]
-# A category path, and all above it, to its most popular products and their popularity.
-Ranked = dict[str, tuple[list[int], list[float]]]
+# Product numbers and their scores, best first.
+ScoredItems = tuple[list[int], list[float]]
+# From a category path to the products that sell best in it, and their popularity.
+BestSellers = dict[str, tuple[list[int], list[float]]]
 
 
 def best_sellers_by_path(
     numbers: npt.NDArray[np.integer], categories: Sequence[str | None], popularity: npt.NDArray[np.floating], keep: int
-) -> Ranked:
-    """The `keep` most popular products of each category path, those of the paths below it among them.
+) -> BestSellers:
+    """Returns the `keep` most popular products of each category path, its subcategories included.
 
-    `numbers`, `categories` and `popularity` of k products, one number once; who has no popularity is left out.
+    `numbers`, `categories` and `popularity` have shape (k,); numbers are unique. Products with popularity 0 are left
+    out. Ties go to the lower number.
     """
-    ranked: Ranked = {}
+    ranked: BestSellers = {}
     for place in np.lexsort((numbers, -popularity)).tolist():
         if popularity[place] <= 0:
             break
@@ -42,10 +43,10 @@ def best_sellers_by_path(
     return ranked
 
 
-def nearest_best_sellers(category: str | None, ranked: Ranked, keep: int) -> Listed:
-    """The nearest `keep` products of a category: its own, then those of the path above it that are not there yet.
+def nearest_best_sellers(category: str | None, ranked: BestSellers, keep: int) -> ScoredItems:
+    """Returns `keep` best sellers of a category, continued with those of its parent, and so on.
 
-    A score is halved with each step up, and within a step falls with popularity from 1 to 1/2 of that: (0, 1].
+    Scores are in (0, 1]: each step up halves them, and within a step they fall with popularity from 1 to 1/2 of that.
     """
     items: list[int] = []
     scores: list[float] = []
@@ -59,15 +60,16 @@ def nearest_best_sellers(category: str | None, ranked: Ranked, keep: int) -> Lis
     return items, scores
 
 
-def category_lists(products: DataFrame, ranked: Ranked, n: int) -> DataFrame:
-    """A list a product that its category has something for: PRODUCT_ID, ITEMS, SCORES.
+def category_lists(products: DataFrame, ranked: BestSellers, n: int) -> DataFrame:
+    """Returns PRODUCT_ID, ITEMS and SCORES: a list of at most `n` for each product whose department sells anything.
 
-    Args: `products` of PRODUCT_ID, CATEGORY and PRODUCT_NUMBER, null where it has none; `ranked` with n + 1 a path.
+    Args: `products` has PRODUCT_ID, CATEGORY and PRODUCT_NUMBER (null if the product has none); `ranked` holds n + 1
+    products a path, since a product is left out of its own list.
     """
     shared = products.sparkSession.sparkContext.broadcast(ranked)
 
     def rank(batches: Batches) -> Batches:
-        ranked, known = shared.value, dict[str, Listed]()
+        ranked, known = shared.value, dict[str, ScoredItems]()
         for batch in batches:
             ids, columns = batch.column(C.PRODUCT_ID).to_pylist(), (C.CATEGORY, C.PRODUCT_NUMBER)
             rows = zip(ids, *(batch.column(name).to_pylist() for name in columns), strict=True)
@@ -83,7 +85,7 @@ def category_lists(products: DataFrame, ranked: Ranked, n: int) -> DataFrame:
     return products.mapInArrow(rank, LISTS_DDL)
 
 
-def _without(own: int | None, listed: Listed, n: int) -> Listed:
+def _without(own: int | None, listed: ScoredItems, n: int) -> ScoredItems:
     kept = [place for place, item in enumerate(listed[0]) if item != own][:n]
     return [listed[0][place] for place in kept], [listed[1][place] for place in kept]
 

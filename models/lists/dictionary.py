@@ -1,4 +1,4 @@
-"""Ordinals: products numbered densely by falling frequency in the lists, so that the commonest take a byte."""
+"""The dictionary of a release: products numbered by falling frequency, so that the most listed take one byte."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy.typing as npt
 
 
 def ordinals_by_frequency(counts: npt.NDArray[np.int64], ids: Sequence[str]) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Args: counts, shape (n,): how often product number i stands in a list; ids: its id.
+    """Returns the ordinal of each product number, shape (n,), -1 for products in no list, and the ids by ordinal.
 
-    Returns the ordinal of each number, shape (n,), -1 for those in no list, and the ids by ordinal. Ties go to the
-    lower number.
+    Args: `counts`, shape (n,), is the number of lists that hold product i; `ids` its id. Ties go to the lower number.
     """
     order = np.argsort(-counts, kind="stable")
     listed = order[counts[order] > 0]

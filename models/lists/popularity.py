@@ -1,6 +1,7 @@
-"""Generic lists: what sells at a location on a device, with ever wider surroundings where that says too little.
+"""Generic lists: the most popular products of a location on a device, backed off to wider contexts.
 
-The ladder: location x device, location, device, all. A list of one step goes on with the next steps' products.
+The contexts, from narrow to wide: location and device; location; device; all. A list of one context that is too short
+continues with the products of the next.
 """
 
 from __future__ import annotations
@@ -26,14 +27,17 @@ LISTS = f"{C.LOCATION} string, {C.DEVICE} string, {C.ITEMS} array<int>, {C.SCORE
 
 @dataclass(frozen=True)
 class CategoryCap:
-    """At most `most` products of a category in a list. `categories` (products,) by product number, negative: none."""
+    """At most `most` products of a category stand in a list.
+
+    `categories`, shape (products,), is the category of each product number, negative for none.
+    """
 
     categories: Ints
     most: int
 
 
 def filter_capped(ladder: DataFrame, cap: CategoryCap) -> DataFrame:
-    """The best of each category in each list; ties go to the lower number."""
+    """Keeps the `cap.most` best products of each category in each list; ties go to the lower number."""
     has_one = np.flatnonzero(cap.categories >= 0)
     pairs = list(zip(has_one.tolist(), cap.categories[has_one].tolist(), strict=True))
     known = ladder.sparkSession.createDataFrame(pairs, f"{C.PRODUCT_NUMBER} int, _category int")
@@ -44,7 +48,7 @@ def filter_capped(ladder: DataFrame, cap: CategoryCap) -> DataFrame:
 
 
 def as_ladder(popularity: DataFrame) -> DataFrame:
-    """Sums of (LOCATION, DEVICE, PRODUCT_ID, SCORE) at every step; an empty location or device stands for any."""
+    """Returns SCORE by context (LOCATION, DEVICE; ANY stands for all) and PRODUCT_NUMBER."""
     steps = [(C.LOCATION, C.DEVICE), (C.LOCATION,), (C.DEVICE,), ()]
     frames = [_summed(popularity, kept) for kept in steps]
     ladder = frames[0]
@@ -60,9 +64,10 @@ def _summed(popularity: DataFrame, kept: tuple[str, ...]) -> DataFrame:
 
 
 def filter_popular(ladder: DataFrame, min_support: float, min_products: int, n: int) -> DataFrame:
-    """The n best of each list with at least `min_support`; lists of fewer than `min_products` are left out.
+    """Keeps the n best products of each context that have a score of at least `min_support`, and adds RANK, from 1.
 
-    Adds RANK, from 1; ties go to the lower number.
+    Contexts with fewer than `min_products` of them are left out, but never the context of all. Ties go to the lower
+    number.
     """
     best = Window.partitionBy(C.LOCATION, C.DEVICE).orderBy(F.desc(SCORE), C.PRODUCT_NUMBER)
     whole = Window.partitionBy(C.LOCATION, C.DEVICE)
@@ -73,9 +78,9 @@ def filter_popular(ladder: DataFrame, min_support: float, min_products: int, n: 
 
 
 def as_filled_lists(popular: DataFrame, n: int, cap: CategoryCap | None = None) -> DataFrame:
-    """Lists of LISTS, each filled from the next steps of its ladder, within the cap.
+    """Returns rows of LISTS: the list of each context, filled up from the wider ones, within the cap.
 
-    The steps without a location are few (one a device) and are collected; locations are filled in parallel.
+    Contexts without a location are few (one a device) and are collected; locations are filled in parallel.
     """
     anywhere = _lists_of(popular.where(F.col(C.LOCATION) == ANY).toPandas())
     fill = _fill_location(anywhere, n, cap)
@@ -116,7 +121,10 @@ def _rows(
 
 
 def filled(steps: list[list[Entry]], n: int, cap: CategoryCap | None = None) -> tuple[list[int], list[float]]:
-    """One list of up to n from several, each product once. Scores are shares of a step's best, scaled to fall."""
+    """Returns one list of up to `n` from several, each product once.
+
+    A score is the product's share of the best score of its step, scaled so that scores fall along the list.
+    """
     items: dict[int, float] = {}
     counts: Counter[int] = Counter()
     ceiling = 1.0

@@ -1,4 +1,4 @@
-"""A list a product of those whose pictures are most alike, as far as the rules let them in."""
+"""Lists of similar products: for each product, those with the nearest picture embeddings that the rules allow."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ from larder.models.search.ivf import (
 from larder.models.vision.embeddings import unpacked
 
 Batches = Iterable[pa.RecordBatch]
-SAMPLE = 500  # products by which recall is told
+SAMPLE = 500  # queries by which recall is estimated
 LISTS_DDL = f"{C.PRODUCT_ID} string, {C.ITEMS} array<int>, {C.SCORES} array<float>"
 
 
 @dataclass(frozen=True)
 class NeighbourSearch:
-    """Pictures by product number, rows of them that may be listed, and the cells that those lie in if not all are seen.
+    """A nearest-neighbour search over picture embeddings: exact, or approximate over the cells of an inverted file.
 
-    numbers (n,) rising; listed (k,) in the order of the cells where there are some.
+    numbers, shape (n,): the product number of each embedding, rising. listed, shape (k,): rows that may be listed, in
+    the order of the cells if there are any. cells: None for an exact search.
     """
 
     numbers: npt.NDArray[np.integer]
@@ -43,13 +44,16 @@ class NeighbourSearch:
     cells: InvertedFile | None
 
     def lists(self, rows: npt.NDArray[np.integer], n: int, rules: NeighbourConstraints) -> tuple[Ints, Floats]:
-        """Product numbers (m, n) nearest to rows (m,), and cosines; NOBODY and -inf where there are fewer."""
+        """Returns the product numbers nearest to `rows` (m,), shape (m, n), and their cosines.
+
+        Where fewer than n are found, the rest are NOBODY and -inf.
+        """
         found, scores = self._found(rows, n, rules, self.cells)
         items = self.numbers[self.listed][found] if len(self.listed) else found
         return np.where(found == NO_NEIGHBOUR, NO_NEIGHBOUR, items), scores
 
     def widened_to_recall(self, share: float, n: int, rules: NeighbourConstraints, seed: int) -> NeighbourSearch:
-        """With as many cells more as it takes to find such a share of the exact neighbours of a sample."""
+        """Returns a search that looks into enough cells to reach a recall of `share` on a sample of queries."""
         if self.cells is None:
             return self
         rows = self._drawn([seed])
@@ -57,7 +61,7 @@ class NeighbourSearch:
         return replace(self, cells=widened_to_recall(self.cells, share, self.pictures.vectors[rows], exact))
 
     def recall(self, n: int, rules: NeighbourConstraints, seed: int) -> float:
-        """The share of the exact neighbours that the cells find, on another sample."""
+        """Returns the recall of the cells against exact search, on queries other than those of `with_recall`."""
         rows = self._drawn([seed, 1])
         return recall(self._found(rows, n, rules, self.cells)[0], self._found(rows, n, rules, None)[0])
 
@@ -67,7 +71,7 @@ class NeighbourSearch:
     def _found(
         self, rows: npt.NDArray[np.integer], n: int, rules: NeighbourConstraints, cells: InvertedFile | None
     ) -> tuple[Ints, Floats]:
-        """Places in `listed`, and cosines."""
+        """Returns indices into `listed`, shape (m, n), and cosines."""
         places = np.full(len(self.numbers), NO_NEIGHBOUR)
         places[self.listed] = np.arange(len(self.listed))
         asked, own, listed = self.pictures.of(rows), places[rows], self._candidates
@@ -83,11 +87,10 @@ class NeighbourSearch:
 def neighbour_search(
     embedded: DataFrame, allowed: npt.NDArray[np.bool_], exact_up_to: int, probes: int, seed: int
 ) -> NeighbourSearch:
-    """The search over some embeddings. More than `exact_up_to` are filed in cells, of which a query sees
-    `probes` in the mean.
+    """Returns the search over these embeddings: exact for up to `exact_up_to` listed products, else over cells.
 
-    Args: `embedded` of PRODUCT_ID, PRODUCT_NUMBER, EMBEDDING and, null where unknown, CATEGORY, PRICE, SAME_PRODUCT;
-    `allowed`, shape (products,), says which may be listed.
+    Args: `embedded` has PRODUCT_ID, PRODUCT_NUMBER, EMBEDDING and, null if unknown, CATEGORY, PRICE and SAME_PRODUCT;
+    `allowed`, shape (products,), says which products may be listed; a query looks into `probes` cells in the mean.
     """
     table = embedded.orderBy(C.PRODUCT_NUMBER).toArrow()
     numbers, vectors = table[C.PRODUCT_NUMBER].to_numpy(), unpacked(table[C.EMBEDDING])
@@ -100,12 +103,12 @@ def neighbour_search(
 
 
 def similar_lists(embedded: DataFrame, search: NeighbourSearch, n: int, rules: NeighbourConstraints) -> DataFrame:
-    """A list a product: PRODUCT_ID, ITEMS, SCORES (cosines, 0 for a negative one), for what `search` was made of."""
+    """Returns PRODUCT_ID, ITEMS and SCORES (cosines, negative ones as 0): a list for each embedding of `search`."""
     shared = embedded.sparkSession.sparkContext.broadcast(replace(search))  # without what it has cached
 
     def rank(batches: Batches) -> Batches:
-        # All of a partition at once, since a cell's scores are one product for whoever asks; and in one order, as
-        # rounding may depend on who is asked for beside whom.
+        # A whole partition at once, because all queries of a cell share one matrix product; and sorted, because the
+        # rounding of a row may depend on the other rows of that product.
         some, found_by = list(batches), shared.value
         if not some:
             return

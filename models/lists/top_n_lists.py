@@ -1,4 +1,4 @@
-"""Lists of cookies, and of places and devices. Items are product numbers until `with_ordinals`."""
+"""Personal and generic lists as DataFrames. Items are product numbers until `with_ordinals` replaces them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIST_COLUMNS = f"{C.ITEMS} array<int>, {C.SCORES} array<float>"
 
 
 def item_matrix(items: DataFrame, products: int) -> tuple[npt.NDArray[np.float32], Flags]:
-    """Factors by product number, shape (products, rank), and which products have any, shape (products,)."""
+    """Returns factors by product number, shape (products, rank), and which products have any, shape (products,)."""
     table = items.select(C.PRODUCT_NUMBER, C.FACTORS).toArrow()
     numbers, factors = table[C.PRODUCT_NUMBER].to_numpy(), vectors_of(table, C.FACTORS)
     matrix = np.zeros((products, factors.shape[1]), np.float32)
@@ -35,10 +35,10 @@ def item_matrix(items: DataFrame, products: int) -> tuple[npt.NDArray[np.float32
 
 
 def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, ranker: Ranker, rules: ListRules) -> DataFrame:
-    """A list a cookie: COOKIE_KEY, ITEMS, SCORES.
+    """Returns COOKIE_KEY, ITEMS and SCORES: a list for each user.
 
-    Args: `users` with FACTORS and their history; `items` with PRODUCT_NUMBER and FACTORS;
-    `allowed`, shape (products,).
+    Args: `users` has COOKIE_KEY, FACTORS and the columns of HISTORY; `items` has PRODUCT_NUMBER and FACTORS; `allowed`,
+    shape (products,), says which products may be listed.
     """
     matrix, present = item_matrix(items, len(allowed))
     shared = users.sparkSession.sparkContext.broadcast((matrix, allowed & present, ranker, rules))
@@ -57,9 +57,10 @@ def personal_lists(users: DataFrame, items: DataFrame, allowed: Flags, ranker: R
 def generic_lists(
     popularity: DataFrame, allowed: Flags, n: int, min_support: float, min_products: int, cap: CategoryCap | None = None
 ) -> DataFrame:
-    """A list a location and device with enough behind it: LOCATION, DEVICE, ITEMS, SCORES.
+    """Returns LOCATION, DEVICE, ITEMS and SCORES: a list for each context with enough popular products.
 
-    Args: `popularity` of LOCATION, DEVICE, PRODUCT_NUMBER and SCORE, a decayed count; `allowed`, shape (products,).
+    Args: `popularity` has LOCATION, DEVICE, PRODUCT_NUMBER and SCORE, a decayed count; `allowed`, shape (products,),
+    says which products may be listed.
     """
     gone = [(int(number),) for number in np.flatnonzero(~allowed)]
     if gone:
@@ -71,7 +72,7 @@ def generic_lists(
 
 
 def listed_counts(frames: list[DataFrame], products: int) -> npt.NDArray[np.int64]:
-    """How often each product number stands in a list, shape (products,)."""
+    """Returns the number of lists that hold each product number, shape (products,)."""
     items = [frame.select(F.explode(C.ITEMS).alias(C.PRODUCT_NUMBER)) for frame in frames]
     counts = np.zeros(products, np.int64)
     for number, count in reduce(DataFrame.unionAll, items).groupBy(C.PRODUCT_NUMBER).count().collect():
@@ -80,7 +81,7 @@ def listed_counts(frames: list[DataFrame], products: int) -> npt.NDArray[np.int6
 
 
 def with_ordinals(lists: DataFrame, ordinals: npt.NDArray[np.int32]) -> DataFrame:
-    """The same lists, with ordinals (shape (products,), by product number) in place of product numbers."""
+    """Returns the same lists with ordinals in place of product numbers; `ordinals`, shape (products,)."""
     shared = lists.sparkSession.sparkContext.broadcast(ordinals)
 
     def renumber(batches: Batches) -> Batches:
