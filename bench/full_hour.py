@@ -17,7 +17,7 @@ from bench.larder_jobs import folder_bytes, run_job, table_size, write_settings
 from bench.outcome import outcome
 from demo.synthetic import write_log
 from demo.synthetic_shape import Shape
-from larder.jobs.runtime.arguments import as_text, hour, hour_partition
+from larder.models.hours import as_text, hour, hour_partition
 
 START = hour("2026-11-20T08")
 ROWS_A_FILE = 2_500_000

@@ -20,7 +20,7 @@ from bench import duckdb_sums
 from bench.larder_jobs import folder_bytes, manifests, run_job, table_size, write_settings
 from bench.outcome import outcome
 from bench.process_memory import Watched
-from larder.jobs.runtime.arguments import as_text, hour, hour_partition
+from larder.models.hours import as_text, hour, hour_partition
 
 TABLES = {"hourly_counts": False, "quarantine": False, "interactions": True, "contexts": True}  # the newest state alone
 WEIGHTS = {"impression": 0.02, "view": 0.2, "add_to_cart": 0.5, "purchase": 1.0}

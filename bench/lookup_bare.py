@@ -15,9 +15,10 @@ from typing import cast
 import uvloop
 
 from larder.lookup.http.connections import Connections
+from larder.lookup.http.http_connection import accept
 from larder.lookup.http.request import Request
 from larder.lookup.redis.redis_commands import command
-from larder.lookup.redis.redis_connection import Pending, Wire
+from larder.lookup.redis.redis_connection import PendingReplies, RedisConnection
 
 unpack = struct.Struct("<30I").unpack
 HEADERS = b"content-type: application/json\r\n"
@@ -26,19 +27,19 @@ HEADERS = b"content-type: application/json\r\n"
 class Bare:
     """Answers /r/COOKIE."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, connection: RedisConnection) -> None:
+        self._connection = connection
 
     def admit_body(self, path: str, headers: Mapping[str, str]) -> None:
         pass
 
     def take(self, request: Request) -> None:
         cookie = request.path[3:].encode()
-        sent = self._wire.send(command(b"GET", b"rec:" + cookie), 1)
-        assert isinstance(sent, Pending)
+        sent = self._connection.send(command(b"GET", b"rec:" + cookie), 1)
+        assert isinstance(sent, PendingReplies)
         sent.then = partial(self._answer, request, cookie, sent)
 
-    def _answer(self, request: Request, cookie: bytes, sent: Pending) -> None:
+    def _answer(self, request: Request, cookie: bytes, sent: PendingReplies) -> None:
         assert isinstance(sent.result, list)
         [value] = sent.result
         items = list(unpack(value)[:10]) if value else []
@@ -47,11 +48,11 @@ class Bare:
 
 async def serve() -> None:
     loop = asyncio.get_running_loop()
-    wire = Wire(10.0)
-    protocol = cast(asyncio.BaseProtocol, wire)
+    connection = RedisConnection(10.0)
+    protocol = cast(asyncio.BaseProtocol, connection)
     await loop.create_connection(lambda: protocol, "127.0.0.1", int(os.environ["REDIS_PORT"]))
-    connections = Connections(Bare(wire), 0)
-    server = await loop.create_server(connections.connect, "127.0.0.1", int(os.environ["PORT"]))
+    connections = Connections(Bare(connection), 0)
+    server = await loop.create_server(partial(accept, connections), "127.0.0.1", int(os.environ["PORT"]))
     await asyncio.gather(server.serve_forever(), connections.watch())
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from larder.models.search.constraints import Pictures, Rules, nearest_by_rules, traits_of
-from larder.models.search.exact import NOBODY, Floats
-from larder.models.search.ivf import cells_for, filed, nearest_in_cells
+from larder.models.search.constraints import NeighbourConstraints, ProductVectors, nearest_allowed, product_traits
+from larder.models.search.exact import NO_NEIGHBOUR, Floats
+from larder.models.search.ivf import build_inverted_file, cell_count, nearest_allowed_in_cells
 
 VECTORS, ASKED, MEASURED = "vectors.npy", "asked.npy", "measured.npy"
 OURS, EXACT = "cells", "exact"
@@ -33,19 +33,21 @@ class Plan:
         self.vectors, self.top, self.probes, self.seed = vectors, top, probes, seed
 
     @property
-    def pictures(self) -> Pictures:
+    def pictures(self) -> ProductVectors:
         nothing = [None] * len(self.vectors)
-        return Pictures(self.vectors, traits_of(nothing, nothing, nothing))
+        return ProductVectors(self.vectors, product_traits(nothing, nothing, nothing))
 
 
 def cells(plan: Plan) -> Search:
     """Ours, as `precompute` asks it, without rules."""
-    made, pictures = filed(plan.vectors, plan.probes, plan.seed), plan.pictures
+    made, pictures = build_inverted_file(plan.vectors, plan.probes, plan.seed), plan.pictures
     listed, place = pictures.of(made.order), np.argsort(made.order)
 
     def search(rows: Rows) -> Rows:
-        found, _ = nearest_in_cells(pictures.of(rows), place[rows], listed, plan.top, Rules(), made)
-        return np.where(found == NOBODY, NOBODY, made.order[found])
+        found, _ = nearest_allowed_in_cells(
+            pictures.of(rows), place[rows], listed, plan.top, NeighbourConstraints(), made
+        )
+        return np.where(found == NO_NEIGHBOUR, NO_NEIGHBOUR, made.order[found])
 
     return search
 
@@ -53,7 +55,7 @@ def cells(plan: Plan) -> Search:
 def exact(plan: Plan) -> Search:
     """Ours below `similar.exact_up_to`."""
     pictures = plan.pictures
-    return lambda rows: nearest_by_rules(pictures.of(rows), rows, pictures, plan.top, Rules())[0]
+    return lambda rows: nearest_allowed(pictures.of(rows), rows, pictures, plan.top, NeighbourConstraints())[0]
 
 
 def faiss_ivf(plan: Plan) -> Search:
@@ -61,7 +63,7 @@ def faiss_ivf(plan: Plan) -> Search:
     import faiss
 
     count, width = plan.vectors.shape
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cells_for(count), faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cell_count(count), faiss.METRIC_INNER_PRODUCT)
     index.train(plan.vectors)
     index.add(plan.vectors)
     index.nprobe = plan.probes

@@ -171,14 +171,14 @@ class Ours(Engine):
         self.rdd = self.spark.sparkContext.parallelize(shards, self.workers)
 
     def train(self, model: Any, epochs: int, seed: int) -> None:
-        from larder.jobs.vision.data_parallel import Round, RoundsModel, Schedule
+        from larder.jobs.vision.data_parallel import FederatedModel, RoundReport, TrainingSchedule
         from larder.jobs.vision.training_checkpoints import Checkpoints
         from larder.storage import StoragePath
 
-        rounds: list[Round] = []
-        schedule = Schedule(epochs, 1, self.plan.batch_size, seed, outer=OuterStep(*self.plan.outer))
+        rounds: list[RoundReport] = []
+        schedule = TrainingSchedule(epochs, 1, self.plan.batch_size, seed, outer=OuterStep(*self.plan.outer))
         folder = tempfile.mkdtemp(dir=self.folder)  # of each training its own, or it would go on with another's
-        RoundsModel(model, rounds.append).fit(self.rdd, schedule, checkpoints=Checkpoints(StoragePath(folder)))
+        FederatedModel(model, rounds.append).fit(self.rdd, schedule, checkpoints=Checkpoints(StoragePath(folder)))
         parts = rounds[0].seconds
         self.details = {
             "round_seconds": {

@@ -33,10 +33,10 @@ from larder.jobs import (
     train_als,
     train_vision,
 )
-from larder.jobs.runtime.arguments import as_text, hour
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
 from larder.loaders.embedded import embedded_server
+from larder.models.hours import as_text, hour
 from larder.settings import Settings, load_settings
 from larder.storage import Tables
 

@@ -19,7 +19,7 @@ from demo.synthetic_files import ENDINGS, Files
 from demo.synthetic_parts import Parts
 from demo.synthetic_shape import Shape
 from demo.synthetic_truth import HourTruth, write_arguments, write_people
-from larder.jobs.runtime.arguments import as_text, hour, hour_partition
+from larder.models.hours import as_text, hour, hour_partition
 
 EVENTS, TRUTH = "events", "truth"
 ROWS_A_FILE = 2_500_000

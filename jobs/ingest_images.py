@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from larder.jobs.lists.catalogue import CatalogueError, catalogue_of, column_of
-from larder.jobs.runtime.arguments import job_parser, parse
+from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
@@ -30,24 +30,21 @@ from larder.jobs.vision.picture_files import (
     STATED_DDL,
     UNREADABLE_IMAGE,
     URI,
-    Fetch,
+    PictureFetcher,
     stat,
 )
 from larder.models import columns as C
-from larder.models.schemas import IMAGES as IMAGES_SCHEMA
-from larder.models.schemas import QUARANTINE
+from larder.models.tables import CATALOGUE, IMAGE_QUARANTINE, IMAGES, QUARANTINE
 from larder.settings import Settings
-from larder.storage import Manifest, Place, Tables
+from larder.storage import Manifest, StoragePath, Tables
 from larder.storage.frames import read_frame, write_frame
 from larder.storage.manifests import plan_run
 
 JOB = "ingest_images"
-IMAGES, IMAGE_QUARANTINE, PARTITION = "images", "image_quarantine", "catalogue"
 CATALOGUE_IMAGES, UNREAD = "catalogue_images", "unread"  # what a run is made from
 FILE_BYTES = 64 << 20  # pixels in one file: it is made in memory
 TASK_ROWS = 1_000
 SHARES = 10_000
-REMEDY = "run `larder ingest-images`, or set it back"
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):/")
 
 
@@ -55,12 +52,9 @@ class NoImageReadError(RuntimeError):
     """Not one picture could be fetched: a store that is down must not empty the table."""
 
 
-class OtherSizeError(ValueError):
-    """Pictures were ingested with another size than whoever reads them is made for."""
-
-
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    return parse(job_parser(JOB, "Decode and resize the catalogue's pictures."), argv)
+    """Returns the job's arguments; `argv` is the process's own if None."""
+    return parse(JOB, argv)
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
@@ -69,7 +63,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     Raises NoImageReadError where pictures are named and none can be read.
     """
     settings: Settings = arguments.settings
-    with stage(spark, JOB, PARTITION) as report:
+    with stage(spark, JOB, CATALOGUE) as report:
         tables = Tables(settings.storage.tables)
         catalogue = read_catalogue(spark, settings)
         named = one_per_product(with_uri(catalogue, image_prefix(settings)))
@@ -81,8 +75,8 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         rows = catalogue.agg(F.count("*"), F.count_if(_has_image())).first()
         assert rows is not None
         report.rows_in = rows[1]
-        report.rows_out = tables.get(IMAGES, PARTITION, JOB).rows
-        quarantine = tables.get(IMAGE_QUARANTINE, PARTITION, JOB)
+        report.rows_out = tables.get(IMAGES, CATALOGUE, JOB).rows
+        quarantine = tables.get(IMAGE_QUARANTINE, CATALOGUE, JOB)
         report.quarantined = quarantine.rows
         report.duplicates = rows[1] - products
         report.details |= {"products": rows[0], "without_image": rows[0] - rows[1], **dict(quarantine.counts)}
@@ -90,16 +84,14 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv)
+    """Runs the job as the command line says."""
+    start(parse_arguments(argv))
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """Runs the job in a Spark session of its own."""
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
-
-
-def check_size(images: Manifest, size: int, whose: str = "vision.image_size", remedy: str = REMEDY) -> None:
-    """Raises OtherSizeError where the pictures of a run of `images` are not of `size` pixels a side."""
-    found = images.parameters["image_size"]
-    if found != size:
-        raise OtherSizeError(f"{whose} is {size}, and the pictures that were ingested have {found} a side; {remedy}")
 
 
 def read_catalogue(spark: SparkSession, settings: Settings) -> DataFrame:
@@ -114,7 +106,7 @@ def image_prefix(settings: Settings) -> str:
     """What relative picture URIs are relative to: storage.images, else the catalogue's folder."""
     if settings.storage.images:
         return settings.storage.images
-    system, path = Place(settings.storage.catalogue).open()
+    system, path = StoragePath(settings.storage.catalogue).open()
     is_file = system.get_file_info(path).type == fs.FileType.File
     return settings.storage.catalogue.rpartition("/")[0] if is_file else settings.storage.catalogue
 
@@ -152,31 +144,31 @@ def _plan(table: str, digest: str, unread: str, settings: Settings) -> Manifest:
     chosen = ("image_size", "max_pixels", "max_bytes", "min_side", "held_out")
     parameters = {name: getattr(settings.vision, name) for name in chosen}
     inputs = {CATALOGUE_IMAGES: digest, **({UNREAD: unread} if unread else {})}
-    return plan_run(table, PARTITION, inputs, parameters)
+    return plan_run(table, CATALOGUE, inputs, parameters)
 
 
 def _is_current(tables: Tables, digest: str, settings: Settings) -> bool:
     """Whether both tables are made from these files, whichever of them could not be read."""
-    before = tables.find(IMAGE_QUARANTINE, PARTITION)
+    before = tables.find(IMAGE_QUARANTINE, CATALOGUE)
     unread = before.inputs.get(UNREAD, "") if before else ""
     return all(tables.is_current(_plan(table, digest, unread, settings)) for table in (IMAGES, IMAGE_QUARANTINE))
 
 
-def _may_do_better(spark: SparkSession, tables: Tables, fetch: Fetch) -> bool:
+def _may_do_better(spark: SparkSession, tables: Tables, fetch: PictureFetcher) -> bool:
     """Whether a file can be read now that could not be: a store that did not answer may leave no other trace."""
-    before = tables.find(IMAGE_QUARANTINE, PARTITION)
+    before = tables.find(IMAGE_QUARANTINE, CATALOGUE)
     if before is None or not before.counts.get(UNREADABLE_IMAGE):
         return False
-    rows = read_frame(spark, tables, [before], QUARANTINE).where(F.col(C.REASON) == UNREADABLE_IMAGE)
+    rows = read_frame(spark, tables, [before], QUARANTINE.schema).where(F.col(C.REASON) == UNREADABLE_IMAGE)
     category = F.lit(None).cast("string").alias(C.CATEGORY)
     named = rows.select(F.col(C.RAW).alias(C.PRODUCT_ID), category, F.col(C.SOURCE).alias(URI))
     again = named.mapInArrow(fetch, FETCHED_DDL)
     return not again.where(F.coalesce(C.REASON, F.lit("")) != UNREADABLE_IMAGE).isEmpty()
 
 
-def _fetch(settings: Settings) -> Fetch:
+def _fetch(settings: Settings) -> PictureFetcher:
     vision = settings.vision
-    return Fetch(vision.image_size, vision.max_pixels, vision.max_bytes, vision.min_side, vision.read_ahead)
+    return PictureFetcher(vision.image_size, vision.max_pixels, vision.max_bytes, vision.min_side, vision.read_ahead)
 
 
 def _digest(named: DataFrame) -> tuple[str, int]:
@@ -204,8 +196,8 @@ def _ingest(tables: Tables, digest: str, named: DataFrame, products: int, settin
     counts = {reason: count for reason, count, _ in reasons}
     unread = "".join(f"{count} rows, sum {total}" for reason, count, total in reasons if reason == UNREADABLE_IMAGE)
     planned = [_plan(table, digest, unread, settings) for table in (IMAGES, IMAGE_QUARANTINE)]
-    images = write_frame(tables, planned[0], good, IMAGES_SCHEMA, files, [C.PRODUCT_ID])
-    quarantine = write_frame(tables, planned[1], bad, QUARANTINE, 1, [C.RAW, C.SOURCE])
+    images = write_frame(tables, planned[0], good, IMAGES.schema, files, [C.PRODUCT_ID])
+    quarantine = write_frame(tables, planned[1], bad, QUARANTINE.schema, 1, [C.RAW, C.SOURCE])
     fetched.unpersist()
     if products and not images.rows:
         raise NoImageReadError(f"none of {products} pictures could be read; is {image_prefix(settings)} right?")

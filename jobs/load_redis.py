@@ -16,7 +16,7 @@ from larder.jobs.publishing.delta_release import DeltaRelease
 from larder.jobs.publishing.load_files import FileLoad, ReleaseFile, sample
 from larder.jobs.publishing.load_progress import lists_loaded, load_progress
 from larder.jobs.publishing.whole_release import Content, WholeRelease
-from larder.jobs.runtime.arguments import add_as_of, as_text, job_parser, parse
+from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
@@ -24,10 +24,11 @@ from larder.loaders import memory_estimate, publisher, verification
 from larder.loaders.codec import DICTIONARY_CHUNK, encode_lists
 from larder.loaders.embedded import redis_server
 from larder.loaders.lease import Lease
-from larder.loaders.publisher import Lists
+from larder.loaders.lists import RankedLists
 from larder.loaders.releases import VERIFIED, Release, ReleaseError, Releases
 from larder.loaders.server_errors import LoadError, explained
 from larder.loaders.servers import connect, run_ids
+from larder.models.hours import as_text
 from larder.settings import Settings
 from larder.storage import Tables
 
@@ -36,25 +37,8 @@ LEASES_WAITED = 2  # so that a loader killed a moment ago holds nobody up for lo
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = job_parser(JOB, "Load a release into Redis, check it there, and make it live.")
-    add_as_of(parser)
-    parser.add_argument(
-        "--delta", action="store_true", help="only what precompute_cookies made since, over what is live"
-    )
-    parser.add_argument("--stay", action="store_true", help="load and check, but do not make it live")
-    parser.add_argument("--even-if-older", action="store_true", help="make it live even where a newer one is")
-    parser.add_argument("--without-spark", action="store_true", help="load in this process; redis.threads files a time")
-    parser.add_argument(
-        "--wait",
-        type=float,
-        default=None,
-        metavar="SECONDS",
-        help="wait so long for another loader to end (default: twice redis.lease_seconds), then refuse",
-    )
-    arguments = parse(parser, argv)
-    if arguments.wait is not None and arguments.wait < 0:
-        parser.error("--wait must be 0 or more seconds")
-    return arguments
+    """Returns the job's arguments; `argv` is the process's own if None."""
+    return parse(JOB, argv)
 
 
 def run(spark: SparkSession | None, arguments: argparse.Namespace) -> StageReport:
@@ -76,7 +60,12 @@ def run(spark: SparkSession | None, arguments: argparse.Namespace) -> StageRepor
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv)
+    """Runs the job as the command line says."""
+    start(parse_arguments(argv))
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """Runs the job in a Spark session, or without one if the arguments say so."""
     with nullcontext() if arguments.without_spark else spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
 
@@ -203,7 +192,7 @@ def _write(
 
 
 def _check(
-    releases: Releases, release: Release, drawn: dict[str, list[Lists]], products: int, with_scores: bool
+    releases: Releases, release: Release, drawn: dict[str, list[RankedLists]], products: int, with_scores: bool
 ) -> None:
     """Compares the sample and counts all. Raises ReleaseError."""
     for kind, some in drawn.items():
@@ -212,10 +201,10 @@ def _check(
     publisher.complete(releases, release, products, with_scores)
 
 
-def _require_room(releases: Releases, content: Content, drawn: dict[str, list[Lists]], with_scores: bool) -> None:
+def _require_room(releases: Releases, content: Content, drawn: dict[str, list[RankedLists]], with_scores: bool) -> None:
     release = content.release
     ids = content.ids[release.first_chunk * DICTIONARY_CHUNK :]
-    sizes = memory_estimate.Sizes(
+    sizes = memory_estimate.ReleaseSizes(
         records=release.records,
         lengths={kind: record_lengths(some, with_scores) for kind, some in drawn.items()},
         buckets=release.buckets,
@@ -228,7 +217,7 @@ def _require_room(releases: Releases, content: Content, drawn: dict[str, list[Li
     memory_estimate.require_room(releases.client, int(reckoned.total * missing), release.name)
 
 
-def record_lengths(some: Iterable[Lists], with_scores: bool) -> np.ndarray:
+def record_lengths(some: Iterable[RankedLists], with_scores: bool) -> np.ndarray:
     """Bytes of each of these lists as a record, shape (n,)."""
     encoded = [encode_lists(lists.offsets, lists.ordinals, lists.scores if with_scores else None) for lists in some]
     return np.concatenate([np.diff(offsets) for _, offsets in encoded])

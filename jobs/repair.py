@@ -10,22 +10,14 @@ import argparse
 
 from pyspark.sql import SparkSession
 
-from larder.jobs import aggregate_hours, roll_up
-from larder.jobs.aggregate_hours import COUNTS
-from larder.jobs.roll_up import CONTEXTS, INTERACTIONS
-from larder.jobs.runtime.arguments import (
-    add_now,
-    add_window,
-    as_of_partition,
-    as_text,
-    hour,
-    hour_partition,
-    job_parser,
-    parse,
-)
+from larder.jobs.events.hour_aggregation import aggregate
+from larder.jobs.interactions.state_roll_up import roll_up
+from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
+from larder.models.hours import as_of_partition, as_text, hour, hour_partition
+from larder.models.tables import CONTEXTS, HOURLY_COUNTS, INTERACTIONS
 from larder.settings import Settings
 from larder.storage import Manifest, Tables
 from larder.storage.manifests import fingerprint
@@ -36,10 +28,8 @@ NAMED_HOURS = 5
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = job_parser(JOB, "Count hours of a window again whose input changed, and correct the state as of its end.")
-    add_window(parser)
-    add_now(parser)
-    return parse(parser, argv, may_be_empty=True)
+    """Returns the job's arguments; `argv` is the process's own if None."""
+    return parse(JOB, argv)
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
@@ -47,22 +37,26 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     settings: Settings = arguments.settings
     tables = Tables(settings.storage.tables)
     partitions = [hour_partition(number) for number in range(arguments.start, arguments.end)]
-    before = tables.find_all(COUNTS, partitions)
+    before = tables.find_all(HOURLY_COUNTS, partitions)
     if partitions:
-        aggregate_hours.run(spark, arguments)
-    after = tables.find_all(COUNTS, partitions)
+        aggregate(spark, settings, arguments.start, arguments.end, arguments.now)
+    after = tables.find_all(HOURLY_COUNTS, partitions)
     stale = _first_stale(tables, arguments.start, arguments.end)
     if stale is not None:
         start, from_empty = stale
-        window = {"settings": settings, "start": start, "end": arguments.end, "from_empty": from_empty}
-        roll_up.run(spark, argparse.Namespace(**window))
+        roll_up(spark, settings, start, arguments.end, from_empty)
     with stage(None, JOB, f"{as_text(arguments.start)}..{as_text(arguments.end)}") as report:
         _describe(report, partitions, before, after, stale)
     return report
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv)
+    """Runs the job as the command line says."""
+    start(parse_arguments(argv))
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """Runs the job in a Spark session of its own."""
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
 
@@ -91,7 +85,7 @@ def _is_stale(tables: Tables, state: Manifest, start: int, end: int) -> bool:
     """Whether a state is damaged, or what it was made from is not what there is now."""
     if tables.damage(state):
         return True
-    counts = tables.find_all(COUNTS, [hour_partition(number) for number in range(start, end)])
+    counts = tables.find_all(HOURLY_COUNTS, [hour_partition(number) for number in range(start, end)])
     if state.inputs["hours"] != fingerprint([manifest.reference if manifest else None for manifest in counts]):
         return True
     if state.inputs["state"] == "empty":

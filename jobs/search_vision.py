@@ -26,13 +26,13 @@ from larder.jobs.vision.image_table import check_size
 from larder.jobs.vision.picture_files import CHANNELS
 from larder.jobs.vision.training_pairs import interactions_of, with_partners
 from larder.jobs.vision.training_pictures import is_held_back, shards_of
-from larder.jobs.vision.vision_trials import Choice, Measured, Trials
+from larder.jobs.vision.vision_trials import TrialResult, TrialRunner, TrialSettings
 from larder.models import columns as C
 from larder.models.tables import CATALOGUE, IMAGES, VISION_SCRATCH
 from larder.models.vision.backbones import is_file
 from larder.models.vision.network import label_list, label_shares
 from larder.settings import Settings, SettingsError, VisionSettings
-from larder.settings.vision_recipe import NOT_OF_A_TRIAL, Range, VisionRecipe
+from larder.settings.vision_recipe import NOT_OF_A_TRIAL, SearchRange, VisionRecipe
 from larder.storage import Manifest, StoragePath, Tables
 from larder.storage.event_folders import first_line
 from larder.storage.frames import read_frame
@@ -157,7 +157,7 @@ def _trials(
     recipe: VisionRecipe,
     vision: VisionSettings,
     scratch: Any,
-) -> Trials:
+) -> TrialRunner:
     pictures = read_frame(spark, tables, [images], IMAGES.schema).where(~F.col(C.HELD_OUT))
     pictures = pictures.orderBy(F.xxhash64(C.PRODUCT_ID, F.lit("search")), C.PRODUCT_ID).limit(recipe.pictures)
     counted = pictures.groupBy(C.CATEGORY).count().collect()
@@ -175,11 +175,16 @@ def _trials(
             f"{sum(products_of.values())} pictures in {len(labels)} categories (vision.min_label_count) are too few to"
             f" train on and to hold {recipe.validation:.0%} of them back"
         )
-    return Trials(train[0], test[0], label_shares(products_of, labels))
+    return TrialRunner(train[0], test[0], label_shares(products_of, labels))
 
 
 def _try(
-    spark: SparkSession, study: optuna.Study, tried: Trials, recipe: VisionRecipe, vision: VisionSettings, count: int
+    spark: SparkSession,
+    study: optuna.Study,
+    tried: TrialRunner,
+    recipe: VisionRecipe,
+    vision: VisionSettings,
+    count: int,
 ) -> None:
     """So many trials at once, each in a task of its own."""
     import optuna
@@ -187,8 +192,8 @@ def _try(
     choices, asked = [], [study.ask() for _ in range(count)]
     for trial in asked:
         chosen = {name: _suggested(trial, name, values) for name, values in recipe.space.items()}
-        choices.append(Choice(trial.number, {**vision.model_dump(), **chosen}))
-    found: list[Measured] = spark.sparkContext.parallelize(choices, count).mapPartitions(tried).collect()
+        choices.append(TrialSettings(trial.number, {**vision.model_dump(), **chosen}))
+    found: list[TrialResult] = spark.sparkContext.parallelize(choices, count).mapPartitions(tried).collect()
     for trial, measured in zip(asked, found, strict=True):
         if measured.error:
             trial.set_user_attr(ERROR, measured.error)
@@ -200,8 +205,8 @@ def _try(
             study.tell(trial, values)
 
 
-def _suggested(trial: optuna.Trial, name: str, values: Range | list[Any]) -> Any:
-    if not isinstance(values, Range):
+def _suggested(trial: optuna.Trial, name: str, values: SearchRange | list[Any]) -> Any:
+    if not isinstance(values, SearchRange):
         return trial.suggest_categorical(name, values)
     if VisionSettings.model_fields[name].annotation in (int, bool):
         return trial.suggest_int(name, int(values.low), int(values.high), log=values.log)

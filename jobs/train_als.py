@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from larder.jobs.als.factor_files import train
-from larder.jobs.als.interaction_blocks import NO_STRENGTH, Interactions, NoStrengthError
-from larder.jobs.roll_up import INTERACTIONS, decay_of
-from larder.jobs.runtime.arguments import add_as_of, as_of_partition, as_text, job_parser, parse
+from larder.jobs.als.factor_files import train_factors
+from larder.jobs.als.interaction_blocks import NO_STRENGTH, InteractionFiles, NoStrengthError
+from larder.jobs.als.trained_factors import parameters_of
+from larder.jobs.interactions.rolled_up_state import decay_of
+from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.training_files import remove_training
 from larder.models import columns as C
-from larder.models.als.implicit_als import RATING, AlsParameters, trained_factors
-from larder.models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA
-from larder.models.schemas import ITEM_FACTORS as ITEM_FACTORS_SCHEMA
-from larder.models.schemas import USER_FACTORS as USER_FACTORS_SCHEMA
+from larder.models.als.implicit_als import RATING, train_with_mllib
+from larder.models.hours import as_of_partition, as_text
+from larder.models.tables import ALS_SCRATCH, INTERACTIONS, ITEM_FACTORS, USER_FACTORS
 from larder.settings import Settings
-from larder.storage import Manifest, MissingPartitionError, Place, Tables
+from larder.storage import Manifest, StoragePath, Tables
 from larder.storage.frames import read_frame, write_frame
 from larder.storage.manifests import plan_run
 
 JOB = "train_als"
-USER_FACTORS, ITEM_FACTORS = "user_factors", "item_factors"
-SCRATCH = "als_scratch"  # of trainings under way, and of those that were killed
 FILES = 2
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = job_parser(JOB, "Train user and item factors on the interactions known at an instant.")
-    add_as_of(parser)
-    return parse(parser, argv)
+    """Returns the job's arguments; `argv` is the process's own if None."""
+    return parse(JOB, argv)
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
@@ -64,45 +59,28 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
 
 
 def main(argv: list[str] | None = None) -> None:
-    arguments = parse_arguments(argv)
+    """Runs the job as the command line says."""
+    start(parse_arguments(argv))
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """Runs the job in a Spark session of its own."""
     with spark_session(JOB, arguments.settings) as spark:
         run(spark, arguments)
 
 
-def model_of(tables: Tables, as_of: int) -> dict[str, Manifest]:
-    """The manifests of the interactions and of the factors of users and items as of an hour.
-
-    Raises MissingPartitionError, also where user and item factors do not belong together.
-    """
-    partition, instant = as_of_partition(as_of), as_text(as_of)
-    made_by = f"larder train-als --as-of {instant}"
-    interactions = tables.get(INTERACTIONS, partition, f"larder roll-up --end {instant}")
-    users, items = (tables.get(table, partition, made_by) for table in (USER_FACTORS, ITEM_FACTORS))
-    if (users.inputs, users.parameters) != (items.inputs, items.parameters):
-        raise MissingPartitionError(
-            f"{USER_FACTORS} and {ITEM_FACTORS} of {partition} are not of one training: a later one was cut short; "
-            f"run `{made_by}` again"
-        )
-    return {INTERACTIONS: interactions, USER_FACTORS: users, ITEM_FACTORS: items}
-
-
-def parameters_of(als: Mapping[str, Any]) -> AlsParameters:
-    """The parameters that [als] of the settings, or of a manifest, names."""
-    return AlsParameters(**{name: value for name, value in als.items() if name != "engine"})
-
-
 def _plan(table: str, interactions: Manifest, settings: Settings) -> Manifest:
-    inputs = {INTERACTIONS: interactions.reference}
+    inputs: dict[str, str] = {INTERACTIONS: interactions.reference}
     return plan_run(table, interactions.partition, inputs, settings.als.model_dump())
 
 
-def _scratch(tables: Tables, planned: Manifest) -> Place:
-    return tables.place(SCRATCH) / planned.run
+def _scratch(tables: Tables, planned: Manifest) -> StoragePath:
+    return tables.place(ALS_SCRATCH) / planned.run
 
 
 def _ratings(spark: SparkSession, tables: Tables, interactions: Manifest, as_of: int) -> DataFrame:
     """Decayed strengths; what never had any (weight 0) is no feedback."""
-    frame = read_frame(spark, tables, [interactions], INTERACTIONS_SCHEMA).where(F.col(C.STRENGTH) > 0)
+    frame = read_frame(spark, tables, [interactions], INTERACTIONS.schema).where(F.col(C.STRENGTH) > 0)
     strength = decay_of(interactions).value(F.col(C.STRENGTH), as_of)
     return frame.select(C.COOKIE_KEY, C.PRODUCT_ID, strength.cast("float").alias(RATING))
 
@@ -115,9 +93,9 @@ def _train(
     def on_iteration(number: int) -> None:
         report.doing = f"iteration {number} of {parameters.iterations}"
 
-    places = tables.run_place(planned[0]), tables.run_place(planned[1])
-    interactions = Interactions(tables.uris([source]), decay_of(source).factor(as_of) * parameters.alpha)
-    files = train(spark, interactions, parameters, _scratch(tables, planned[0]), *places, on_iteration)
+    places = tables.run_folder(planned[0]), tables.run_folder(planned[1])
+    interactions = InteractionFiles(tables.uris([source]), decay_of(source).factor(as_of) * parameters.alpha)
+    files = train_factors(spark, interactions, parameters, _scratch(tables, planned[0]), *places, on_iteration)
     return [replace(plan, files=some) for plan, some in zip(planned, files, strict=True)]
 
 
@@ -127,10 +105,10 @@ def _train_with_mllib(
     ratings = _ratings(spark, tables, source, as_of)
     if ratings.isEmpty():
         raise NoStrengthError(NO_STRENGTH)
-    users, items = trained_factors(ratings, parameters_of(planned[0].parameters))
+    users, items = train_with_mllib(ratings, parameters_of(planned[0].parameters))
     return [
-        write_frame(tables, planned[0], users, USER_FACTORS_SCHEMA, FILES, [C.COOKIE_KEY]),
-        write_frame(tables, planned[1], items, ITEM_FACTORS_SCHEMA, FILES, [C.PRODUCT_ID]),
+        write_frame(tables, planned[0], users, USER_FACTORS.schema, FILES, [C.COOKIE_KEY]),
+        write_frame(tables, planned[1], items, ITEM_FACTORS.schema, FILES, [C.PRODUCT_ID]),
     ]
 
 

@@ -45,8 +45,8 @@ from larder.storage.manifests import plan_run
 if TYPE_CHECKING:
     import keras
 
-    from larder.jobs.vision.data_parallel import Round
-    from larder.jobs.vision.training_checkpoints import State
+    from larder.jobs.vision.data_parallel import RoundReport
+    from larder.jobs.vision.training_checkpoints import TrainingState
 
 JOB = "train_vision"
 
@@ -107,7 +107,7 @@ class _Trained:
     """A training's results; `states`, without weights, are where its members ended, `pictures` what trained them."""
 
     model: keras.Model
-    states: list[State]
+    states: list[TrainingState]
     labels: list[str]
     pictures: int
     held_back: int
@@ -134,7 +134,7 @@ def _train(
     report: StageReport,
 ) -> _Trained:
     from larder.jobs.runtime.quiet_tensorflow import limit_threads
-    from larder.jobs.vision.training_checkpoints import State
+    from larder.jobs.vision.training_checkpoints import TrainingState
 
     limit_threads(1)  # the driver builds, measures and saves; workers train
     counted = pictures.groupBy(C.CATEGORY).count().collect()
@@ -149,7 +149,7 @@ def _train(
     shares = label_shares(products_of, labels)
     told = _Telling(report, vision.ensemble)
     members: list[keras.Model] = []
-    states: list[State] = []
+    states: list[TrainingState] = []
     for number in range(1, vision.ensemble + 1):
         member = vision.model_copy(update={"seed": vision.seed + number - 1})
         model, trained = models_of(member, shares, backbone)
@@ -157,7 +157,7 @@ def _train(
         rounds = scratch / ("rounds" if number == 1 else f"rounds-{number}")
         told.begin(number, sum(state.rounds for state in states))
         state = _fit(spark, trained, shards, validation, member, rounds, told)
-        states.append(State([], losses=state.losses, validations=state.validations))
+        states.append(TrainingState([], losses=state.losses, validations=state.validations))
         model.set_weights(trained.get_weights())
         members.append(model)
     trained_on = sum(shard.samples for shard in shards)
@@ -172,13 +172,13 @@ def _fit(
     vision: VisionSettings,
     folder: StoragePath,
     told: _Telling,
-) -> State:
-    from larder.jobs.vision.data_parallel import RoundsModel
+) -> TrainingState:
+    from larder.jobs.vision.data_parallel import FederatedModel
     from larder.jobs.vision.training_checkpoints import Checkpoints
 
     dealt = spark.sparkContext.parallelize(shards, max(1, len(shards))).map(_itself).persist()
     try:
-        return RoundsModel(model, told).fit(dealt, schedule_of(vision), validation, Checkpoints(folder))
+        return FederatedModel(model, told).fit(dealt, schedule_of(vision), validation, Checkpoints(folder))
     finally:
         dealt.unpersist()
 
@@ -201,7 +201,7 @@ class _Telling:
         """What is told from here on is of this member; those before it took so many rounds."""
         self.member, self.rounds_before = member, rounds_before
 
-    def __call__(self, done: Round) -> None:
+    def __call__(self, done: RoundReport) -> None:
         validation = "" if done.validation is None else f"  validation {done.validation:.4f}"
         member = f"member {self.member}/{self.members}  " if self.members > 1 else ""
         print(

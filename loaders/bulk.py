@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +17,17 @@ import redis
 
 from larder.loaders.codec import Bytes, buckets_and_fields, encode_lists
 from larder.loaders.keys import Keys
+from larder.loaders.lists import RankedLists, select_lists
+from larder.loaders.releases import Release
 from larder.loaders.resp import hset_commands
 from larder.loaders.servers import Client, owner
-
-if TYPE_CHECKING:
-    from larder.loaders.publisher import Lists
-    from larder.loaders.releases import Release
 
 ROWS_A_BLOCK = 8192
 BLOCKS_UNDER_WAY = 4
 RECEIVED_AT_ONCE = 1 << 16
 
 
-class Pace:
+class RateLimiter:
     """Keeps the lists written in one place below a rate; 0 means as fast as it goes."""
 
     def __init__(self, per_second: float = 0.0) -> None:
@@ -48,7 +46,7 @@ class Pace:
         time.sleep(start - now)
 
 
-class Wire:
+class PipelinedSocket:
     """One connection that takes blocks of commands whose replies are integers. Raises redis.RedisError, OSError."""
 
     def __init__(self, node: redis.Redis) -> None:
@@ -57,7 +55,7 @@ class Wire:
         self._waiting: deque[int] = deque()
         self._received = b""
 
-    def __enter__(self) -> Wire:
+    def __enter__(self) -> PipelinedSocket:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -104,14 +102,20 @@ class Wire:
 
 
 def send_lists(
-    client: Client, namespace: str, release: Release, kind: str, lists: Lists, with_scores: bool, pace: Pace
+    client: Client,
+    namespace: str,
+    release: Release,
+    kind: str,
+    lists: RankedLists,
+    with_scores: bool,
+    pace: RateLimiter,
 ) -> None:
     """Writes some lists of one kind and returns when the server has confirmed all. Raises redis.RedisError, OSError."""
     with ExitStack() as opened:
-        wires: dict[int, Wire] = {}
+        wires: dict[int, PipelinedSocket] = {}
         for node, rows, commands, count in _blocks(client, namespace, release, kind, lists, with_scores):
             if id(node) not in wires:
-                wires[id(node)] = opened.enter_context(Wire(node))
+                wires[id(node)] = opened.enter_context(PipelinedSocket(node))
             pace.wait(rows)
             wires[id(node)].send(commands, count)
         for wire in wires.values():
@@ -119,7 +123,7 @@ def send_lists(
 
 
 def _blocks(
-    client: Client, namespace: str, release: Release, kind: str, lists: Lists, with_scores: bool
+    client: Client, namespace: str, release: Release, kind: str, lists: RankedLists, with_scores: bool
 ) -> Iterator[tuple[redis.Redis, int, Bytes, int]]:
     """Node, number of lists, commands, number of commands: blocks of whole buckets, small enough for a core's cache."""
     keys = Keys(namespace)
@@ -140,7 +144,7 @@ def _blocks(
         start, stop = int(starts[first]), int(starts[end]) if end < len(starts) else len(order)
         some = order[start:stop]
         number = np.repeat(np.arange(end - first), np.diff(starts[first:end], append=stop))
-        records = encode_lists(*in_order(lists, some, with_scores))
+        records = encode_lists(*select_lists(lists, some, with_scores))
         commands = hset_commands(names[first:end], number, fields[some], records)
         yield owners[int(node_of_bucket[first])], len(some), commands, end - first
 
@@ -159,16 +163,3 @@ def _owners(client: Client, names: list[bytes]) -> tuple[list[redis.Redis], npt.
             owners.append(node)
         where[at] = found[id(node)]
     return owners, where
-
-
-def in_order(
-    lists: Lists, order: npt.NDArray[np.integer], with_scores: bool
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.integer], npt.NDArray[np.floating] | None]:
-    """Offsets, ordinals and scores of the lists named by `order`, shape (k,), as `encode_lists` takes them."""
-    lengths = lists.lengths[order]
-    offsets = np.concatenate(([0], np.cumsum(lengths)))
-    if lists.are_even:
-        ordinals, scores = (values.reshape(len(lists.keys), -1) for values in (lists.ordinals, lists.scores))
-        return offsets, ordinals[order].ravel(), scores[order].ravel() if with_scores else None
-    take = np.arange(offsets[-1]) + np.repeat(lists.offsets[:-1][order] - offsets[:-1], lengths)
-    return offsets, lists.ordinals[take], lists.scores[take] if with_scores else None

@@ -14,7 +14,7 @@ from larder.loaders import memory_estimate, publisher
 from larder.loaders.codec import encode_lists
 from larder.loaders.embedded import embedded_server
 from larder.loaders.keys import CONTEXTS, COOKIES, PRODUCTS
-from larder.loaders.publisher import Lists
+from larder.loaders.lists import RankedLists
 from larder.loaders.releases import Release, Releases
 from larder.loaders.servers import connect
 
@@ -25,7 +25,7 @@ MEBIBYTE, GIBIBYTE = 1 << 20, 1 << 30
 
 
 @dataclass(frozen=True)
-class Size:
+class ShopSize:
     """A shop: how many lists of each kind, items a list, and what ids look like."""
 
     cookies: int
@@ -38,7 +38,7 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Assumed:
+class PlanAssumptions:
     """What is not measured here but given. Rates a second; releases kept in memory at once, and as many deltas.
 
     active: cookies that do something of weight in a day, and so have a list in the day's last delta; 0: no deltas.
@@ -53,13 +53,13 @@ class Assumed:
     requests_per_instance: float = 10_000.0
 
 
-def planned(size: Size, allocator: str = memory_estimate.JEMALLOC) -> tuple[Release, memory_estimate.Estimate]:
+def planned(size: ShopSize, allocator: str = memory_estimate.JEMALLOC) -> tuple[Release, memory_estimate.Estimate]:
     """The release of a shop of that size, and its memory; products are drawn by Zipf's law."""
     records = {COOKIES: size.cookies, PRODUCTS: size.products, CONTEXTS: size.contexts}
     release = publisher.plan("plan", "plan", records, size.products, size.bucket_size)
     lists = drawn_lists(size, SAMPLED_LISTS)
     _, offsets = encode_lists(lists.offsets, lists.ordinals, lists.scores if size.scores else None)
-    sizes = memory_estimate.Sizes(
+    sizes = memory_estimate.ReleaseSizes(
         records=records,
         lengths=dict.fromkeys(records, np.diff(offsets)),
         buckets=release.buckets,
@@ -69,16 +69,16 @@ def planned(size: Size, allocator: str = memory_estimate.JEMALLOC) -> tuple[Rele
     return release, memory_estimate.estimate(sizes, allocator)
 
 
-def drawn_lists(size: Size, lists: int, seed: int = 0) -> Lists:
+def drawn_lists(size: ShopSize, lists: int, seed: int = 0) -> RankedLists:
     """Lists of a shop of that size: how often a product is listed falls like 1 / its rank."""
     random = np.random.default_rng(seed)
     ordinals = np.minimum(size.products ** random.random(lists * size.items) - 1, size.products - 1).astype(np.int32)
     scores = np.tile(np.linspace(1, 0.1, size.items), lists)
     keys = random.integers(0, 2**64, lists, dtype=np.uint64)
-    return Lists(keys, np.arange(lists + 1) * size.items, ordinals, scores)
+    return RankedLists(keys, np.arange(lists + 1) * size.items, ordinals, scores)
 
 
-def measured_rate(size: Size) -> float:
+def measured_rate(size: ShopSize) -> float:
     """Lists a second that one loader on this machine encodes and writes to a server of its own."""
     lists = drawn_lists(size, MEASURED_LISTS)
     with tempfile.TemporaryDirectory() as folder, embedded_server(Path(folder)) as url:
@@ -93,7 +93,7 @@ def measured_rate(size: Size) -> float:
     return rate
 
 
-def delta_bytes(size: Size, active: int, allocator: str = memory_estimate.JEMALLOC) -> int:
+def delta_bytes(size: ShopSize, active: int, allocator: str = memory_estimate.JEMALLOC) -> int:
     """Memory of a delta with the lists of `active` cookies."""
     if not active:
         return 0
@@ -101,7 +101,9 @@ def delta_bytes(size: Size, active: int, allocator: str = memory_estimate.JEMALL
     return estimate.by_part[COOKIES]
 
 
-def plan_lines(size: Size, assumed: Assumed, rate: float, source: str = "measured here, one loader") -> list[str]:
+def plan_lines(
+    size: ShopSize, assumed: PlanAssumptions, rate: float, source: str = "measured here, one loader"
+) -> list[str]:
     """The plan for people, each figure with how it comes about. rate: lists a second that are loaded, by `source`."""
     _, estimate = planned(size)
     lists = size.cookies + size.products + size.contexts

@@ -35,7 +35,7 @@ def plan_over(
     )
 
 
-def beneath(releases: Releases, release: Release) -> Release | None:
+def base_release(releases: Releases, release: Release) -> Release | None:
     """The whole release under a delta; None under a whole one. Raises ReleaseError where it is gone."""
     if not release.base:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from larder.loaders.codec import decode_list
-from larder.loaders.delta import beneath, read_ids, read_records
+from larder.loaders.delta import base_release, read_ids, read_records
 from larder.loaders.keys import COOKIES
 from larder.loaders.releases import VERIFIED, Release, ReleaseError, Releases
 
@@ -75,7 +75,7 @@ class _Side:
         if release is None or release.state != VERIFIED:
             raise ReleaseError(f"release {name} is not in this server; `larder releases` lists those that are")
         self.releases, self.release = releases, release
-        self.base = beneath(releases, release)
+        self.base = base_release(releases, release)
         self.ids = read_ids(releases, release)
 
     def count(self, kind: str) -> int:

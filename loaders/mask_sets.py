@@ -17,7 +17,7 @@ class NoProductError(ValueError):
     """A call that names no product, or an empty id."""
 
 
-class Masks:
+class MaskSets:
     """The masks of one namespace."""
 
     def __init__(self, client: Client, namespace: str) -> None:

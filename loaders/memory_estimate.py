@@ -28,7 +28,7 @@ MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ReleaseSizes:
     """Enough of a release to reckon its memory.
 
     records: kind -> number of lists; lengths: kind -> bytes of some records, shape (any,); buckets: kind -> hashes.
@@ -53,7 +53,7 @@ class Estimate:
         return sum(self.by_part.values())
 
 
-def estimate(sizes: Sizes, allocator: str = JEMALLOC) -> Estimate:
+def estimate(sizes: ReleaseSizes, allocator: str = JEMALLOC) -> Estimate:
     """The memory of a release; each kind's hashes are simulated with records drawn from the sample."""
     parts = {
         kind: kind_bytes(count, sizes.lengths[kind], sizes.buckets[kind], allocator)

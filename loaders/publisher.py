@@ -6,17 +6,15 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import redis
 
-from larder.loaders.bulk import Pace, send_lists
+from larder.loaders.bulk import RateLimiter, send_lists
 from larder.loaders.codec import DICTIONARY_CHUNK, encode_dictionary
 from larder.loaders.keys import DELTA_FORMAT, FORMAT, Keys
+from larder.loaders.lists import RankedLists
 from larder.loaders.releases import STAGED, VERIFIED, Release, ReleaseError, Releases
 from larder.loaders.servers import Client, nodes, run_ids
 
@@ -31,30 +29,6 @@ RESTARTED = "the server was restarted during the load"
 
 class RestartedError(ReleaseError):
     """The server may have lost what it had confirmed, and its settings."""
-
-
-@dataclass(frozen=True)
-class Lists:
-    """Some lists, as in Arrow: list i is ordinals[offsets[i]:offsets[i + 1]], and likewise its scores.
-
-    keys: shape (n,), unsigned 64-bit keys (loaders/keys.py); offsets: (n + 1,); ordinals and scores: (m,).
-    """
-
-    keys: npt.NDArray[np.uint64]
-    offsets: npt.NDArray[np.integer]
-    ordinals: npt.NDArray[np.integer]
-    scores: npt.NDArray[np.floating]
-
-    @cached_property
-    def lengths(self) -> npt.NDArray[np.integer]:
-        """Items of each list, shape (n,)."""
-        return np.diff(self.offsets)
-
-    @cached_property
-    def are_even(self) -> bool:
-        """Whether the arrays hold nothing but lists of one length, and so are matrices."""
-        length = int(self.lengths.max(initial=0))
-        return length > 0 and bool((self.lengths == length).all()) and len(self.ordinals) == length * len(self.keys)
 
 
 def plan(name: str, as_of: str, records: dict[str, int], products: int, bucket_size: int) -> Release:
@@ -99,9 +73,9 @@ def write_lists(
     namespace: str,
     release: Release,
     kind: str,
-    lists: Lists,
+    lists: RankedLists,
     with_scores: bool,
-    pace: Pace | None = None,
+    pace: RateLimiter | None = None,
 ) -> int:
     """Writes some lists of one kind; the same lists again change nothing. Returns their number.
 
@@ -112,7 +86,7 @@ def write_lists(
     servers = run_ids(client)
     for pause in (*RETRY_SECONDS, None):
         try:
-            send_lists(client, namespace, release, kind, lists, with_scores, pace or Pace())
+            send_lists(client, namespace, release, kind, lists, with_scores, pace or RateLimiter())
             break
         except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError, OSError) as error:
             if pause is None or not _may_pass(error):
@@ -155,7 +129,7 @@ def complete(releases: Releases, release: Release, products: int, with_scores: b
         "scores": with_scores,
     }
     if release.base:
-        meta["base"] = base_of(releases, release.base, release.first_chunk)
+        meta["base"] = base_meta(releases, release.base, release.first_chunk)
     releases.client.set(releases.keys.meta(release.name), json.dumps(meta, sort_keys=True))
     for kind, expected in release.records.items():
         found = count_records(releases, release, kind)
@@ -166,7 +140,7 @@ def complete(releases: Releases, release: Release, products: int, with_scores: b
     return verified
 
 
-def base_of(releases: Releases, name: str, chunks: int) -> dict[str, Any]:
+def base_meta(releases: Releases, name: str, chunks: int) -> dict[str, Any]:
     """What a delta's meta says of the whole release beneath. Raises ReleaseError where that is not complete."""
     base = releases.find(name)
     if base is None or base.state != VERIFIED or base.base:

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larder.loaders.bulk import in_order
-from larder.loaders.codec import CorruptRecordError, buckets_and_fields, decode_list, encode_lists
-from larder.loaders.delta import beneath, read_ids
+from larder.loaders.codec import CorruptRecordError, buckets_and_fields, decode_list
+from larder.loaders.delta import base_release, read_ids
 from larder.loaders.keys import COOKIES
-from larder.loaders.publisher import Lists, count_records
+from larder.loaders.lists import RankedLists, encode_all
+from larder.loaders.publisher import count_records
 from larder.loaders.releases import Release, ReleaseError, Releases
 
 BUCKETS_READ = 200
 
 
-def compare_lists(releases: Releases, release: Release, kind: str, lists: Lists, with_scores: bool) -> int:
+def compare_lists(releases: Releases, release: Release, kind: str, lists: RankedLists, with_scores: bool) -> int:
     """Reads these lists back and compares byte by byte. Returns their number; raises ReleaseError at a difference."""
     buckets, fields = buckets_and_fields(lists.keys, release.buckets[kind])
-    data, ends = encode_lists(*in_order(lists, np.arange(len(lists.keys)), with_scores))
+    data, ends = encode_all(lists, with_scores)
     pipeline = releases.client.pipeline(transaction=False)
     for bucket, field in zip(buckets.tolist(), fields, strict=True):
         pipeline.hget(releases.keys.bucket(release.name, kind, bucket), field.tobytes())
@@ -51,7 +51,7 @@ def verify(releases: Releases, name: str, seed: int = 0) -> Verified:
     if release is None or value is None:
         raise ReleaseError(f"release {name} is not complete in this server; `larder releases` lists those that are")
     meta = json.loads(value)
-    base = beneath(releases, release)
+    base = base_release(releases, release)
     for kind, expected in meta["records"].items():
         if (found := count_records(releases, release, kind)) != expected:
             raise ReleaseError(f"release {name} has {found} records of kind {kind}, not {expected}")

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import redis
 
 from larder.loaders import publisher
-from larder.loaders.bulk import Pace
+from larder.loaders.bulk import RateLimiter
 from larder.loaders.keys import BY_CATEGORY, COOKIES, PRODUCTS, Keys, context_key64, key64
-from larder.loaders.publisher import Lists
+from larder.loaders.lists import RankedLists
 from larder.loaders.releases import Release, ReleaseError
 from larder.loaders.server_errors import explained
 from larder.loaders.servers import Client, connect
 from larder.models import columns as C
-from larder.storage import Place
+from larder.storage import StoragePath
 
 ROWS_AT_ONCE = 500_000
 SAMPLE_FILES = 8
@@ -45,7 +45,7 @@ class ReleaseFile:
 
     def batches(self, rows_at_once: int, with_scores: bool) -> Iterator[pa.RecordBatch]:
         """Its rows in order, always cut at the same places. Scores that are not wanted are not read."""
-        system, path = Place(self.uri).open()
+        system, path = StoragePath(self.uri).open()
         with system.open_input_file(path) as source:
             parquet = pq.ParquetFile(source)
             columns = [name for name in parquet.schema_arrow.names if with_scores or name != C.SCORES]
@@ -56,7 +56,7 @@ class ReleaseFile:
         """Which rows are written, shape (self.rows,)."""
         return np.ones(self.rows, bool)
 
-    def lists(self, batch: pa.RecordBatch, rows: Rows) -> Lists:
+    def lists(self, batch: pa.RecordBatch, rows: Rows) -> RankedLists:
         """What is to be written of a batch, whose rows are these of the file."""
         return as_lists(self.kind, batch)
 
@@ -78,7 +78,7 @@ class DeltaFile(ReleaseFile):
     def rows_kept(self) -> npt.NDArray[np.bool_]:
         return np.unpackbits(self.kept, count=self.rows).view(bool)
 
-    def lists(self, batch: pa.RecordBatch, rows: Rows) -> Lists:
+    def lists(self, batch: pa.RecordBatch, rows: Rows) -> RankedLists:
         lists = as_lists(self.kind, batch.filter(pa.array(self.rows_kept()[rows])))
         return replace(lists, ordinals=self.ordinals[lists.ordinals])
 
@@ -109,7 +109,7 @@ class FileLoad:
         return ""
 
     def _load(self, client: Client, file: ReleaseFile) -> None:
-        progress, pace = Keys(self.namespace).load(self.release.name), Pace(self.per_second)
+        progress, pace = Keys(self.namespace).load(self.release.name), RateLimiter(self.per_second)
         known = client.hget(progress, file.field)
         there, at = int(known or 0), 0
         for batch in file.batches(self.rows_at_once, self.with_scores):
@@ -121,10 +121,10 @@ class FileLoad:
             client.hset(progress, file.field, at)  # only now that the server has confirmed all before
 
 
-def sample(files: list[ReleaseFile], rows: int = SAMPLE_ROWS, seed: int = 0) -> dict[str, list[Lists]]:
+def sample(files: list[ReleaseFile], rows: int = SAMPLE_ROWS, seed: int = 0) -> dict[str, list[RankedLists]]:
     """Some lists of every kind, from the first batch of some files each, drawn by `seed`."""
     random = np.random.default_rng(seed)
-    drawn: dict[str, list[Lists]] = {}
+    drawn: dict[str, list[RankedLists]] = {}
     for kind in dict.fromkeys(file.kind for file in files):
         filled = [file for file in files if file.kind == kind and file.rows]
         some = random.permutation(len(filled))[:SAMPLE_FILES].tolist()
@@ -133,8 +133,8 @@ def sample(files: list[ReleaseFile], rows: int = SAMPLE_ROWS, seed: int = 0) -> 
     return drawn
 
 
-def _some_lists(file: ReleaseFile, rows: int, random: np.random.Generator) -> Lists:
-    system, path = Place(file.uri).open()
+def _some_lists(file: ReleaseFile, rows: int, random: np.random.Generator) -> RankedLists:
+    system, path = StoragePath(file.uri).open()
     with system.open_input_file(path) as source:
         parquet = pq.ParquetFile(source)
         sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
@@ -149,13 +149,13 @@ def _some_lists(file: ReleaseFile, rows: int, random: np.random.Generator) -> Li
     return file.lists(batch.take(pa.array(some)), before + some)
 
 
-def as_lists(kind: str, batch: pa.RecordBatch) -> Lists:
+def as_lists(kind: str, batch: pa.RecordBatch) -> RankedLists:
     """Rows of a release table as lists with their 64-bit keys; no scores where the batch has none."""
     items = batch.column(C.ITEMS)
     scores = batch.column(C.SCORES).flatten().to_numpy() if C.SCORES in batch.schema.names else np.zeros(0)
     lengths = items.value_lengths().to_numpy(zero_copy_only=False)
     offsets = np.concatenate(([0], np.cumsum(lengths)))
-    return Lists(_keys(kind, batch), offsets, items.flatten().to_numpy(), scores)
+    return RankedLists(_keys(kind, batch), offsets, items.flatten().to_numpy(), scores)
 
 
 def _keys(kind: str, batch: pa.RecordBatch) -> np.ndarray:

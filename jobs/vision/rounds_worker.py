@@ -33,7 +33,7 @@ from tensorflow.keras.optimizers import deserialize
 
 from larder.jobs.runtime.devices import see_only_own_devices, seen_devices
 from larder.jobs.runtime.python_workers import leaves_worker_ready
-from larder.jobs.vision.saved_models import know_layers
+from larder.jobs.vision.saved_models import import_layers
 from larder.jobs.vision.training_shards import Bytes, Rows, Shard
 from larder.models.vision.federated import Arrays, refuse_divergence
 from larder.models.vision.mixed_precision import in_precision
@@ -99,7 +99,7 @@ class RoundsWorker(SparkWorker):
         size = self.train_config["batch_size"]
         key = hashlib.sha256(repr((self.json, self.master_optimizer, precision, size)).encode()).hexdigest()
         if key not in _COMPILED:
-            know_layers(self.json)
+            import_layers(self.json)
             gc.unfreeze()  # else another model's objects would stay for ever
             _COMPILED.clear()
             model = model_from_json(in_precision(self.json, precision), self.custom_objects)

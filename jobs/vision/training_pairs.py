@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-
 from pyspark.sql import DataFrame, SparkSession
 
-from larder.jobs.roll_up import INTERACTIONS
-from larder.jobs.runtime.arguments import as_of_partition, as_text, hour
 from larder.models import columns as C
+from larder.models.hours import as_of_partition, as_text
 from larder.models.interactions.co_purchases import bought_together
-from larder.models.schemas import INTERACTIONS as INTERACTIONS_SCHEMA
+from larder.models.tables import INTERACTIONS
 from larder.storage import Manifest, Tables
 from larder.storage.frames import read_frame
-
-
-def add_pairs_as_of(parser: argparse.ArgumentParser) -> None:
-    """--as-of, which only pairs need."""
-    parser.add_argument(
-        "--as-of",
-        type=hour,
-        metavar="HOUR",
-        help="whose interactions say what is bought together; needed where vision.pair_weight is set",
-    )
 
 
 def interactions_of(tables: Tables, as_of: int) -> Manifest:
@@ -32,5 +19,5 @@ def interactions_of(tables: Tables, as_of: int) -> Manifest:
 
 def with_partners(spark: SparkSession, tables: Tables, bought: Manifest, pictures: DataFrame, most: int) -> DataFrame:
     """Adds PARTNERS: at most `most` other products among `pictures`, null for none."""
-    interactions = read_frame(spark, tables, [bought], INTERACTIONS_SCHEMA)
+    interactions = read_frame(spark, tables, [bought], INTERACTIONS.schema)
     return pictures.join(bought_together(interactions, pictures, most), C.PRODUCT_ID, "left")

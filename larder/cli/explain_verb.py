@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
@@ -11,6 +10,7 @@ from urllib.request import Request, urlopen
 
 import typer
 
+from larder.cli.settings_option import SettingsFile
 from larder.settings import Settings, SettingsError, load_settings
 
 verbs = typer.Typer()
@@ -26,7 +26,7 @@ def explain(
     scene: Annotated[str, typer.Option(help="the place of the site")] = "",
     n: Annotated[int, typer.Option(help="how many products")] = 10,
     url: Annotated[str, typer.Option(help="of the endpoint; else lookup.host and lookup.port")] = "",
-    settings_file: Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")] = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """Why a visitor gets this list."""
     settings = load_settings(settings_file)

@@ -13,11 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from larder.cli.connected_redis import connected
-from larder.loaders.mask_sets import Masks
+from larder.cli.settings_option import SettingsFile
+from larder.loaders.mask_sets import MaskSets
 from larder.settings import load_settings
 
 verbs = typer.Typer(help="Products that are not shown, to anybody or to one visitor.", no_args_is_help=True)
-SettingsFile = Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")]
+
 Products = Annotated[list[str], typer.Argument(help="product ids")]
 Cookie = Annotated[str, typer.Option(help="only for this visitor; else for everybody")]
 
@@ -65,7 +66,7 @@ def list_(cookie: Cookie = "", settings_file: SettingsFile = None) -> None:
 
 
 @contextmanager
-def _masks(settings_file: Path | None) -> Iterator[Masks]:
+def _masks(settings_file: Path | None) -> Iterator[MaskSets]:
     settings = load_settings(settings_file)
     with connected(settings) as client:
-        yield Masks(client, settings.redis.namespace)
+        yield MaskSets(client, settings.redis.namespace)

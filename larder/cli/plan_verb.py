@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from larder.loaders.capacity import Assumed, Size, measured_rate, plan_lines
+from larder.cli.settings_option import SettingsFile
+from larder.loaders.capacity import PlanAssumptions, ShopSize, measured_rate, plan_lines
 from larder.settings import load_settings
 
 verbs = typer.Typer()
@@ -25,11 +25,11 @@ def plan(
     lists_per_core: Annotated[float, typer.Option(help="lists a second that a Spark core makes", min=1)] = 6_000.0,
     shard_gib: Annotated[float, typer.Option(help="memory of one Redis server", min=0.001)] = 16.0,
     rate: Annotated[float, typer.Option(help="lists loaded a second; 0: measure it here", min=0)] = 0.0,
-    settings_file: Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")] = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """What a shop of some size needs, reckoned."""
     settings = load_settings(settings_file)
-    size = Size(
+    size = ShopSize(
         cookies=cookies,
         products=products,
         contexts=contexts,
@@ -37,7 +37,7 @@ def plan(
         scores=settings.redis.scores,
         bucket_size=settings.redis.bucket_size,
     )
-    assumed = Assumed(
+    assumed = PlanAssumptions(
         releases=settings.redis.keep_releases,
         active=active,
         shard_bytes=int(shard_gib * BYTES_A_GIBIBYTE),

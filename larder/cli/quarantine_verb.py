@@ -1,58 +1,38 @@
-"""What was set aside, events of a window or pictures, and why."""
+"""`larder quarantine`: what was set aside, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from typing import Annotated
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-from larder.jobs.aggregate_hours import QUARANTINED
-from larder.jobs.runtime.arguments import as_text, hour_partition
-from larder.models import columns as C
-from larder.storage import MissingPartitionError, Place, Tables
-from larder.storage.event_folders import UNREADABLE
+from larder.cli.settings_option import SettingsFile
+from larder.models.hours import window
+from larder.settings import load_settings
 
-EXAMPLE = "example"
-ROWS = "rows"
+verbs = typer.Typer()
 
 
-def reasons(tables: Tables, hours: range) -> pa.Table:
-    """REASON, ROWS and one EXAMPLE (the raw row) of each reason in some hours, commonest first.
+@verbs.command()
+def quarantine(
+    start: Annotated[str, typer.Option(metavar="HOUR", help="First hour, like 2017-12-03T00 (UTC).")] = "",
+    end: Annotated[str, typer.Option(metavar="HOUR", help="The hour after the last one (UTC).")] = "",
+    pictures: Annotated[bool, typer.Option("--pictures", help="The catalogue's pictures instead of events.")] = False,
+    settings_file: SettingsFile = None,
+) -> None:
+    """Show what was set aside, and why."""
+    from larder.cli.quarantine_reasons import EXAMPLE, ROWS, picture_reasons, reasons
+    from larder.storage import Tables
 
-    Raises MissingPartitionError where none of them is aggregated: that nothing was set aside would be no news.
-    """
-    found = [some for some in tables.find_all(QUARANTINED, map(hour_partition, hours)) if some is not None]
-    if not found:
-        start, end = as_text(hours.start), as_text(hours.stop)
-        made_by = f"larder aggregate-hours --start {start} --end {end}"
-        raise MissingPartitionError(f"no hour from {start} to {end} is aggregated yet; run `{made_by}` first")
-    rows = _read(tables.uris(found), [C.SOURCE, C.RAW])
-    # Of a file that can't be read there is no row to show, and what is wrong with it tells nobody which one it is.
-    named = pc.binary_join_element_wise(rows[C.SOURCE], rows[C.RAW], ": ")
-    shown = pc.if_else(pc.equal(rows[C.REASON], UNREADABLE), named, rows[C.RAW])
-    return _counted(rows.set_column(rows.column_names.index(C.RAW), C.RAW, shown), C.RAW)
-
-
-def picture_reasons(tables: Tables) -> pa.Table:
-    """REASON, ROWS and one EXAMPLE (the file) of each reason among the catalogue's pictures, commonest first."""
-    from larder.jobs.ingest_images import IMAGE_QUARANTINE, PARTITION  # needs Pillow, and events do not
-
-    found = tables.get(IMAGE_QUARANTINE, PARTITION, "larder ingest-images")
-    return _counted(_read(tables.uris([found]), [C.SOURCE]), C.SOURCE)
-
-
-def _counted(rows: pa.Table, example: str) -> pa.Table:
-    counted = rows.group_by(C.REASON).aggregate([([], "count_all"), (example, "min")])
-    named = counted.rename_columns({"count_all": ROWS, f"{example}_min": EXAMPLE})
-    return named.sort_by([(ROWS, "descending"), (C.REASON, "ascending")])
-
-
-def _read(uris: Iterable[str], examples: Sequence[str]) -> pa.Table:
-    schema = pa.schema([(name, pa.string()) for name in (C.REASON, *examples)])
-    tables = [schema.empty_table()]
-    for uri in uris:
-        system, path = Place(uri).open()
-        tables.append(pq.read_table(path, columns=schema.names, filesystem=system))
-    return pa.concat_tables(tables)
+    if not (pictures or (start and end)):
+        raise typer.BadParameter("name --start and --end, or --pictures")
+    tables = Tables(load_settings(settings_file).storage.tables)
+    found = picture_reasons(tables) if pictures else reasons(tables, window(start, end))
+    table = Table("reason", "rows", box=None)
+    table.add_column("for example", overflow="fold")
+    for row in found.to_pylist():
+        table.add_row(row["reason"], f"{row[ROWS]:,}", escape(row[EXAMPLE]))
+    Console().print(table)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from larder.cli.settings_option import SettingsFile
 from larder.settings import load_settings
 from larder.settings.vision_recipe import recipe_text
 
@@ -23,7 +24,7 @@ def _group() -> None:
 @verbs.command()
 def vision(
     to: Annotated[Path | None, typer.Option(help="file to write; it must not be there (default: print it)")] = None,
-    settings_file: Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")] = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """For `larder search-vision`, by the pictures that were ingested."""
     settings = load_settings(settings_file)
@@ -44,12 +45,12 @@ def _leaves(root: str) -> Counter[str]:
     """Pictures by category."""
     import pyarrow.parquet as pq
 
-    from larder.storage import Place, Tables
+    from larder.storage import StoragePath, Tables
 
     tables = Tables(root)
     images = tables.get("images", "catalogue", "larder ingest-images")
     found: Counter[str | None] = Counter()
     for uri in tables.uris([images]):
-        system, path = Place(uri).open()
+        system, path = StoragePath(uri).open()
         found.update(pq.read_table(path, columns=["category"], filesystem=system)["category"].to_pylist())
     return Counter({leaf: pictures for leaf, pictures in found.items() if leaf})

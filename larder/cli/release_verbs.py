@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from larder.cli.connected_redis import connected
+from larder.cli.settings_option import SettingsFile
 from larder.loaders.differences import difference, release_of
 from larder.loaders.keys import COOKIES, KINDS
 from larder.loaders.lease import Lease
@@ -20,7 +20,7 @@ from larder.loaders.verification import verify as verify_release
 from larder.settings import Settings, load_settings
 
 verbs = typer.Typer()
-SettingsFile = Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")]
+
 Named = typer.Argument(help="a release of `larder releases`, or `live`, or `previous`")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from larder.cli.settings_option import SettingsFile
 from larder.settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ def routes(
     start: Annotated[str, typer.Option(help="first hour served, like 2017-12-03T00 (UTC)")],
     end: Annotated[str, typer.Option(help="the hour after the last one (UTC)")],
     within: Annotated[int, typer.Option(help="clicks count until so many hours later", min=0)] = HOURS_TO_CLICK,
-    settings_file: Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")] = None,
+    settings_file: SettingsFile = None,
 ) -> None:
     """How often products of each route were clicked and bought, by release."""
-    from larder.jobs.runtime.arguments import window
     from larder.journey.click_through import events_of_lists
     from larder.journey.click_through import routes as by_route
+    from larder.models.hours import window
 
     settings = load_settings(settings_file)
     if not settings.lookup.journey:
@@ -61,14 +61,14 @@ def _tables(folder: str, setting: str, hours: range, kind: str) -> Iterator[pa.T
     import pyarrow.parquet
     from storage.events import find_hours
 
-    from larder.jobs.runtime.arguments import hour_partition
-    from larder.storage import Place
+    from larder.models.hours import hour_partition
+    from larder.storage import StoragePath
 
-    if not Place(folder).exists():
+    if not StoragePath(folder).exists():
         raise SettingsError(f"no folder at {folder} ({setting})")
-    for found in find_hours(Place(folder), hours, hour_partition, kind):
+    for found in find_hours(StoragePath(folder), hours, hour_partition, kind):
         for file in found.readable:
-            system, path = Place(file.uri).open()
+            system, path = StoragePath(file.uri).open()
             if kind == "json":
                 with system.open_input_stream(path, compression="detect") as stream:
                     yield pyarrow.json.read_json(stream)

@@ -8,12 +8,12 @@ from typing import NamedTuple, Protocol
 
 from pydantic import SecretStr
 
-from larder.journey.served import Served
+from larder.journey.served import ServedAnswers
 
 DISK, KAFKA = "disk", "kafka"
 
 
-class Kafka(NamedTuple):
+class KafkaTopic(NamedTuple):
     """A topic. `servers` are librdkafka's bootstrap.servers, `options` further settings of it by their names there."""
 
     servers: str
@@ -21,15 +21,15 @@ class Kafka(NamedTuple):
     options: Mapping[str, SecretStr]
 
 
-class Places(NamedTuple):
+class Destinations(NamedTuple):
     """A folder, whose files are finished after `seconds`, or a topic of Kafka, or both."""
 
     folder: Path | None
     seconds: float
-    kafka: Kafka | None
+    kafka: KafkaTopic | None
 
 
-class Written(NamedTuple):
+class WrittenCount(NamedTuple):
     """What became of answers in DISK or KAFKA since the last of these; `problem` says what is wrong there, once."""
 
     place: str
@@ -38,18 +38,18 @@ class Written(NamedTuple):
     problem: str
 
 
-class Place(Protocol):
+class Destination(Protocol):
     """One of them, for one process."""
 
     def learn(self, first: bool, names: list[bytes]) -> None:
         """Takes names of products, as JSON, to which the ordinals of what comes afterwards refer; `first` are those
         of another release than before."""
 
-    def write(self, served: Served) -> None:
+    def write(self, served: ServedAnswers) -> None:
         """Takes answers; none only have it do in time what is due. Raises nothing."""
 
     def finish(self) -> None:
         """Sees to it, for some seconds at most, that what it took is where it belongs. Raises nothing."""
 
-    def told(self) -> Written:
+    def take_counts(self) -> WrittenCount:
         """What became of answers since it was asked last."""

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from larder.journey.destinations import KAFKA, Kafka, Written
-from larder.journey.messages import Messages, messages
-from larder.journey.served import Served
+from larder.journey.destinations import KAFKA, KafkaTopic, WrittenCount
+from larder.journey.messages import AnswerMessages, messages
+from larder.journey.served import ServedAnswers
 
 DEFAULTS = {
     "client.id": "larder-lookup",
@@ -46,7 +46,7 @@ class KafkaOptionsError(ValueError):
     """Not settings that librdkafka takes; the message says why, and holds no value of one."""
 
 
-def check(kafka: Kafka) -> None:
+def check(kafka: KafkaTopic) -> None:
     """Raises KafkaOptionsError where there can be no producer of these options. Asks no broker."""
     try:
         Producer({**DEFAULTS, **_plain(kafka)})
@@ -54,10 +54,10 @@ def check(kafka: Kafka) -> None:
         raise KafkaOptionsError(_without_secrets(_told(error), kafka)) from None
 
 
-class Topic:
+class KafkaDestination:
     """Of one process: what it gives to librdkafka, and what becomes of it."""
 
-    def __init__(self, kafka: Kafka) -> None:
+    def __init__(self, kafka: KafkaTopic) -> None:
         self._kafka = kafka
         self._names: list[bytes] = []
         self._producer: Producer | None = None
@@ -77,7 +77,7 @@ class Topic:
             self._names = []
         self._names += names
 
-    def write(self, served: Served) -> None:
+    def write(self, served: ServedAnswers) -> None:
         """Hands answers to librdkafka, and hears what became of earlier ones. Raises nothing."""
         begun, room_until = 0, time.monotonic() + ROOM_SECONDS
         try:
@@ -96,9 +96,9 @@ class Topic:
         if producer is not None and producer.flush(FLUSH_SECONDS):
             self._purge(producer)
 
-    def told(self) -> Written:
+    def take_counts(self) -> WrittenCount:
         """What became of answers since it was asked last."""
-        told = Written(KAFKA, self._delivered, self._lost, "; ".join(self._problems))
+        told = WrittenCount(KAFKA, self._delivered, self._lost, "; ".join(self._problems))
         self._delivered, self._lost, self._problems = 0, 0, []
         return told
 
@@ -128,12 +128,12 @@ class Topic:
             self._is_over = False
         return self._producer
 
-    def _send(self, producer: Producer, answer: Messages, room_until: float) -> None:
+    def _send(self, producer: Producer, answer: AnswerMessages, room_until: float) -> None:
         values, cookie, moment = answer
         if not values:
             self._delivered += 1
             return
-        fate = Fate(self, len(values))
+        fate = AnswerDelivery(self, len(values))
         for number, value in enumerate(values):
             try:
                 while not self._is_taken(producer, value, cookie, moment, fate):
@@ -151,7 +151,7 @@ class Topic:
             producer.poll(0)
             self._unseen = 0
 
-    def _is_taken(self, producer: Producer, value: bytes, cookie: bytes, moment: int, fate: Fate) -> bool:
+    def _is_taken(self, producer: Producer, value: bytes, cookie: bytes, moment: int, fate: AnswerDelivery) -> bool:
         try:
             producer.produce(self._kafka.topic, value, cookie, on_delivery=fate, timestamp=moment)
             return True
@@ -179,12 +179,12 @@ class Topic:
         self._seen_problems[kind] = now
 
 
-class Fate:
+class AnswerDelivery:
     """What becomes of one answer: it is delivered once all of its messages are. Librdkafka calls it for each."""
 
     __slots__ = ("_left", "_problem", "_topic")
 
-    def __init__(self, topic: Topic, count: int) -> None:
+    def __init__(self, topic: KafkaDestination, count: int) -> None:
         self._topic = topic
         self._left = count
         self._problem = ""
@@ -206,7 +206,7 @@ class Fate:
             self._topic.ended(problem)
 
 
-def _plain(kafka: Kafka) -> dict[str, str]:
+def _plain(kafka: KafkaTopic) -> dict[str, str]:
     return {name: value.get_secret_value() for name, value in kafka.options.items()}
 
 
@@ -215,7 +215,7 @@ def _told(error: Exception) -> str:
     return first.str() if isinstance(first, KafkaError) else str(first)
 
 
-def _without_secrets(text: str, kafka: Kafka) -> str:
+def _without_secrets(text: str, kafka: KafkaTopic) -> str:
     """Librdkafka may name a value that it does not take; of so few letters it is a number, and no secret."""
     values: Sequence[str] = sorted(_plain(kafka).values(), key=len, reverse=True)
     for value in values:

@@ -6,12 +6,12 @@ import os
 import time
 from pathlib import Path
 
-from larder.journey.destinations import DISK, Written
-from larder.journey.parquet import Impressions, ProductIds, remove_abandoned
-from larder.journey.served import Served
+from larder.journey.destinations import DISK, WrittenCount
+from larder.journey.parquet import ImpressionFile, ProductIds, remove_abandoned
+from larder.journey.served import ServedAnswers
 
 
-class Files:
+class FolderDestination:
     """Writes what was served into files, each of one hour."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
@@ -20,7 +20,7 @@ class Files:
         self._folder = folder
         self._seconds = seconds
         self._ids = ProductIds()
-        self._file: Impressions | None = None
+        self._file: ImpressionFile | None = None
         self._file_hour = 0
         self._finish_at = 0.0
         self._number = 0
@@ -34,7 +34,7 @@ class Files:
             self._ids = ProductIds()
         self._ids.add(names)
 
-    def write(self, served: Served) -> None:
+    def write(self, served: ServedAnswers) -> None:
         """Adds answers to the file of their hour; none only have it finished in time. Raises nothing."""
         try:
             now = time.monotonic()
@@ -59,18 +59,18 @@ class Files:
         except Exception as error:
             self._give_up(error, file.answers)
 
-    def told(self) -> Written:
+    def take_counts(self) -> WrittenCount:
         """What became of answers since it was asked last."""
-        told = Written(DISK, self._written, self._lost, self._problem)
+        told = WrittenCount(DISK, self._written, self._lost, self._problem)
         self._written, self._lost, self._problem = 0, 0, ""
         return told
 
-    def _open(self, hour: int, now: float) -> Impressions:
+    def _open(self, hour: int, now: float) -> ImpressionFile:
         self._number += 1
         name = f"served-{time.time_ns() // 1_000_000}-{os.getpid()}-{self._number}"
         self._file_hour = hour
         self._finish_at = now + self._seconds
-        return Impressions(self._folder, hour, name)
+        return ImpressionFile(self._folder, hour, name)
 
     def _give_up(self, error: Exception, answers: int) -> None:
         """A file that could not be written to is lost with all that is in it."""

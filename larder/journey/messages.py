@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from larder.journey.served import Served
+from larder.journey.served import ServedAnswers
 from larder.journey.served_columns import INT32, counts_of, moments_of, positions_of
 
 as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
-class Messages(NamedTuple):
+class AnswerMessages(NamedTuple):
     """Those of one answer: a JSON object a product, in their order; the cookie in UTF-8, and when they were served, in
     milliseconds since 1970 UTC."""
 
@@ -25,7 +25,7 @@ class Messages(NamedTuple):
     moment: int
 
 
-def messages(served: Served, names: Sequence[bytes]) -> Iterator[Messages]:
+def messages(served: ServedAnswers, names: Sequence[bytes]) -> Iterator[AnswerMessages]:
     """The answers in the order in which they were given. `names` are the products of the release, as JSON."""
     counts, moments = counts_of(served), moments_of(served)
     heads = _heads(served, moments)
@@ -36,11 +36,11 @@ def messages(served: Served, names: Sequence[bytes]) -> Iterator[Messages]:
     for head, cookie, count, moment in zip(heads, cookies, counts.tolist(), (moments // 1000).tolist(), strict=True):
         end = start + count
         items = zip(ordinals[start:end], places[start:end], strict=True)
-        yield Messages([head + names[ordinal] + endings[place] for ordinal, place in items], cookie, moment)
+        yield AnswerMessages([head + names[ordinal] + endings[place] for ordinal, place in items], cookie, moment)
         start = end
 
 
-def _heads(served: Served, moments: npt.NDArray[np.int64]) -> Iterator[bytes]:
+def _heads(served: ServedAnswers, moments: npt.NDArray[np.int64]) -> Iterator[bytes]:
     """What all messages of an answer begin with."""
     texts = [*map(as_json, served.texts), "null"]
     release = as_json(served.release)
@@ -61,7 +61,7 @@ def _heads(served: Served, moments: npt.NDArray[np.int64]) -> Iterator[bytes]:
         ).encode()
 
 
-def _endings(served: Served, counts: npt.NDArray[np.int32]) -> tuple[list[bytes], list[int]]:
+def _endings(served: ServedAnswers, counts: npt.NDArray[np.int32]) -> tuple[list[bytes], list[int]]:
     """What messages end with, and for each item which of these."""
     most = int(counts.max(initial=0))
     routes, found = np.unique(np.frombuffer(served.routes, INT32), return_inverse=True)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from larder.journey.served import Served
+from larder.journey.served import ServedAnswers
 from larder.journey.served_columns import INT32, counts_of, moments_of, positions_of
 
 # Of few values in one row group: the places of these are written, never hashed, taken or repeated as texts.
@@ -41,7 +41,7 @@ UNFINISHED = ".part"
 ABANDONED_SECONDS = 3600.0
 
 
-class Impressions:
+class ImpressionFile:
     """One file of one hour. Nobody sees it before `close`: until then its name begins with an underscore."""
 
     def __init__(self, folder: Path, hour: int, name: str) -> None:
@@ -62,7 +62,7 @@ class Impressions:
         )
         self.answers = 0
 
-    def add(self, served: Served, ids: pa.StringArray) -> None:
+    def add(self, served: ServedAnswers, ids: pa.StringArray) -> None:
         """Appends the answers as one row group; `ids` are the products of the release. Raises OSError."""
         self._writer.write_table(as_table(served, ids))
         self.answers += served.answers
@@ -83,7 +83,7 @@ class Impressions:
         self._unfinished.unlink(missing_ok=True)
 
 
-def as_table(served: Served, ids: pa.StringArray) -> pa.Table:
+def as_table(served: ServedAnswers, ids: pa.StringArray) -> pa.Table:
     """The rows of SCHEMA, in the order in which they were served; None where a place is not known.
 
     `ids` are the products of the release.

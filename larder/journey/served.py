@@ -8,7 +8,7 @@ from typing import NamedTuple, final
 from librt.strings import BytesWriter, write_f64_le, write_i32_le
 
 
-class Served(NamedTuple):
+class ServedAnswers(NamedTuple):
     """Answers of one release within one hour (since 1970 UTC).
 
     Columns of a value an answer, but for `ordinals` (one an item: the product's place in the release) and `routes`
@@ -35,7 +35,7 @@ class Served(NamedTuple):
 
 
 @final
-class Notes:
+class AnswerNotes:
     """Gathers what `served` returns. `names` are the release's products, named as in an answer: JSON.
 
     `load` tells one load of a release from another: a name may come again with other products.
@@ -48,8 +48,8 @@ class Notes:
         self.names = names
         self.answers = 0
         self._times = BytesWriter()
-        self._cookies = Texts()
-        self._request_ids = Texts()
+        self._cookies = TextColumn()
+        self._request_ids = TextColumn()
         self._locations = BytesWriter()
         self._devices = BytesWriter()
         self._counts = BytesWriter()
@@ -79,9 +79,9 @@ class Notes:
         write_i32_le(self._devices, self._place(device))
         write_i32_le(self._counts, items)
 
-    def served(self) -> Served:
+    def served(self) -> ServedAnswers:
         """What was noted."""
-        return Served(
+        return ServedAnswers(
             self.hour,
             self.release,
             self.answers,
@@ -108,7 +108,7 @@ class Notes:
 
 
 @final
-class Texts:
+class TextColumn:
     """Texts one after the other, and where each ends."""
 
     def __init__(self) -> None:

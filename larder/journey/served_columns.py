@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from larder.journey.served import Served
+from larder.journey.served import ServedAnswers
 
 INT32 = np.dtype("<i4")
 
 
-def counts_of(served: Served) -> npt.NDArray[np.int32]:
+def counts_of(served: ServedAnswers) -> npt.NDArray[np.int32]:
     """How many products each answer showed, shape (answers,)."""
     return np.frombuffer(served.counts, INT32)
 
 
-def moments_of(served: Served) -> npt.NDArray[np.int64]:
+def moments_of(served: ServedAnswers) -> npt.NDArray[np.int64]:
     """When each answer was given, in microseconds since 1970 UTC, shape (answers,)."""
     return (np.frombuffer(served.times, "<f8") * 1e6).astype(np.int64)
 

@@ -7,21 +7,21 @@ import signal
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-from larder.journey.destinations import Place, Places
+from larder.journey.destinations import Destination, Destinations
 
 # Answers come first where both want the processor. Lower still, or by SCHED_IDLE, a busy machine would leave it
 # nothing, and the log would be dropped.
 NICENESS = 10
 
 
-class Names(NamedTuple):
+class ReleaseProducts(NamedTuple):
     """Some of a release's products, named as in an answer; `first` are those of another release than before."""
 
     first: bool
     names: list[bytes]
 
 
-def run(places: Places, pipe: Connection) -> None:
+def run(places: Destinations, pipe: Connection) -> None:
     """Writes what comes through the pipe until its other end is closed, and says of each message what was written:
     a list of Written.
 
@@ -37,25 +37,25 @@ def run(places: Places, pipe: Connection) -> None:
             for place in written_to:
                 if message is None:
                     place.finish()
-                elif isinstance(message, Names):
+                elif isinstance(message, ReleaseProducts):
                     place.learn(message.first, message.names)
                 else:
                     place.write(message)
-            pipe.send([place.told() for place in written_to])
+            pipe.send([place.take_counts() for place in written_to])
     except (EOFError, OSError):
         for place in written_to:
             place.finish()
 
 
-def _opened(places: Places) -> list[Place]:
+def _opened(places: Destinations) -> list[Destination]:
     """The folder first: it waits for nothing. Each needs a package of its own, which the other does without."""
-    opened: list[Place] = []
+    opened: list[Destination] = []
     if places.folder is not None:
-        from larder.journey.log_files import Files
+        from larder.journey.log_files import FolderDestination
 
-        opened.append(Files(places.folder, places.seconds))
+        opened.append(FolderDestination(places.folder, places.seconds))
     if places.kafka is not None:
-        from larder.journey.kafka import Topic
+        from larder.journey.kafka import KafkaDestination
 
-        opened.append(Topic(places.kafka))
+        opened.append(KafkaDestination(places.kafka))
     return opened

@@ -14,13 +14,13 @@ ZERO: Final = ord("0")
 POINT: Final = ord(".")
 BEYOND_NINE: Final = ord("a") - 10
 # Shifted further, a number of 64 bits is no longer 0.
-MOST_HEX: Final = 16
+MAX_HEX_DIGITS: Final = 16
 
 
 def hex_digits(number: i64) -> i64:
     """How many digits `%x` writes of a number below 2^63."""
     digits: i64 = 1
-    while digits < MOST_HEX and number >> (4 * digits):
+    while digits < MAX_HEX_DIGITS and number >> (4 * digits):
         digits += 1
     return digits
 

@@ -54,7 +54,7 @@ def als_block(cookies: npt.NDArray[np.int64], items: npt.NDArray[np.int32], weig
     )
 
 
-def cuts_between(cookies: npt.NDArray[np.int64], most: int) -> list[tuple[int, int]]:
+def ranges_between_users(cookies: npt.NDArray[np.int64], most: int) -> list[tuple[int, int]]:
     """Stretches of about `most` rows of `cookies` (k,), rising, that end where a cookie ends."""
     starts = np.append(np.flatnonzero(np.diff(cookies, prepend=cookies[:1] - 1)), len(cookies))
     wanted = np.arange(0, len(cookies), most)

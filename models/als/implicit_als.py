@@ -46,7 +46,7 @@ def with_index(frame: DataFrame, column: str, index: str) -> DataFrame:
     return frame.sparkSession.createDataFrame(numbered, schema)
 
 
-def trained_factors(ratings: DataFrame, parameters: AlsParameters) -> tuple[DataFrame, DataFrame]:
+def train_with_mllib(ratings: DataFrame, parameters: AlsParameters) -> tuple[DataFrame, DataFrame]:
     """Factors of users and items.
 
     Args: `ratings` of COOKIE_KEY, PRODUCT_ID, RATING (a positive strength), unique in the first two.

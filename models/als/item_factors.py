@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float32]
 SparseProduct = Callable[[Floats], Floats]
 
 
-def first_item_factors(sums: Floats, counts: npt.NDArray[np.int64]) -> Floats:
+def initial_item_factors(sums: Floats, counts: npt.NDArray[np.int64]) -> Floats:
     """Where training starts: the directions in which items differ most, roughly, shape (items, rank).
 
     `sums` (i, d) are each item's sums of its users' random vectors, `counts` (i,) how many users it has. Their span is
@@ -31,7 +31,7 @@ def first_item_factors(sums: Floats, counts: npt.NDArray[np.int64]) -> Floats:
     return first
 
 
-def solved_items(
+def solve_items(
     factors: Floats, gram: Floats, residual: Floats, regularisation: Floats, steps: int, product: SparseProduct
 ) -> Floats:
     """Item factors (i, d) after `steps` of conjugate gradients from `factors` (i, d).

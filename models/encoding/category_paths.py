@@ -12,11 +12,11 @@ Ints = npt.NDArray[np.int32]
 
 SEPARATOR = "/"
 LEVELS = 3
-NONE = -1
+NO_CATEGORY = -1
 
 
 @dataclass(frozen=True)
-class Categories:
+class CategoryLevels:
     """`levels` (products, LEVELS), by product number: a number for each beginning of the category path.
 
     The last one is of the whole path, however long; a path that is shorter has its whole at the levels it lacks. NONE
@@ -31,7 +31,7 @@ class Categories:
         return self.levels[:, -1]
 
 
-def beginnings_of(path: str | None) -> list[str]:
+def path_prefixes(path: str | None) -> list[str]:
     """`Grocery/Dairy/Milk` as ["Grocery", "Grocery/Dairy", "Grocery/Dairy/Milk"]; [] for none.
 
     An empty name is none: `/Grocery//Milk` is `Grocery/Milk`.
@@ -40,15 +40,15 @@ def beginnings_of(path: str | None) -> list[str]:
     return [SEPARATOR.join(names[: depth + 1]) for depth in range(len(names))]
 
 
-def categories_of(paths: Sequence[str | None]) -> Categories:
+def category_levels(paths: Sequence[str | None]) -> CategoryLevels:
     """Of paths such as `Grocery/Dairy/Milk`."""
-    parts = [beginnings_of(path) or [""] for path in paths]
+    parts = [path_prefixes(path) or [""] for path in paths]
     levels = [[some[min(level, len(some) - 1)] for some in parts] for level in range(LEVELS - 1)]
     wholes = [some[-1] for some in parts]
-    return Categories(np.stack([_numbered(names) for names in [*levels, wholes]], axis=1))
+    return CategoryLevels(np.stack([_numbered(names) for names in [*levels, wholes]], axis=1))
 
 
 def _numbered(names: Sequence[str]) -> Ints:
     """Numbers from 0 in the order of the names; NONE for an empty one."""
     known = {name: number for number, name in enumerate(sorted(set(names) - {""}))}
-    return np.array([known.get(name, NONE) for name in names], np.int32)
+    return np.array([known.get(name, NO_CATEGORY) for name in names], np.int32)

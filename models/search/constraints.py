@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from larder.models.encoding.category_paths import beginnings_of
-from larder.models.search.exact import NOBODY, Floats, Ints, nearest
+from larder.models.encoding.category_paths import path_prefixes
+from larder.models.search.exact import NO_NEIGHBOUR, Floats, Ints, nearest
 
 Rows = npt.NDArray[np.integer]
 Search = Callable[[Rows, int], tuple[Ints, Floats]]
@@ -30,19 +30,19 @@ SIZE = re.compile(
 
 
 @dataclass(frozen=True)
-class Traits:
+class ProductTraits:
     """What the rules ask of n products, each shape (n,); see `traits_of`."""
 
     departments: npt.NDArray[np.int64]  # UNKNOWN where the catalogue does not say
     prices: Floats  # NaN likewise
     products: npt.NDArray[np.int64]  # the same number: one product in several sizes; UNKNOWN: like no other
 
-    def of(self, rows: Rows) -> Traits:
-        return Traits(self.departments[rows], self.prices[rows], self.products[rows])
+    def of(self, rows: Rows) -> ProductTraits:
+        return ProductTraits(self.departments[rows], self.prices[rows], self.products[rows])
 
 
 @dataclass(frozen=True)
-class Rules:
+class NeighbourConstraints:
     """Which neighbours are let in; what the catalogue does not say of the product that asks breaks no rule.
 
     department: ANY, SAME as its own, or OTHER. price_ratio: at most so many times dearer or cheaper, 0 for any.
@@ -61,33 +61,35 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ProductVectors:
     """Vectors (n, d) of length 1 and what is known of their products."""
 
     vectors: Floats
-    traits: Traits
+    traits: ProductTraits
 
-    def of(self, rows: Rows) -> Pictures:
-        return Pictures(self.vectors[rows], self.traits.of(rows))
+    def of(self, rows: Rows) -> ProductVectors:
+        return ProductVectors(self.vectors[rows], self.traits.of(rows))
 
 
-def traits_of(
+def product_traits(
     categories: Sequence[str | None], prices: Sequence[float | None], products: Sequence[str | None]
-) -> Traits:
+) -> ProductTraits:
     """Traits of n products. A department is the first name of a category path; `products` are the same for one product
     in several sizes, None or "" where it is not known."""
-    departments = ["".join(beginnings_of(category)[:1]) for category in categories]
+    departments = ["".join(path_prefixes(category)[:1]) for category in categories]
     known = np.array([np.nan if price is None or price <= 0 else price for price in prices], np.float32)
-    return Traits(_codes(departments), known, _codes([product or "" for product in products]))
+    return ProductTraits(_codes(departments), known, _codes([product or "" for product in products]))
 
 
-def without_sizes(brand: str | None, title: str | None) -> str:
+def title_without_size(brand: str | None, title: str | None) -> str:
     """Brand and title without what says how large the product is; "" where there is no title."""
     words = SIZE.sub(" ", title or "").split()
     return " ".join([brand or "", "|", *words]).casefold() if words else ""
 
 
-def nearest_by_rules(asked: Pictures, own: Rows, listed: Pictures, top: int, rules: Rules) -> tuple[Ints, Floats]:
+def nearest_allowed(
+    asked: ProductVectors, own: Rows, listed: ProductVectors, top: int, rules: NeighbourConstraints
+) -> tuple[Ints, Floats]:
     """As `exact.nearest`, of `listed` for each of `asked`, `own` being its row there or -1; but by the rules.
 
     A list comes out short where the rules leave no more, or where the DEEPEST x `top` nearest hold too few that differ.
@@ -95,20 +97,22 @@ def nearest_by_rules(asked: Pictures, own: Rows, listed: Pictures, top: int, rul
 
     def search(rows: Rows, wanted: int) -> tuple[Ints, Floats]:
         some = asked.of(rows)
-        return nearest(some.vectors, listed.vectors, wanted, own[rows], Forbidden(some.traits, listed.traits, rules))
+        return nearest(
+            some.vectors, listed.vectors, wanted, own[rows], ConstraintMask(some.traits, listed.traits, rules)
+        )
 
-    return by_rules(search, asked, listed, top, rules, FOLDED_ROWS)
+    return search_and_fold(search, asked, listed, top, rules, FOLDED_ROWS)
 
 
-def by_rules(
-    search: Search, asked: Pictures, listed: Pictures, top: int, rules: Rules, at_once: int
+def search_and_fold(
+    search: Search, asked: ProductVectors, listed: ProductVectors, top: int, rules: NeighbourConstraints, at_once: int
 ) -> tuple[Ints, Floats]:
     """Lists from what a search finds, which keeps the rules on single pictures itself: what counts as one is folded.
 
     `search` is given some rows of `asked`, `at_once` at most, and how many of `listed` are wanted for each.
     """
     kept = min(top, len(listed.vectors))
-    indices = np.full((len(asked.vectors), kept), NOBODY, np.int32)
+    indices = np.full((len(asked.vectors), kept), NO_NEIGHBOUR, np.int32)
     scores = np.full((len(asked.vectors), kept), -np.inf, np.float32)
     for start in range(0, len(asked.vectors) if kept else 0, at_once):
         rows = np.arange(start, min(start + at_once, len(asked.vectors)))
@@ -121,16 +125,20 @@ def by_rules(
             for few in np.split(np.arange(len(rows)), range(FOLDED_ROWS, len(rows), FOLDED_ROWS)):
                 stay = _distinct(asked.of(rows[few]), listed, found[few], kept, rules)
                 indices[rows[few]], scores[rows[few]] = _first(found[few], near[few], stay, kept)
-            short = (indices[rows, -1] == NOBODY) & (found[:, -1] != NOBODY) & (found.shape[1] < len(listed.vectors))
+            short = (
+                (indices[rows, -1] == NO_NEIGHBOUR)
+                & (found[:, -1] != NO_NEIGHBOUR)
+                & (found.shape[1] < len(listed.vectors))
+            )
             rows = rows[short] if wanted < DEEPEST * top else rows[:0]
             wanted *= 4
     return indices, scores
 
 
-class Forbidden:
+class ConstraintMask:
     """Puts -inf where a rule says no, in the scores of some rows of queries."""
 
-    def __init__(self, asked: Traits, listed: Traits, rules: Rules) -> None:
+    def __init__(self, asked: ProductTraits, listed: ProductTraits, rules: NeighbourConstraints) -> None:
         self.asked, self.listed, self.rules = asked, listed, rules
 
     def __call__(self, rows: Rows | slice, columns: slice, scores: Floats) -> None:
@@ -144,7 +152,9 @@ class Forbidden:
             scores[np.abs(asked - listed) > np.log(self.rules.price_ratio) + 1e-6] = -np.inf
 
 
-def _distinct(asked: Pictures, listed: Pictures, found: Ints, kept: int, rules: Rules) -> npt.NDArray[np.bool_]:
+def _distinct(
+    asked: ProductVectors, listed: ProductVectors, found: Ints, kept: int, rules: NeighbourConstraints
+) -> npt.NDArray[np.bool_]:
     """Which of the found (m, k), best first, stay when what counts as one is folded; at most `kept` of a row."""
     rows = np.arange(len(found))
     stay = np.zeros(found.shape, bool)
@@ -155,7 +165,7 @@ def _distinct(asked: Pictures, listed: Pictures, found: Ints, kept: int, rules: 
     for place in range(found.shape[1]):
         column = found[:, place]
         candidate, product = listed.vectors[column], listed.traits.products[column]
-        good = (column != NOBODY) & (taken < kept)
+        good = (column != NO_NEIGHBOUR) & (taken < kept)
         if rules.fold_above < 1:
             good &= np.einsum("mtd,md->mt", vectors[:, :place], candidate).max(axis=1, initial=-1) <= rules.fold_above
         if not rules.other_sizes:
@@ -173,10 +183,10 @@ def _first(found: Ints, near: Floats, stay: npt.NDArray[np.bool_], kept: int) ->
     """Those that stay, in their order, moved to the front of (m, kept)."""
     order = np.argsort(~stay, axis=1, kind="stable")[:, :kept]
     there = np.take_along_axis(stay, order, 1)
-    indices = np.full((len(found), kept), NOBODY, np.int32)
+    indices = np.full((len(found), kept), NO_NEIGHBOUR, np.int32)
     scores = np.full((len(found), kept), -np.inf, np.float32)
     width = order.shape[1]
-    indices[:, :width] = np.where(there, np.take_along_axis(found, order, 1), NOBODY)
+    indices[:, :width] = np.where(there, np.take_along_axis(found, order, 1), NO_NEIGHBOUR)
     scores[:, :width] = np.where(there, np.take_along_axis(near, order, 1), -np.inf)
     return indices, scores
 

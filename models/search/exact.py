@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from larder.models.search.topk import Heaps
+from larder.models.search.topk import TopKHeaps
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -15,7 +15,7 @@ Forbid = Callable[[slice, slice, Floats], None]
 
 # A tile of scores is one matrix product, small enough to stay in the cache.
 TILE_QUERIES, TILE_VECTORS = 256, 512
-NOBODY = -1
+NO_NEIGHBOUR = -1
 
 
 def nearest(
@@ -40,7 +40,7 @@ def nearest(
     if exclude_self_index is not None and exclude_self_index.shape != (len(queries),):
         raise ValueError(f"exclude_self_index {exclude_self_index.shape} does not name one row a query")
     queries, vectors = np.ascontiguousarray(queries, np.float32), np.ascontiguousarray(vectors, np.float32)
-    best = Heaps.empty(len(queries), min(top, len(vectors)))
+    best = TopKHeaps.empty(len(queries), min(top, len(vectors)))
     for start in range(0, len(queries), TILE_QUERIES):
         rows = slice(start, min(start + TILE_QUERIES, len(queries)))
         for first in range(0, len(vectors), TILE_VECTORS):
@@ -50,7 +50,7 @@ def nearest(
                 exclude(tile, exclude_self_index[rows] - first)
             if forbid is not None:
                 forbid(rows, columns, tile)
-            best.offer(tile, np.arange(rows.start, rows.stop, dtype=np.int32), first)
+            best.push_tile(tile, np.arange(rows.start, rows.stop, dtype=np.int32), first)
     return best.lists()
 
 
@@ -66,8 +66,8 @@ def exclude(scores: Floats, columns: npt.NDArray[np.integer]) -> None:
     scores[named, columns[named]] = -np.inf
 
 
-def best_columns(scores: Floats, kept: int) -> tuple[Ints, Floats]:
+def top_k_columns(scores: Floats, kept: int) -> tuple[Ints, Floats]:
     """Columns and values of the `kept` largest scores of each row, best first; equal scores by column."""
-    best = Heaps.empty(len(scores), kept)
-    best.offer(scores, np.arange(len(scores), dtype=np.int32), 0)
+    best = TopKHeaps.empty(len(scores), kept)
+    best.push_tile(scores, np.arange(len(scores), dtype=np.int32), 0)
     return best.lists()

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from larder.models.encoding.hash_ranges import rows_by_range
-from larder.models.search.constraints import Forbidden, Pictures, Rows, Rules, by_rules
-from larder.models.search.exact import NOBODY, Floats, Ints, exclude, nearest, unit_length
-from larder.models.search.topk import Heaps
+from larder.models.search.constraints import ConstraintMask, NeighbourConstraints, ProductVectors, Rows, search_and_fold
+from larder.models.search.exact import NO_NEIGHBOUR, Floats, Ints, exclude, nearest, unit_length
+from larder.models.search.topk import TopKHeaps
 
 # Finer cells find more among as many vectors looked at; filing twice as many takes four times as long.
 CELLS = 2  # times the square root of the vectors
@@ -33,7 +33,7 @@ TILE_SCORES = 1 << 17
 
 
 @dataclass(frozen=True)
-class Cells:
+class InvertedFile:
     """order (n,): rows of the vectors that were filed, cell by cell. Cell i holds starts[i] to starts[i + 1] of them.
 
     centres (c, d) of length 1. A query looks into its nearest cell, and into each whose cosine is above OF_NEAREST of
@@ -47,12 +47,12 @@ class Cells:
     probes: float
 
 
-def filed(vectors: Floats, probes: int, seed: int) -> Cells:
+def build_inverted_file(vectors: Floats, probes: int, seed: int) -> InvertedFile:
     """Files vectors (n, d) of length 1 in `cells_for(n)` cells, by k-means on the sphere of samples.
 
     probes: how many cells vectors like these are to look into, in the mean.
     """
-    count = cells_for(len(vectors))
+    count = cell_count(len(vectors))
     drawn = np.random.default_rng(seed).permutation(len(vectors))
     centres = vectors[drawn[:count]]
     for of_each, rounds in ROUNDS:
@@ -63,42 +63,47 @@ def filed(vectors: Floats, probes: int, seed: int) -> Cells:
     beyond = _beyond(vectors[drawn[:SAMPLE]], centres)
     few = max(0, beyond.size - probes * len(beyond))
     reach = float(np.partition(beyond, few, None)[few]) if few else -np.inf
-    return _reaching(Cells(order, starts, centres, reach, 0), reach, beyond)
+    return _reaching(InvertedFile(order, starts, centres, reach, 0), reach, beyond)
 
 
-def finding(cells: Cells, share: float, queries: Floats, exact: Ints) -> Cells:
+def widened_to_recall(cells: InvertedFile, share: float, queries: Floats, exact: Ints) -> InvertedFile:
     """With as far a reach as finds such a share of the exact neighbours (m, k) of queries (m, d); no less than it is.
 
     exact: places in the order of the cells, each of which lies in a cell that is so or so near to the query.
     """
     beyond = _beyond(queries, cells.centres)
     of_cell = np.searchsorted(cells.starts, exact, side="right") - 1
-    beyond_of = np.sort(np.take_along_axis(beyond, of_cell, 1)[exact != NOBODY])[::-1]
+    beyond_of = np.sort(np.take_along_axis(beyond, of_cell, 1)[exact != NO_NEIGHBOUR])[::-1]
     wanted = int(np.ceil(share * len(beyond_of)))
     return _reaching(cells, float(beyond_of[wanted - 1]) - SLACK, beyond) if wanted else cells
 
 
-def cells_for(count: int) -> int:
+def cell_count(count: int) -> int:
     """How many cells so many vectors are filed in."""
     return min(count, round(CELLS * count**0.5))
 
 
-def nearest_in_cells(
-    asked: Pictures, own: Rows, listed: Pictures, top: int, rules: Rules, cells: Cells
+def nearest_allowed_in_cells(
+    asked: ProductVectors, own: Rows, listed: ProductVectors, top: int, rules: NeighbourConstraints, cells: InvertedFile
 ) -> tuple[Ints, Floats]:
     """As nearest_by_rules, but only of what lies in cells near to each query; `listed` in the order of the cells."""
 
     def search(rows: Rows, wanted: int) -> tuple[Ints, Floats]:
         return _search(asked.of(rows), own[rows], listed, min(wanted, len(listed.vectors)), rules, cells)
 
-    return by_rules(search, asked, listed, top, rules, max(1, int(PAIRS_AT_ONCE / cells.probes)))
+    return search_and_fold(search, asked, listed, top, rules, max(1, int(PAIRS_AT_ONCE / cells.probes)))
 
 
 def _search(
-    asked: Pictures, own: Rows, listed: Pictures, wanted: int, rules: Rules, cells: Cells
+    asked: ProductVectors,
+    own: Rows,
+    listed: ProductVectors,
+    wanted: int,
+    rules: NeighbourConstraints,
+    cells: InvertedFile,
 ) -> tuple[Ints, Floats]:
-    best = Heaps.empty(len(own), wanted)
-    forbid = Forbidden(asked.traits, listed.traits, rules)
+    best = TopKHeaps.empty(len(own), wanted)
+    forbid = ConstraintMask(asked.traits, listed.traits, rules)
     # The nearest cell of each query first: most of what comes after it is then worse than what the query has.
     for queries, probed in _pairs(asked.vectors, cells):
         order, starts = rows_by_range(probed, len(cells.centres))
@@ -111,11 +116,11 @@ def _search(
                 tile = asked.vectors[rows] @ listed.vectors[here].T
                 exclude(tile, own[rows] - here.start)
                 forbid(rows, here, tile)
-                best.offer(tile, rows, here.start)
+                best.push_tile(tile, rows, here.start)
     return best.lists()
 
 
-def _pairs(queries: Floats, cells: Cells) -> list[tuple[Ints, Ints]]:
+def _pairs(queries: Floats, cells: InvertedFile) -> list[tuple[Ints, Ints]]:
     """Rows of queries and the cells that they look into: first their nearest ones, then the others."""
     rows = np.arange(len(queries), dtype=np.int32)
     firsts, askers, others = [], [], []
@@ -138,16 +143,20 @@ def _beyond(queries: Floats, centres: Floats) -> Floats:
     return cosines
 
 
-def _reaching(cells: Cells, reach: float, beyond: Floats) -> Cells:
+def _reaching(cells: InvertedFile, reach: float, beyond: Floats) -> InvertedFile:
     reach = min(reach, cells.reach)
     return replace(cells, reach=reach, probes=float(np.maximum((beyond > reach).sum(axis=1), 1).mean()))
 
 
 def recall(found: Ints, exact: Ints) -> float:
     """The share of the exact neighbours (m, k) that were found (m, k); 1 where there are none."""
-    wanted = int((exact != NOBODY).sum())
+    wanted = int((exact != NO_NEIGHBOUR).sum())
     pairs = zip(found, exact, strict=True)
-    return sum(int((np.isin(other, one) & (other != NOBODY)).sum()) for one, other in pairs) / wanted if wanted else 1.0
+    return (
+        sum(int((np.isin(other, one) & (other != NO_NEIGHBOUR)).sum()) for one, other in pairs) / wanted
+        if wanted
+        else 1.0
+    )
 
 
 def _moved(centres: Floats, vectors: Floats) -> Floats:

@@ -11,14 +11,14 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from larder.models.search.topk import Heaps, offer
+from larder.models.search.topk import TopKHeaps, push
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
 TILE_USERS, TILE_ITEMS = 256, 2048
 # In place of an extra score: the item is not listed.
-LEFT_OUT = np.float32(-1)
+EXCLUDED = np.float32(-1)
 # Rounding may lift a product above its bound by less than this share.
 SLACK = np.float32(1 + 1e-4)
 
@@ -43,10 +43,10 @@ def _offer_owned(
                 score = np.float32(0)
                 for k in range(users.shape[1]):
                     score += users[user, k] * vectors[item, k]
-                sizes[user] = offer(scores[user], items[user], sizes[user], score + extra[entry], item)
+                sizes[user] = push(scores[user], items[user], sizes[user], score + extra[entry], item)
 
 
-class BestItems:
+class InnerProductIndex:
     """Finds the best of the same items for many users.
 
     `vectors` (items, d); `allowed` (items,), those that may be listed.
@@ -78,7 +78,7 @@ class BestItems:
         LEFT_OUT stands for none.
         A place that nothing is left for has item -1 and score -inf.
         """
-        best = Heaps.empty(len(users), n)
+        best = TopKHeaps.empty(len(users), n)
         for start in range(0, len(users), TILE_USERS):
             end = min(start + TILE_USERS, len(users))
             low, high = offsets[start], offsets[end]
@@ -97,7 +97,7 @@ class BestItems:
         offsets: npt.NDArray[np.int64],
         owned: Ints,
         extra: Floats | None,
-        best: Heaps,
+        best: TopKHeaps,
     ) -> None:
         if extra is not None:
             heaps = (best.scores, best.items, best.sizes)
@@ -116,4 +116,4 @@ class BestItems:
             at = np.searchsorted(rows, owners[first:last])
             is_here = rows[np.minimum(at, len(rows) - 1)] == owners[first:last]
             block[at[is_here], places[first:last][is_here] - number * TILE_ITEMS] = -np.inf
-            best.offer(block, rows, tile)
+            best.push_tile(block, rows, tile)

@@ -21,7 +21,7 @@ def _is_worse(score: float, item: int, than_score: float, than_item: int) -> boo
 
 
 @numba.njit(cache=True, nogil=True)
-def offer(scores: Floats, items: Ints, size: int, score: float, item: int) -> int:
+def push(scores: Floats, items: Ints, size: int, score: float, item: int) -> int:
     """Puts an item into a heap whose root is the worst; returns the heap's size."""
     at = size
     if size < len(scores):
@@ -75,12 +75,12 @@ def _offer_tile(tile: Floats, rows: Ints, numbers: Ints, scores: Floats, items: 
                 for column in range(stride * STRIDE, min((stride + 1) * STRIDE, columns)):
                     score = row[column]
                     if score > -np.inf and (size < kept or score >= scores[heap, 0]):
-                        size = offer(scores[heap], items[heap], size, score, numbers[column])
+                        size = push(scores[heap], items[heap], size, score, numbers[column])
         sizes[heap] = size
 
 
 @dataclass(frozen=True)
-class Heaps:
+class TopKHeaps:
     """One a row: scores (m, k) and items (m, k), -inf and -1 where there is none yet; sizes (m,)."""
 
     scores: Floats
@@ -88,15 +88,15 @@ class Heaps:
     sizes: Ints
 
     @classmethod
-    def empty(cls, count: int, kept: int) -> Heaps:
+    def empty(cls, count: int, kept: int) -> TopKHeaps:
         scores, items = np.full((count, kept), -np.inf, np.float32), np.full((count, kept), -1, np.int32)
         return cls(scores, items, np.zeros(count, np.int32))
 
-    def of(self, rows: slice) -> Heaps:
+    def of(self, rows: slice) -> TopKHeaps:
         """Some of them, as views."""
-        return Heaps(self.scores[rows], self.items[rows], self.sizes[rows])
+        return TopKHeaps(self.scores[rows], self.items[rows], self.sizes[rows])
 
-    def offer(self, tile: Floats, rows: Ints, items: int | Ints) -> None:
+    def push_tile(self, tile: Floats, rows: Ints, items: int | Ints) -> None:
         """Scores (r, c) to heaps `rows` (r,), of items (c,) or of those numbered from one on; -inf is none."""
         numbers = np.arange(items, items + tile.shape[1], dtype=np.int32) if isinstance(items, int) else items
         if self.scores.shape[1]:

@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,32 +17,55 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 from repository import ROOT
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from larder.cli import main as cli
 from larder.jobs.evaluate import GateError
-from larder.jobs.runtime.arguments import hour_partition
+from larder.jobs.runtime.commands import COMMANDS, parse
 from larder.loaders.embedded import embedded_server
 from larder.loaders.releases import VERIFIED, Release, Releases
+from larder.models.hours import hour_partition
 from larder.storage import DataFile, MissingPartitionError, Tables
 from larder.storage.manifests import plan_run
 
-OPERATORS = ["status", "verify", "rollback", "retire", "diff", "plan", "explain", "mask", "report", "recipe"]
-VERBS = [*cli.JOBS, "quarantine", "serve", *OPERATORS]
-LINES, COLUMNS = 36, 80
+LINES, COLUMNS = 62, 80
 
 
-def test_help_fits_a_screen_and_lists_every_verb_in_the_order_of_the_flow() -> None:
+def test_help_lists_every_verb_under_its_stage_in_the_order_of_the_flow() -> None:
     text = CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": str(COLUMNS), "TERM": "dumb"}).output
-    commands = text.partition("Commands:")[2].splitlines()
-    assert [line.split()[0] for line in commands if line.strip()] == VERBS
+    listed: dict[str, list[str]] = {}
+    for line in text.partition("exit.")[2].splitlines():
+        if line and not line.startswith(" "):
+            stage = line.rstrip(":").lower()
+        elif line.strip():
+            listed.setdefault(stage, []).append(line.split()[0])
+    assert listed == {stage: list(verbs) for stage, verbs in cli.STAGES.items()}
+    assert "..." not in text
     assert all(len(line) <= COLUMNS for line in text.splitlines())
     assert len(text.splitlines()) <= LINES
 
 
-def test_every_verb_of_a_job_is_a_job() -> None:
-    for verb in cli.JOBS:
-        assert (ROOT / "jobs" / f"{verb.replace('-', '_')}.py").is_file()
+def test_every_verb_has_a_stage_and_a_job_its_own() -> None:
+    staged = {verb: stage for stage, verbs in cli.STAGES.items() for verb in verbs}
+    registered = {name for name, each in get_command(cli.app).commands.items() if not each.hidden}
+    assert registered == staged.keys()
+    assert {each.verb: each.stage for each in COMMANDS.values()}.items() <= staged.items()
+
+
+def test_every_job_has_a_file_and_every_file_of_a_job_a_verb() -> None:
+    files = {path.stem for path in (ROOT / "jobs").glob("*.py")} - {"__init__"}
+    assert files == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_verb_and_its_job_have_the_same_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    verb = COMMANDS[name].verb
+    of_verb = CliRunner().invoke(cli.app, [verb, "--help"]).output
+    with pytest.raises(SystemExit):
+        parse(name, ["--help"])
+    of_job = capsys.readouterr().out
+    assert of_verb.replace(f"root {verb}", f"{name}.py").replace(f"larder {verb}", f"{name}.py") == of_job
 
 
 Run = Callable[..., tuple[object, str]]
@@ -161,11 +185,11 @@ def test_arguments_of_a_job_go_to_the_job(larder: Run, capsys: pytest.CaptureFix
     ],
 )
 def test_what_a_job_lacks_is_a_line(larder: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
-    def fail(_: list[str]) -> None:
+    def fail(_: Namespace) -> None:
         raise error
 
-    monkeypatch.setattr(importlib, "import_module", lambda _: SimpleNamespace(main=fail))
-    code, text = larder("train-als")
+    monkeypatch.setattr(importlib, "import_module", lambda _: SimpleNamespace(start=fail))
+    code, text = larder("train-als", "--as-of", "2017-12-04")
     assert code == 1
     assert text.startswith(said)
     assert text.count("\n") == 1
@@ -173,7 +197,7 @@ def test_what_a_job_lacks_is_a_line(larder: Run, monkeypatch: pytest.MonkeyPatch
 
 def set_aside(tables: Tables, table: str, partition: str, rows: list[tuple[str, str, str]]) -> None:
     planned = plan_run(table, partition, {}, {})
-    place = tables.run_place(planned) / "part-00000.parquet"
+    place = tables.run_folder(planned) / "part-00000.parquet"
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(dict(zip(("source", "reason", "raw"), zip(*rows, strict=True), strict=True))), sink)
     place.write(sink.getvalue())

@@ -230,7 +230,7 @@ def test_the_release_waits_for_lists_and_gate(dags: dict[str, Any]) -> None:
 def test_pairs_are_of_the_day_that_has_ended(dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyspark")
     from larder.jobs import train_vision
-    from larder.jobs.runtime.arguments import hour
+    from larder.models.hours import hour
 
     daily, begin = dags["larder_daily"], datetime(2025, 3, 5, tzinfo=timezone.utc)
     task = daily.get_task("vision.train_vision")

@@ -221,7 +221,7 @@ def test_an_hour_s_cookies_have_new_lists_when_it_ends(shop: Shop, day: dict[str
 
 def test_the_gate_measures_the_model_of_the_day_s_beginning(shop: Shop, day: dict[str, str]) -> None:
     evaluation = shop.tables.get("evaluation", "as_of=2025-03-02T00", "")
-    report = json.loads((shop.tables.run_place(evaluation) / "report.json").read())
+    report = json.loads((shop.tables.run_folder(evaluation) / "report.json").read())
     assert report["end"] == "2025-03-03T00"
     assert report["test"]["users"] == COOKIES
     assert report["embeddings"]

@@ -14,12 +14,12 @@ import redis
 from pyspark.sql import SparkSession
 
 from larder.jobs import aggregate_hours, load_redis, precompute, precompute_cookies, roll_up, train_als
-from larder.jobs.runtime.arguments import as_text, hour
 from larder.loaders.codec import decode_list
-from larder.loaders.delta import beneath, read_ids, read_records
+from larder.loaders.delta import base_release, read_ids, read_records
 from larder.loaders.embedded import embedded_server
 from larder.loaders.keys import COOKIES, key64
 from larder.loaders.releases import Releases
+from larder.models.hours import as_text, hour
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
@@ -74,7 +74,7 @@ def list_of(url: str, cookie: str) -> list[str] | None:
         releases = Releases(client, "larder")
         live = releases.find(releases.live().release or "")
         assert live is not None
-        [record] = read_records(releases, live, beneath(releases, live), COOKIES, [key64(cookie)])
+        [record] = read_records(releases, live, base_release(releases, live), COOKIES, [key64(cookie)])
         ids = read_ids(releases, live)
     return None if record is None else [ids[ordinal] for ordinal in decode_list(record)[0]]
 

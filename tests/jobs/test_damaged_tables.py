@@ -11,7 +11,7 @@ from event_folders import START, aggregate, manifest_of, settings_in, visible, w
 from pyspark.sql import SparkSession
 
 from larder.jobs import roll_up
-from larder.jobs.runtime.arguments import as_of_partition
+from larder.models.hours import as_of_partition
 from larder.settings import Settings
 from larder.storage import DamagedTableError, Tables
 

@@ -15,9 +15,9 @@ from killed_jobs import killed, write_settings
 from pyspark.sql import SparkSession
 from release_tables import AS_OF, contents, load, write_release
 
-from larder.jobs.runtime.arguments import as_text
 from larder.loaders.embedded import embedded_server
 from larder.loaders.releases import Releases
+from larder.models.hours import as_text
 from larder.settings import Settings, load_settings
 from larder.storage import Manifest, Tables
 

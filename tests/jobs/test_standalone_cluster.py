@@ -17,7 +17,7 @@ from spark_cluster import Cluster
 
 from bench.larder_jobs import write_settings
 from demo import synthetic
-from larder.jobs.runtime.arguments import as_text, hour, hour_partition
+from larder.models.hours import as_text, hour, hour_partition
 from larder.settings import load_settings
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]

@@ -12,8 +12,8 @@ from confluent_kafka import KafkaError
 from noted_answers import Answers, noted
 from pydantic import SecretStr
 
-from larder.journey.destinations import KAFKA, Kafka, Written
-from larder.journey.kafka import QUEUE_IS_FULL, KafkaOptionsError, Topic, check
+from larder.journey.destinations import KAFKA, KafkaTopic, WrittenCount
+from larder.journey.kafka import QUEUE_IS_FULL, KafkaDestination, KafkaOptionsError, check
 
 ANSWERS: Answers = [
     ("c1", "", "a", [("personal", ["x", "y"])]),
@@ -23,24 +23,24 @@ ANSWERS: Answers = [
 NOBODY = "127.0.0.1:1"
 
 
-def kafka(servers: str = NOBODY, **options: object) -> Kafka:
+def kafka(servers: str = NOBODY, **options: object) -> KafkaTopic:
     given = {name.replace("_", "."): SecretStr(str(value)) for name, value in options.items()}
-    return Kafka(servers, "larder.impressions", given)
+    return KafkaTopic(servers, "larder.impressions", given)
 
 
-def topic(servers: str = NOBODY, **options: object) -> Topic:
-    made = Topic(kafka(servers, **options))
+def topic(servers: str = NOBODY, **options: object) -> KafkaDestination:
+    made = KafkaDestination(kafka(servers, **options))
     made.learn(True, noted(ANSWERS)[1])
     return made
 
 
-def total(topic: Topic, seconds: float = 0.0) -> Counter[str]:
+def total(topic: KafkaDestination, seconds: float = 0.0) -> Counter[str]:
     """What the topic tells within so many seconds."""
     told: Counter[str] = Counter()
     end = time.monotonic() + seconds
     while True:
         topic.write(noted([])[0])
-        place, answers, lost, problem = topic.told()
+        place, answers, lost, problem = topic.take_counts()
         assert place == KAFKA
         told.update({"delivered": answers, "lost": lost, problem: 1})
         if time.monotonic() >= end:
@@ -52,10 +52,10 @@ def test_an_answer_is_delivered_when_its_messages_are() -> None:
     served_to = topic(test_mock_num_brokers=1)
     served_to.write(noted(ANSWERS)[0])
     served_to.finish()
-    assert served_to.told() == Written(KAFKA, 3, 0, "")
+    assert served_to.take_counts() == WrittenCount(KAFKA, 3, 0, "")
     served_to.write(noted(ANSWERS)[0])
     served_to.finish()
-    assert served_to.told().answers == 3
+    assert served_to.take_counts().answers == 3
 
 
 def test_what_waits_too_long_is_lost_and_its_problem_told_once() -> None:
@@ -76,7 +76,7 @@ def test_a_queue_that_is_full_costs_what_comes_then_and_no_time() -> None:
     for _ in range(100):
         served_to.write(noted(ANSWERS)[0])
     assert time.monotonic() - began < 0.5
-    told = served_to.told()
+    told = served_to.take_counts()
     # Of the very first answer one message waits: what becomes of it is not known yet.
     assert told.lost == 2 * 101 - 1
     assert told.problem.count(QUEUE_IS_FULL) == 1
@@ -88,7 +88,7 @@ def test_a_full_queue_is_waited_for_while_the_broker_takes_something() -> None:
     for _ in range(20):
         served_to.write(noted(ANSWERS)[0])
     served_to.finish()
-    told = served_to.told()
+    told = served_to.take_counts()
     assert told.answers + told.lost == 60
     assert told.answers > 30
 
@@ -100,14 +100,14 @@ def test_an_end_is_not_waited_for_longer_than_is_said(monkeypatch: pytest.Monkey
     began = time.monotonic()
     served_to.finish()
     assert time.monotonic() - began < 2
-    assert served_to.told().lost == 2
+    assert served_to.take_counts().lost == 2
 
 
 def test_a_producer_that_cannot_be_made_costs_the_answers_alone() -> None:
     served_to = topic(ssl_ca_location="/nowhere.pem", security_protocol="ssl")
     served_to.write(noted(ANSWERS)[0])
     served_to.write(noted(ANSWERS)[0])
-    place, answers, lost, problem = served_to.told()
+    place, answers, lost, problem = served_to.take_counts()
     assert (place, answers, lost) == (KAFKA, 0, 6)
     assert "ssl.ca.location" in problem
 
@@ -119,7 +119,7 @@ def test_a_producer_that_can_do_no_more_is_replaced(monkeypatch: pytest.MonkeyPa
     served_to.failed(KafkaError(KafkaError._FATAL, "no such producer", fatal=True))
     served_to.write(noted(ANSWERS)[0])
     served_to.finish()
-    told = served_to.told()
+    told = served_to.take_counts()
     assert told.answers + told.lost == 6
     assert told.answers >= 4
     assert "no such producer" in told.problem

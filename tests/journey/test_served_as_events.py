@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from noted_answers import HOUR, Answers, noted, runs, texts
 
 from larder.journey.click_through import RouteReport, events_of_lists, routes
-from larder.journey.parquet import ABANDONED_SECONDS, SCHEMA, Impressions, ProductIds, as_table, remove_abandoned
+from larder.journey.parquet import ABANDONED_SECONDS, SCHEMA, ImpressionFile, ProductIds, as_table, remove_abandoned
 
 
 def table_of(answers: Answers) -> pa.Table:
@@ -53,7 +53,7 @@ def test_positions_and_moments() -> None:
 
 
 def test_a_file_is_seen_when_it_is_whole(tmp_path: Path) -> None:
-    file = Impressions(tmp_path, HOUR, "served-1")
+    file = ImpressionFile(tmp_path, HOUR, "served-1")
     served, names = noted([("c1", "", "a", [("generic", ["x"])])])
     file.add(served, ids_of(names))
     folder = tmp_path / "dt=2017-12-03" / "hr=00"
@@ -64,7 +64,7 @@ def test_a_file_is_seen_when_it_is_whole(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_is_removed_in_time(tmp_path: Path) -> None:
-    Impressions(tmp_path, HOUR, "served-1")
+    ImpressionFile(tmp_path, HOUR, "served-1")
     [left] = tmp_path.glob("dt=*/hr=*/*")
     now = os.stat(left).st_mtime
     assert remove_abandoned(tmp_path, now + ABANDONED_SECONDS - 1) == 0

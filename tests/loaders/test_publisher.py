@@ -13,7 +13,8 @@ import redis
 from larder.loaders import publisher
 from larder.loaders.codec import DICTIONARY_CHUNK, bucket_and_field, decode_dictionary, decode_list
 from larder.loaders.keys import CONTEXTS, COOKIES, KINDS, PRODUCTS
-from larder.loaders.publisher import LISTPACK_BYTES, LISTPACK_SETTING, Lists
+from larder.loaders.lists import RankedLists
+from larder.loaders.publisher import LISTPACK_BYTES, LISTPACK_SETTING
 from larder.loaders.releases import STAGED, VERIFIED, Live, Release, ReleaseError, Releases
 
 pytestmark = pytest.mark.end_to_end
@@ -41,11 +42,11 @@ def content(seed: int = 0, cookies: int = 300) -> Content:
     )
 
 
-def as_lists(by_key: dict[int, list[int]]) -> Lists:
+def as_lists(by_key: dict[int, list[int]]) -> RankedLists:
     ordinals = np.array([item for items in by_key.values() for item in items], np.int32)
     offsets = np.cumsum([0, *map(len, by_key.values())])
     scores = np.concatenate([np.linspace(1, 0.5, len(items)) for items in by_key.values()] or [np.zeros(0)])
-    return Lists(np.array(list(by_key), np.uint64), offsets, ordinals, scores)
+    return RankedLists(np.array(list(by_key), np.uint64), offsets, ordinals, scores)
 
 
 def staged(releases: Releases, name: str, what: Content) -> Release:

@@ -10,8 +10,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larder.loaders.bulk import in_order
-from larder.loaders.publisher import Lists
+from larder.loaders.lists import RankedLists, select_lists
 from larder.loaders.resp import LONGEST_RECORD, hset_commands
 
 WIDTH = 7
@@ -59,8 +58,8 @@ def test_a_record_too_long_is_refused() -> None:
 def test_lists_are_put_in_any_order(values: list[list[int]], data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(values))))[: data.draw(st.integers(0, len(values)))]
     items = np.array([item for some in values for item in some], np.int64)
-    lists = Lists(np.arange(len(values), dtype=np.uint64), np.cumsum([0, *map(len, values)]), items, items / 2)
-    offsets, ordinals, scores = in_order(lists, np.array(order, np.int64), True)
+    lists = RankedLists(np.arange(len(values), dtype=np.uint64), np.cumsum([0, *map(len, values)]), items, items / 2)
+    offsets, ordinals, scores = select_lists(lists, np.array(order, np.int64), True)
     assert scores is not None
     for found in (ordinals, scores * 2):
         parts = [found[start:end].tolist() for start, end in itertools.pairwise(offsets)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from larder.lookup.http.connections import Connections
+from larder.lookup.http.http_connection import accept
 from larder.lookup.http.http_errors import BadRequestError
 from larder.lookup.http.request import Request
 
@@ -74,7 +76,7 @@ Talk = Callable[[Echo, Callable[[], Awaitable[Caller]]], Awaitable[None]]
 def talk(test: Talk) -> None:
     async def main() -> None:
         echo, callers = Echo(), []
-        server = await asyncio.get_running_loop().create_server(echo.connections.connect, "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(partial(accept, echo.connections), "127.0.0.1", 0)
 
         async def call() -> Caller:
             callers.append(Caller(*await asyncio.open_connection(*server.sockets[0].getsockname())))

@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructType
 
-from larder.models.schemas import HOURLY_COUNTS
+from larder.models.tables import HOURLY_COUNTS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NOON = datetime(2017, 12, 3, 12, tzinfo=timezone.utc)
@@ -45,7 +45,7 @@ AN_EVENT = {
 
 def counts(spark: SparkSession, *rows: Mapping[str, Any]) -> DataFrame:
     """Rows of HOURLY_COUNTS: A_COUNT with these changes."""
-    return frame(spark, HOURLY_COUNTS, [{**A_COUNT, **row} for row in rows])
+    return frame(spark, HOURLY_COUNTS.schema, [{**A_COUNT, **row} for row in rows])
 
 
 def frame(spark: SparkSession, schema: StructType, rows: Iterable[Mapping[str, Any]]) -> DataFrame:

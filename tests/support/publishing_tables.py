@@ -8,9 +8,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from larder.jobs.precompute import CONTEXT_LISTS, COOKIE_LISTS, DICTIONARY, PRODUCT_LISTS, RELEASE
-from larder.jobs.precompute_cookies import DELTA, DELTA_COOKIES, DELTA_DICTIONARY, START
-from larder.jobs.runtime.arguments import as_text, hour
+from larder.jobs.precompute_cookies import START
+from larder.models.hours import as_text, hour
+from larder.models.tables import (
+    DELTA,
+    DELTA_COOKIES,
+    DELTA_DICTIONARY,
+    RELEASE,
+    RELEASE_CONTEXTS,
+    RELEASE_COOKIES,
+    RELEASE_DICTIONARY,
+    RELEASE_PRODUCTS,
+)
 from larder.storage import Tables
 from larder.storage.manifests import DataFile, Manifest, fingerprint
 
@@ -27,16 +36,16 @@ def write_release(
     ordinals = skewed(random, (cookies, items), products)
     run = fingerprint([as_of, cookies, products, seed, items])
     columns = {"cookie_key": pa.array(keys), **_lists(ordinals)}
-    counts = {COOKIE_LISTS: cookies}
-    _write(tables, as_of, run, COOKIE_LISTS, pa.table(columns), files)
+    counts = {RELEASE_COOKIES: cookies}
+    _write(tables, as_of, run, RELEASE_COOKIES, pa.table(columns), files)
     names = [f"p{number:07d}" for number in range(products)]
     some = min(products, 200)
     similar = pa.table({"product_id": names[:some], **_lists(skewed(random, (some, items), products))})
-    _write(tables, as_of, run, PRODUCT_LISTS, similar, 1)
+    _write(tables, as_of, run, RELEASE_PRODUCTS, similar, 1)
     contexts = {"location": ["l1", ""], "device": ["app", ""], **_lists(skewed(random, (2, items), products))}
-    _write(tables, as_of, run, CONTEXT_LISTS, pa.table(contexts), 1)
+    _write(tables, as_of, run, RELEASE_CONTEXTS, pa.table(contexts), 1)
     dictionary = pa.table({"ordinal": pa.array(range(products), pa.int32()), "product_id": names})
-    _write(tables, as_of, run, DICTIONARY, dictionary, 1)
+    _write(tables, as_of, run, RELEASE_DICTIONARY, dictionary, 1)
     Tables(str(tables)).publish(Manifest(RELEASE, f"as_of={as_of}", run, counts=counts))
     return {int(key) % 2**64: ordinals[np.searchsorted(keys, key)].tolist() for key in drawn[:1000]}
 
@@ -77,7 +86,7 @@ def _lists(ordinals: np.ndarray) -> dict[str, pa.Array]:
 
 def _write(tables: Path, as_of: str, run: str, name: str, table: pa.Table, files: int) -> None:
     manifest = Manifest(name, f"as_of={as_of}", run)
-    folder = Path(Tables(str(tables)).run_place(manifest).path)
+    folder = Path(Tables(str(tables)).run_folder(manifest).path)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for number in range(files):

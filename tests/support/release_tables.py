@@ -12,19 +12,19 @@ from pyspark.sql import SparkSession
 from written_tables import Row, write_table
 
 from larder.jobs import load_redis
-from larder.jobs.precompute import DICTIONARY, LISTS, RELEASE
-from larder.jobs.runtime.arguments import as_of_partition
+from larder.jobs.precompute import LISTS
 from larder.jobs.runtime.stage_report import StageReport
 from larder.loaders.codec import bucket_and_field, decode_dictionary, decode_list
 from larder.loaders.keys import Keys
 from larder.loaders.releases import Releases
-from larder.models.schemas import RELEASE_DICTIONARY
+from larder.models.hours import as_of_partition
+from larder.models.tables import RELEASE, RELEASE_DICTIONARY
 from larder.settings import Settings
 from larder.storage import Tables
 from larder.storage.manifests import plan_run
 
 AS_OF = 420_096  # 2017-12-04T00
-SCHEMAS = {**{table: schema for table, (schema, _) in LISTS.items()}, DICTIONARY: RELEASE_DICTIONARY}
+SCHEMAS = {**{table: schema for table, (schema, _) in LISTS.items()}, RELEASE_DICTIONARY: RELEASE_DICTIONARY.schema}
 PRODUCTS = 60
 FILES = 2
 
@@ -44,7 +44,7 @@ def release_rows(seed: int, cookies: int) -> dict[str, list[Row]]:
         "release_products": [with_list(f"p{number}") for number in range(PRODUCTS)],
         "release_contexts": [with_list(*context) for context in contexts],
         "release_category_lists": [with_list(f"without picture {number}") for number in range(5)],
-        DICTIONARY: [(number, f"p{number}") for number in range(PRODUCTS)],
+        RELEASE_DICTIONARY: [(number, f"p{number}") for number in range(PRODUCTS)],
     }
 
 
@@ -54,7 +54,7 @@ def write_release(settings: Settings, as_of: int, seed: int, cookies: int = 40) 
     planned = plan_run(RELEASE, as_of_partition(as_of), {}, {"seed": seed, "cookies": cookies})
     rows = release_rows(seed, cookies)
     for table, schema in SCHEMAS.items():
-        files = 1 if table == DICTIONARY else FILES
+        files = 1 if table == RELEASE_DICTIONARY else FILES
         write_table(tables, replace(planned, table=table), schema, rows[table], files)
     tables.publish(replace(planned, counts={table: len(some) for table, some in rows.items()}))
     return rows

@@ -10,7 +10,7 @@ import numpy as np
 from written_tables import write_table
 
 from bench.larder_jobs import write_settings
-from larder.models.schemas import IMAGES
+from larder.models.tables import IMAGES
 from larder.storage import Manifest, Tables
 from larder.storage.manifests import plan_run
 
@@ -26,9 +26,9 @@ def write_pictures(tables: Path, count: int) -> Manifest:
         category = list(COLOURS)[number % len(COLOURS)]
         pixels = np.clip(np.array(COLOURS[category]) + draw.normal(0, 60, (SIZE, SIZE, 3)), 0, 255).astype(np.uint8)
         values = {"product_id": f"p{number}", "category": category, "pixels": pixels.tobytes(), "held_out": False}
-        rows.append(tuple(values.get(name) for name in IMAGES.fieldNames()))
+        rows.append(tuple(values.get(name) for name in IMAGES.schema.fieldNames()))
     planned = plan_run("images", "catalogue", {}, {"image_size": SIZE, "count": count})
-    return write_table(Tables(str(tables)), planned, IMAGES, rows)
+    return write_table(Tables(str(tables)), planned, IMAGES.schema, rows)
 
 
 def training_settings(file: Path, tables: Path, spark: Mapping[str, Any], **vision: Any) -> Path:

@@ -22,11 +22,11 @@ from larder.lookup.answer.reasons import (
     UNKNOWN_COOKIE,
     UNKNOWN_PRODUCT,
 )
-from larder.lookup.json_text import encode_text
-from larder.lookup.answer.routing import RouteOffer, RouteOutcomes, PickedItems, compose, round_robin
 from larder.lookup.answer.routes import CATEGORY, GENERIC, PERSONAL, ROUTES, SIMILAR
+from larder.lookup.answer.routing import PickedItems, RouteOffer, RouteOutcomes, compose, round_robin
 from larder.lookup.answer.scenes import Step
 from larder.lookup.http.query import RecommendationQuery
+from larder.lookup.json_text import encode_text
 from larder.lookup.operations.metrics import Metrics
 from larder.lookup.redis.circuit_breaker import CircuitBreaker
 from larder.lookup.redis.link import Link
@@ -39,7 +39,15 @@ from larder.lookup.release.served_release import ServedRelease
 from larder.settings import LookupSettings
 
 # Of several things that went wrong with a basket, the first of these is told.
-REASONS_BY_SEVERITY: Final = (REDIS_DOWN, REDIS_TIMEOUT, BREAKER_OPEN, SNAPSHOT, REDIS_ERROR, CORRUPT_RECORD, UNKNOWN_PRODUCT)
+REASONS_BY_SEVERITY: Final = (
+    REDIS_DOWN,
+    REDIS_TIMEOUT,
+    BREAKER_OPEN,
+    SNAPSHOT,
+    REDIS_ERROR,
+    CORRUPT_RECORD,
+    UNKNOWN_PRODUCT,
+)
 NO_SIMILAR: Final = RouteOffer(SIMILAR, None, NO_PRODUCT)
 NO_PERSONAL: Final = RouteOffer(PERSONAL, None, NO_COOKIE)
 
@@ -243,7 +251,9 @@ def personal_offer(replies: Replies, release: ServedRelease) -> RouteOffer:
     return _single(PERSONAL, None, UNKNOWN_COOKIE, release)
 
 
-def generic_offer(replies: Replies, release: ServedRelease, question: RecommendationQuery, keys: Sequence[int]) -> RouteOffer:
+def generic_offer(
+    replies: Replies, release: ServedRelease, question: RecommendationQuery, keys: Sequence[int]
+) -> RouteOffer:
     """The list of the place, from what is in process and what was just read."""
     problem = ""
     # Where nothing was asked for, the lists in process are all there is, and no trouble with Redis matters.

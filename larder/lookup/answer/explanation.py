@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from larder.loaders.keys import COOKIES, PRODUCTS, key64
-from larder.lookup.answer.answering import Answer, Asked
-from larder.lookup.answer.routing import PERSONAL, SIMILAR
-from larder.lookup.release.mask_cache import Masks
+from larder.lookup.answer.answering import PendingAnswer, RoutedAnswer
+from larder.lookup.answer.routes import PERSONAL, SIMILAR
+from larder.lookup.release.mask_cache import MaskCache
 
 
-def explanation(asked: Asked, answer: Answer, masks: Masks, seconds: float) -> dict[str, Any]:
+def explanation(asked: PendingAnswer, answer: RoutedAnswer, masks: MaskCache, seconds: float) -> dict[str, Any]:
     """What `explain` adds to an answer; docs/lookup.md says what each name means."""
     question, release = asked.question, asked.release
     ids = [(SIMILAR, PRODUCTS, product) for product in question.products]

@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from librt.strings import BytesWriter
 
-from larder.lookup.answer.routing import ROUTES, Outcomes, Picks
+from larder.lookup.answer.routes import ROUTES
+from larder.lookup.answer.routing import PickedItems, RouteOutcomes
 from larder.lookup.digits import write_score
-
-if TYPE_CHECKING:
-    from larder.lookup.release.served_release import Release
+from larder.lookup.json_text import to_json
+from larder.lookup.release.served_release import ServedRelease
 
 COMMA: Final = ord(",")
 
 ENDS_OF_ITEM: Final = {route: b',"route":"%b"}' % route.encode() for route in ROUTES}
 OF_RELEASE: Final = b'],"release":%b,"as_of":"%b","age_seconds":%d,"request_id":"'
 
-_encoder = json.JSONEncoder(ensure_ascii=False)
-
-
-def encode_text(text: str) -> bytes:
-    """A string as JSON; the same text always comes out the same, so that names can be compared encoded."""
-    return _encoder.encode(text).encode()
-
-
-def to_json(value: Any) -> bytes:
-    """Anything that is not on the hot path."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
 
 def answer_json(
-    release: Release, taken: Sequence[Picks], outcomes: Outcomes, request_id: bytes, more: bytes = b""
+    release: ServedRelease, picked: Sequence[PickedItems], outcomes: RouteOutcomes, request_id: bytes, more: bytes = b""
 ) -> bytes:
     """One answer. `request_id` must need no escaping; `more` is put in before the last brace."""
     out = BytesWriter()
     out.write(b'{"items":[')
-    for place, picks in enumerate(taken):
+    for place, picks in enumerate(picked):
         if place:
             out.append(COMMA)
         _write_items(out, picks, release.names)
@@ -60,7 +47,7 @@ def _of_release(name_json: bytes, as_of: bytes, age: int) -> bytes:
     return OF_RELEASE % (name_json, as_of, age)
 
 
-def _write_items(out: BytesWriter, picks: Picks, names: list[bytes]) -> None:
+def _write_items(out: BytesWriter, picks: PickedItems, names: list[bytes]) -> None:
     ordinals, scores = picks.ordinals, picks.scores
     end = ENDS_OF_ITEM[picks.route]
     for place in range(len(ordinals)):
@@ -77,15 +64,15 @@ def _write_items(out: BytesWriter, picks: Picks, names: list[bytes]) -> None:
         out.write(end)
 
 
-def age_seconds(release: Release) -> int:
+def age_seconds(release: ServedRelease) -> int:
     """Seconds since the hour up to which the release knows events; 0 where this clock is behind."""
     return max(0, int(time.time()) - release.as_of_seconds)
 
 
-_outcomes_json: Final[dict[Outcomes, bytes]] = {}
+_outcomes_json: Final[dict[RouteOutcomes, bytes]] = {}
 
 
-def outcomes_json(outcomes: Outcomes) -> bytes:
+def outcomes_json(outcomes: RouteOutcomes) -> bytes:
     """What became of the routes, without brackets. There are few, so each case is encoded once."""
     found = _outcomes_json.get(outcomes)
     if found is None:

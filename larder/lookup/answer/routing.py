@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from typing import TYPE_CHECKING, Final, NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from mypy_extensions import i64
 
 from larder.loaders.codec import MAX_ITEMS, CorruptRecordError
 from larder.lookup.answer.reasons import CORRUPT_RECORD, NOT_NEEDED, NOTHING_NEW
-from larder.lookup.release.record_decoding import Packed, Ranked, Scores
+from larder.lookup.answer.routes import FILLED, SKIPPED, USED
+from larder.lookup.answer.scenes import Scene
+from larder.lookup.release.record_decoding import PackedList, RankedList, Scores
 
-if TYPE_CHECKING:
-    from larder.lookup.answer.scenes import Scene
-
-# Final, here and wherever a request passes: compiled, such a name costs nothing, any other a look into a dictionary.
-SIMILAR: Final = "similar"
-PERSONAL: Final = "personal"
-GENERIC: Final = "generic"
-ROUTES: Final = (SIMILAR, PERSONAL, GENERIC)
-CATEGORY: Final = "category"  # the level of a similar list that is not by picture
-USED: Final = "used"
-FILLED: Final = "filled"
-SKIPPED: Final = "skipped"
 # An odd number of 32 bits near 2^32 / the golden ratio: products of it differ in their upper bits (Knuth, TAOCP 6.4).
-SPREAD: Final = 0x9E3779B1
-STATUSES: Final = (USED, FILLED, SKIPPED)
+HASH_MULTIPLIER: Final = 0x9E3779B1
 
 
 @final
-class Offer:
+class RouteOffer:
     """What a route has: a list, or None and the reason. With a list, the reason is what is missing in it."""
 
-    def __init__(self, route: str, ranked: Ranked | Packed | None, reason: str = "", level: str = "") -> None:
+    def __init__(self, route: str, ranked: RankedList | PackedList | None, reason: str = "", level: str = "") -> None:
         self.route = route
         self.ranked = ranked
         self.reason = reason
         self.level = level
 
 
-class Outcome(NamedTuple):
+class RouteOutcome(NamedTuple):
     """What became of a route. Empty strings stand for null."""
 
     route: str
@@ -49,7 +38,7 @@ class Outcome(NamedTuple):
 
 
 @final
-class Outcomes:
+class RouteOutcomes:
     """What became of the routes of an answer, in their order.
 
     There are few, so each is made once and found again from the one before it: the same is always the same object,
@@ -57,24 +46,24 @@ class Outcomes:
     what it is given are constants and the scenes' routes, never what a caller sends, so that they stay few.
     """
 
-    def __init__(self, each: tuple[Outcome, ...]) -> None:
+    def __init__(self, each: tuple[RouteOutcome, ...]) -> None:
         self.each = each
-        self._after: dict[tuple[str, str, str, str], Outcomes] = {}
+        self._after: dict[tuple[str, str, str, str], RouteOutcomes] = {}
 
-    def then(self, route: str, status: str, reason: str, level: str) -> Outcomes:
+    def then(self, route: str, status: str, reason: str, level: str) -> RouteOutcomes:
         """These, and one more."""
         key = (route, status, reason, level)
         found = self._after.get(key)
         if found is None:
-            found = self._after[key] = Outcomes((*self.each, Outcome(*key)))
+            found = self._after[key] = RouteOutcomes((*self.each, RouteOutcome(*key)))
         return found
 
 
-NO_OUTCOMES: Final = Outcomes(())
+NO_OUTCOMES: Final = RouteOutcomes(())
 
 
 @final
-class Picks:
+class PickedItems:
     """Products that a route gave, by ordinal, and their scores; None where there are none."""
 
     def __init__(self, route: str, ordinals: list[int], scores: Scores) -> None:
@@ -83,7 +72,7 @@ class Picks:
         self.scores = scores
 
 
-def round_robin(lists: Sequence[Ranked]) -> Ranked:
+def round_robin(lists: Sequence[RankedList]) -> RankedList:
     """One list from several: everybody's first, then everybody's second, and so on; no product twice."""
     if len(lists) == 1:
         return lists[0]
@@ -92,12 +81,12 @@ def round_robin(lists: Sequence[Ranked]) -> Ranked:
         for ranked in lists:
             if rank < len(ranked.ordinals):
                 merged.setdefault(ranked.ordinals[rank], ranked.scores[rank] if ranked.scores else None)
-    return Ranked(list(merged), list(merged.values()))
+    return RankedList(list(merged), list(merged.values()))
 
 
 def compose(
-    n: int, scene: Scene, offers: list[Offer], names: list[bytes], masked: Set[bytes], spent: set[bytes]
-) -> tuple[list[Picks], Outcomes]:
+    n: int, scene: Scene, offers: list[RouteOffer], names: list[bytes], masked: Set[bytes], excluded: set[bytes]
+) -> tuple[list[PickedItems], RouteOutcomes]:
     """At most `n` products from the offers, one for each step of the scene, in its order.
 
     Args:
@@ -108,8 +97,8 @@ def compose(
         The products, none twice, and an outcome for each offer.
     """
     if scene.blend:
-        return _blended(n, scene, offers, names, masked, spent)
-    taken: list[Picks] = []
+        return _blended(n, scene, offers, names, masked, excluded)
+    picked: list[PickedItems] = []
     outcomes = NO_OUTCOMES
     left = n
     for place, offer in enumerate(offers):
@@ -119,26 +108,26 @@ def compose(
             outcomes = outcomes.then(offer.route, SKIPPED, NOT_NEEDED, "")
         else:
             most = min(left, scene.steps[place].most)
-            picks = _take(most, offer, offer.ranked, names, masked, spent)
+            picks = _take(most, offer, offer.ranked, names, masked, excluded)
             if isinstance(picks, str):
                 outcomes = outcomes.then(offer.route, SKIPPED, picks, "")
                 continue
-            outcomes = outcomes.then(offer.route, FILLED if taken else USED, offer.reason, offer.level)
-            taken.append(picks)
+            outcomes = outcomes.then(offer.route, FILLED if picked else USED, offer.reason, offer.level)
+            picked.append(picks)
             left -= len(picks.ordinals)
             if left:
-                spent.update([names[ordinal] for ordinal in picks.ordinals])
-    return taken, outcomes
+                excluded.update([names[ordinal] for ordinal in picks.ordinals])
+    return picked, outcomes
 
 
 def _take(
     wanted: int,
-    offer: Offer,
-    ranked: Ranked | Packed,
+    offer: RouteOffer,
+    ranked: RankedList | PackedList,
     names: list[bytes],
     masked: Set[bytes],
-    spent: Set[bytes],
-) -> Picks | str:
+    excluded: Set[bytes],
+) -> PickedItems | str:
     """The first products of a list that may be shown; the reason where there are none."""
     try:
         head = ranked.head(wanted)
@@ -146,10 +135,10 @@ def _take(
         if len(ordinals) > wanted:
             ordinals, scores = ordinals[:wanted], scores and scores[:wanted]
         # Mostly nothing is in the way of a list's head, and the rest of the list need not be read.
-        if has_twice(ordinals) or ((spent or masked) and _has_any(ordinals, names, masked, spent)):
-            picks = _allowed(wanted, offer.route, ranked.head(MAX_ITEMS), names, masked, set(spent))
+        if has_twice(ordinals) or ((excluded or masked) and _has_any(ordinals, names, masked, excluded)):
+            picks = _allowed(wanted, offer.route, ranked.head(MAX_ITEMS), names, masked, set(excluded))
         else:
-            picks = Picks(offer.route, ordinals, scores)
+            picks = PickedItems(offer.route, ordinals, scores)
     except CorruptRecordError:
         return CORRUPT_RECORD
     return picks if picks.ordinals else offer.reason or NOTHING_NEW
@@ -160,7 +149,7 @@ def has_twice(ordinals: list[int]) -> bool:
     first, second = i64(0), i64(0)
     for ordinal in ordinals:
         number = i64(ordinal)
-        one, other = i64(1) << (number & 63), i64(1) << ((number * SPREAD >> 26) & 63)
+        one, other = i64(1) << (number & 63), i64(1) << ((number * HASH_MULTIPLIER >> 26) & 63)
         if first & one and second & other:
             return len(set(ordinals)) < len(ordinals)
         first |= one
@@ -168,24 +157,24 @@ def has_twice(ordinals: list[int]) -> bool:
     return False
 
 
-def _has_any(ordinals: list[int], names: list[bytes], masked: Set[bytes], spent: Set[bytes]) -> bool:
+def _has_any(ordinals: list[int], names: list[bytes], masked: Set[bytes], excluded: Set[bytes]) -> bool:
     for ordinal in ordinals:
         product = names[ordinal]
-        if product in spent or product in masked:
+        if product in excluded or product in masked:
             return True
     return False
 
 
 def _allowed(
-    wanted: int, route: str, ranked: Ranked, names: list[bytes], masked: Set[bytes], spent: set[bytes]
-) -> Picks:
+    wanted: int, route: str, ranked: RankedList, names: list[bytes], masked: Set[bytes], excluded: set[bytes]
+) -> PickedItems:
     scores = ranked.scores
-    picks = Picks(route, [], None if scores is None else [])
+    picks = PickedItems(route, [], None if scores is None else [])
     for rank, ordinal in enumerate(ranked.ordinals):
         product = names[ordinal]
-        if product in spent or product in masked:
+        if product in excluded or product in masked:
             continue
-        spent.add(product)
+        excluded.add(product)
         picks.ordinals.append(ordinal)
         if scores is not None and picks.scores is not None:
             picks.scores.append(scores[rank])
@@ -195,26 +184,26 @@ def _allowed(
 
 
 def _blended(
-    n: int, scene: Scene, offers: list[Offer], names: list[bytes], masked: Set[bytes], spent: set[bytes]
-) -> tuple[list[Picks], Outcomes]:
+    n: int, scene: Scene, offers: list[RouteOffer], names: list[bytes], masked: Set[bytes], excluded: set[bytes]
+) -> tuple[list[PickedItems], RouteOutcomes]:
     """Everybody's first, then everybody's second, and so on; a product of several routes counts for the first."""
-    found: list[Picks | str] = []
+    found: list[PickedItems | str] = []
     for offer in offers:
         ranked = offer.ranked
-        found.append(offer.reason if ranked is None else _take(MAX_ITEMS, offer, ranked, names, masked, spent))
+        found.append(offer.reason if ranked is None else _take(MAX_ITEMS, offer, ranked, names, masked, excluded))
     given = [0] * len(offers)
-    taken: list[Picks] = []
+    picked: list[PickedItems] = []
     longest = max((len(picks.ordinals) for picks in found if not isinstance(picks, str)), default=0)
     for rank in range(longest):
         for place, (step, picks) in enumerate(zip(scene.steps, found, strict=True)):
-            if isinstance(picks, str) or rank >= len(picks.ordinals) or given[place] >= step.most or len(taken) >= n:
+            if isinstance(picks, str) or rank >= len(picks.ordinals) or given[place] >= step.most or len(picked) >= n:
                 continue
             product = names[picks.ordinals[rank]]
-            if product not in spent:
-                spent.add(product)
+            if product not in excluded:
+                excluded.add(product)
                 given[place] += 1
                 one = slice(rank, rank + 1)
-                taken.append(Picks(picks.route, picks.ordinals[one], picks.scores and picks.scores[one]))
+                picked.append(PickedItems(picks.route, picks.ordinals[one], picks.scores and picks.scores[one]))
     outcomes = NO_OUTCOMES
     for place, offer in enumerate(offers):
         picks = found[place]
@@ -223,5 +212,5 @@ def _blended(
         elif given[place]:
             outcomes = outcomes.then(offer.route, USED, offer.reason, offer.level)
         else:
-            outcomes = outcomes.then(offer.route, SKIPPED, NOT_NEEDED if len(taken) >= n else NOTHING_NEW, "")
-    return taken, outcomes
+            outcomes = outcomes.then(offer.route, SKIPPED, NOT_NEEDED if len(picked) >= n else NOTHING_NEW, "")
+    return picked, outcomes

@@ -11,18 +11,19 @@ from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, final
 
-from larder.lookup.answer.answering import Asked
+from larder.lookup.answer.answering import PendingAnswer
 from larder.lookup.answer.explanation import explanation
-from larder.lookup.answer.rendering import answer_json, error_json, to_json
+from larder.lookup.answer.rendering import answer_json, error_json
 from larder.lookup.http.admission import HEADER
 from larder.lookup.http.http_errors import BadRequestError
 from larder.lookup.http.openapi import document
-from larder.lookup.http.query import question_from_json, question_from_query, requests_from_body, rules_from
+from larder.lookup.http.query import parse_batch, parse_json_query, parse_query_string, query_limits
 from larder.lookup.http.request import Request
+from larder.lookup.json_text import to_json
 from larder.lookup.operations.metrics import render
 from larder.lookup.operations.worker import Worker
 from larder.lookup.redis.redis_connection import replies_to
-from larder.lookup.release.served_release import Release
+from larder.lookup.release.served_release import ServedRelease
 from larder.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,14 +56,14 @@ class Exchange:
         self.trace: Trace | None = None
         self.request_id = b""
         self._app = app
-        self._asked: Asked | None = None
+        self._asked: PendingAnswer | None = None
         self._left = 0
         app.admission.waiting += 1
 
-    def wait_for(self, asked: Asked) -> None:
+    def wait_for(self, asked: PendingAnswer) -> None:
         """Answers as soon as all replies are there. No coroutine waits: each would cost as much as the lookup."""
         self._asked = asked
-        pending = asked.on_their_way()
+        pending = asked.unfinished()
         self._left = len(pending)
         for each in pending:
             each.then = self._arrived
@@ -74,7 +75,7 @@ class Exchange:
         if not self._left and self._asked is not None:
             self._finish(self._asked)
 
-    def _finish(self, asked: Asked) -> None:
+    def _finish(self, asked: PendingAnswer) -> None:
         try:
             body = self._app.answered(asked, self.request_id, self.began, self.trace)
         except Exception:
@@ -110,7 +111,7 @@ class LookupApp:
 
     def __init__(self, settings: Settings, folder: str = "") -> None:
         self._limits = settings.lookup
-        self._rules = rules_from(self._limits)
+        self._rules = query_limits(self._limits)
         self._worker = Worker(settings, folder)
         self._live = self._worker.live
         self.admission = self._worker.admission
@@ -164,23 +165,23 @@ class LookupApp:
         if path == BATCH:
             self._admitted(headers)
 
-    def answered(self, asked: Asked, request_id: bytes, began: float, trace: Trace | None) -> bytes:
+    def answered(self, asked: PendingAnswer, request_id: bytes, began: float, trace: Trace | None) -> bytes:
         """The answer to a question of which all replies are there."""
         answer = self._answering.answer(asked)
         if trace is not None:
             trace.answered(asked, answer.outcomes)
         if self._journal is not None:
-            self._journal.note(asked.question, asked.release, request_id, answer.taken)
+            self._journal.note(asked.question, asked.release, request_id, answer.picked)
         more = b""
         if asked.question.explain:
             found = explanation(asked, answer, self._worker.masks, perf_counter() - began)
             more = b',"explain":%b' % to_json(found)
-        return answer_json(asked.release, answer.taken, answer.outcomes, request_id, more)
+        return answer_json(asked.release, answer.picked, answer.outcomes, request_id, more)
 
     def _recommend(self, exchange: Exchange) -> None:
         request = exchange.request
         caller = self._admitted(request.headers)
-        question = question_from_query(request.query, self._rules)
+        question = parse_query_string(request.query, self._rules)
         self.admission.spend(caller, 1)
         asked = self._answering.ask(question, self._release())
         exchange.request_id = self._request_id(request.headers)
@@ -194,7 +195,7 @@ class LookupApp:
         caller = self._admitted(request.headers)
         if request.query:
             raise BadRequestError(400, "unknown_parameter", "a batch takes no parameters; put them in the body")
-        requests = requests_from_body(request.body, self._limits)
+        requests = parse_batch(request.body, self._limits)
         self.admission.spend(caller, len(requests))
         release = self._release()
         exchange.request_id = self._request_id(request.headers)
@@ -204,7 +205,7 @@ class LookupApp:
         self._batches.add(task)
         task.add_done_callback(self._batches.discard)
 
-    async def _answer_batch(self, exchange: Exchange, requests: list[Any], release: Release) -> None:
+    async def _answer_batch(self, exchange: Exchange, requests: list[Any], release: ServedRelease) -> None:
         try:
             body = await self._batch(exchange, requests, release)
         except Exception:
@@ -212,13 +213,13 @@ class LookupApp:
         else:
             exchange.answer(200, JSON, body)
 
-    async def _batch(self, exchange: Exchange, requests: list[Any], release: Release) -> bytes:
+    async def _batch(self, exchange: Exchange, requests: list[Any], release: ServedRelease) -> bytes:
         answers = []
         for number, each in enumerate(await self._ask_all(requests, release, exchange.trace)):
             if isinstance(each, bytes):
                 answers.append(each)
             else:
-                for pending in each.on_their_way():
+                for pending in each.unfinished():
                     await replies_to(pending)
                 request_id = b"%b-%d" % (exchange.request_id, number)
                 answers.append(b'{"answer":%b}' % self.answered(each, request_id, exchange.began, exchange.trace))
@@ -226,12 +227,14 @@ class LookupApp:
                 await asyncio.sleep(0)
         return b'{"responses":[%b]}' % b",".join(answers)
 
-    async def _ask_all(self, requests: list[Any], release: Release, trace: Trace | None) -> list[Asked | bytes]:
+    async def _ask_all(
+        self, requests: list[Any], release: ServedRelease, trace: Trace | None
+    ) -> list[PendingAnswer | bytes]:
         """Each question on its way, or its error."""
-        asked: list[Asked | bytes] = []
+        asked: list[PendingAnswer | bytes] = []
         for number, request in enumerate(requests):
             try:
-                each = self._answering.ask(question_from_json(request, self._rules), release)
+                each = self._answering.ask(parse_json_query(request, self._rules), release)
             except BadRequestError as error:
                 asked.append(error_json(error.code, error.message))
             else:
@@ -247,7 +250,7 @@ class LookupApp:
         self.admission.check_load()
         return self.admission.caller(headers.get(HEADER))
 
-    def _release(self) -> Release:
+    def _release(self) -> ServedRelease:
         release = self._live.current
         if release is None:
             message = f"no release is loaded: {self._live.problem}; try again shortly"

@@ -1,4 +1,4 @@
-"""The connections of one worker: made, watched, and ended."""
+"""The open connections of one worker, their timeouts, and their shutdown."""
 
 from __future__ import annotations
 
@@ -6,41 +6,56 @@ import asyncio
 import logging
 import time
 from email.utils import formatdate
-from typing import Final, cast, final
+from typing import Final, final
 
-from larder.lookup.http.http_connection import HttpConnection
-from larder.lookup.http.request import Application
+from larder.lookup.http.request import Application, Responder
 
 TICK_SECONDS: Final = 1.0
 
 log = logging.getLogger("larder.lookup")
 
 
+class ManagedConnection(Responder):
+    """What `Connections` does with a connection. The implementation is HttpConnection."""
+
+    def flush(self) -> None:
+        """Sends the answers that were written since the last flush."""
+        raise NotImplementedError
+
+    def check_timeouts(self) -> None:
+        """Ends the connection if it exceeded a time limit. Called once a second."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Takes no further request, and closes once the requests already read are answered."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Closes at once, and drops what was not sent."""
+        raise NotImplementedError
+
+
 @final
 class Connections:
-    """All connections of one worker."""
+    """The open connections of one worker, and what they share: the application, the clock, the Date header."""
 
     def __init__(self, app: Application, most_body: int) -> None:
-        """Bodies have `most_body` bytes at most."""
+        """A request body may have `most_body` bytes."""
         self.app = app
         self.most_body = most_body
-        self.open: set[HttpConnection] = set()
+        self.open: set[ManagedConnection] = set()
         self.ending = False
-        # Seconds since the beginning, and the header of each answer: both are read far more often than they change.
+        # Seconds since the start, and the Date header: both are read far more often than they change.
         self.now = 0
         self.date = b""
         self._loop = asyncio.get_running_loop()
-        self._unflushed: list[HttpConnection] = []
+        self._unflushed: list[ManagedConnection] = []
         self._tick()
 
-    def connect(self) -> asyncio.BaseProtocol:
-        """For a connection that was just accepted."""
-        return cast(asyncio.BaseProtocol, HttpConnection(self))
+    def flush_later(self, connection: ManagedConnection) -> None:
+        """Flushes the connection after everything that arrived in this turn of the event loop is handled.
 
-    def flush_later(self, connection: HttpConnection) -> None:
-        """Has it flush when all that came in this turn of the event loop is dealt with.
-
-        Answers that leave one after the other wake their callers once; one now and then, each time.
+        Answers that leave together wake a caller once; answers sent one by one would wake it each time.
         """
         if not self._unflushed:
             self._loop.call_soon(self._flush)
@@ -56,16 +71,16 @@ class Connections:
                 each.abort()
 
     async def watch(self) -> None:
-        """Keeps the time, and ends what takes too long. Until cancelled."""
+        """Advances the clock and ends connections that exceed their time limits, until cancelled."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.now += 1
             self._tick()
             for each in list(self.open):
-                each.look()
+                each.check_timeouts()
 
     async def end(self, seconds: float) -> None:
-        """Lets requests that were begun have their answers, for so long at most; ends all connections."""
+        """Waits up to `seconds` for requests under way to be answered, then ends all connections."""
         self.ending = True
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds

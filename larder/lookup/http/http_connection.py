@@ -1,7 +1,7 @@
-"""HTTP/1.1 for callers: on each connection requests come in, and their answers leave in the same order.
+"""One HTTP/1.1 connection: requests come in, and their answers leave in the same order.
 
-httptools takes the bytes apart; what is here says when a request is whole, too large or too late, and when to hang up.
-No class here inherits from asyncio's: compiled, it would lose its plain memory to a dictionary.
+httptools parses the bytes. This module decides when a request is complete, too large or too late, and when to close.
+No class here inherits from asyncio.Protocol: when compiled, it would then keep its attributes in a dictionary.
 """
 
 from __future__ import annotations
@@ -10,41 +10,39 @@ import asyncio
 import logging
 from collections import deque
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, cast, final
 from urllib.parse import unquote
 
 import httptools
 
+from larder.lookup.http.connections import Connections, ManagedConnection
 from larder.lookup.http.http_errors import BadRequestError
-from larder.lookup.http.repeated_request import Alike
+from larder.lookup.http.repeated_request import RepeatedRequest
 from larder.lookup.http.request import Request
 
-if TYPE_CHECKING:
-    from larder.lookup.http.connections import Connections
-
-# Of a request line and its headers together, in bytes.
-MOST_HEAD: Final = 65_536
-# For each byte of a body, in how many it may come.
-MOST_A_BYTE: Final = 8
-# For a whole request, since its first byte; for an answer that a caller does not read; between two requests, which is
-# longer than the 60 seconds after which proxies give a connection up of themselves.
+# The request line and the headers together.
+MAX_HEAD_BYTES: Final = 65_536
+# Chunked framing may cost up to 8 wire bytes a body byte.
+WIRE_BYTES_PER_BODY_BYTE: Final = 8
+# The time limits for a whole request to arrive, for a caller to read something of its answer, and between two requests.
+# The last is longer than the 60 seconds after which most proxies close an idle connection themselves.
 REQUEST_SECONDS: Final = 10
 UNREAD_SECONDS: Final = 10
 IDLE_SECONDS: Final = 75
-# For which a caller may still read why it was refused while it goes on sending.
+# How long a refused caller that is still sending may read why it was refused.
 LINGER_SECONDS: Final = 2
-# Requests that may wait on one connection before no more are read from it.
-MOST_PIPELINED: Final = 16
+# Reading pauses while this many requests of one connection wait to be answered.
+MAX_PIPELINED: Final = 16
 
-# Of answers that wait for the end of a turn of the event loop, on one connection.
-MOST_UNSENT: Final = 65_536
+# Bytes of answers that one connection may hold back until the end of a turn of the event loop.
+MAX_UNSENT_BYTES: Final = 65_536
 
-NEWEST: Final = "1.1"
+HTTP_1_1: Final = "1.1"
 GET: Final = b"GET"
 HOST: Final = b"host"
 METHODS: Final = {b"GET": "GET", b"POST": "POST", b"HEAD": "HEAD"}
-# No other header is looked at.
-HEARD: Final = {
+# All other headers are ignored.
+KNOWN_HEADERS: Final = {
     name.encode(): name
     for name in (
         *("x-api-key", "x-request-id", "traceparent", "tracestate"),
@@ -52,14 +50,19 @@ HEARD: Final = {
     )
 }
 STATUS_LINES: Final = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus}
-HANG_UP: Final = b"connection: close\r\n"
+CLOSE_HEADER: Final = b"connection: close\r\n"
 
 log = logging.getLogger("larder.lookup")
 
 
+def accept(connections: Connections) -> asyncio.BaseProtocol:
+    """Returns the protocol of a connection that was just accepted."""
+    return cast(asyncio.BaseProtocol, HttpConnection(connections))
+
+
 @final
-class HttpConnection:
-    """One connection: what asyncio calls a protocol."""
+class HttpConnection(ManagedConnection):
+    """One connection. It has the methods of asyncio.Protocol, and those that httptools calls."""
 
     def __init__(self, connections: Connections) -> None:
         self._all = connections
@@ -69,22 +72,22 @@ class HttpConnection:
         # The request that is being read.
         self._receiving = False
         self._in_head = True
-        self._read = 0  # its bytes, but for those that came together with the end of the one before
+        self._read = 0  # its bytes so far, without those that arrived together with the end of the request before it
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._bodied = False
         self._size = 0
-        self._hosts = 0
-        self._ended = 0  # requests, by what came last
-        self._alike = Alike()
-        # Those that were read, and the one of them that is being answered.
+        self._host_headers = 0
+        self._ended = 0  # requests that the last data completed
+        self._repeated = RepeatedRequest()
+        # Requests that were read and wait, and the request that is being answered.
         self._queue: deque[Request] = deque()
         self._current: Request | None = None
         self._working = False
         self._blocked = False
-        # Nothing that comes is looked at any more; of the caller's last request, all was read that will be.
-        self._deaf = False
+        # True once nothing more will be read from this caller.
+        self._ignores_input = False
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self._refused = False
@@ -92,7 +95,7 @@ class HttpConnection:
         self._closing = False
         self._since = connections.now
 
-    # What the transport calls.
+    # Called by the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -101,19 +104,19 @@ class HttpConnection:
     def connection_lost(self, error: Exception | None) -> None:
         self._all.open.discard(self)
         self._queue.clear()
-        self._deaf = True
+        self._ignores_input = True
         self._transport = self._parser = None
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
+        if self._ignores_input:
             return
         begins = not self._receiving
-        if begins and (target := self._alike.target(data)):
-            # Its headers are those of the last one.
+        if begins and (target := self._repeated.target(data)):
+            # The headers are those of the request before.
             self._url = target
             self._take(GET, False, None)
             return
-        self._alike.forget()
+        self._repeated.forget()
         self._ended = 0
         self._read += len(data)
         try:
@@ -124,16 +127,16 @@ class HttpConnection:
         except httptools.HttpParserError as error:
             self._refuse(BadRequestError(400, "invalid_http", f"this is not HTTP/1.1: {error}"))
         else:
-            # Chunks of a body may be small, and trailers follow them.
-            most = MOST_HEAD if self._in_head else 2 * MOST_HEAD + MOST_A_BYTE * self._size
-            if self._receiving and (self._read > most or len(self._url) > MOST_HEAD):
+            # Chunks of a body may be small, and trailers may follow.
+            most = MAX_HEAD_BYTES if self._in_head else 2 * MAX_HEAD_BYTES + WIRE_BYTES_PER_BODY_BYTE * self._size
+            if self._receiving and (self._read > most or len(self._url) > MAX_HEAD_BYTES):
                 self._refuse(self._too_long())
-            elif begins and self._ended == 1 and not self._receiving and not self._bodied and not self._deaf:
-                self._alike.remember(data)
+            elif begins and self._ended == 1 and not self._receiving and not self._bodied and not self._ignores_input:
+                self._repeated.remember(data)
 
     def eof_received(self) -> bool:
-        # Whoever closes one way may still wait for an answer.
-        self._hang_up_when_answered()
+        # A caller that closed its sending side may still wait for an answer.
+        self._close_when_answered()
         return self._transport is not None and bool(self._transport.can_write_eof())
 
     def pause_writing(self) -> None:
@@ -144,11 +147,11 @@ class HttpConnection:
         self._blocked = False
         self._work()
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
         self._receiving = self._in_head = True
-        self._read = self._size = self._hosts = 0
+        self._read = self._size = self._host_headers = 0
         self._url = b""
         self._headers = {}
         self._body = []
@@ -159,11 +162,11 @@ class HttpConnection:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # What follows a body in chunks is no header.
+        # A field after a chunked body is a trailer, not a header.
         name = name.lower()
-        heard = HEARD.get(name) if self._in_head else None
+        heard = KNOWN_HEADERS.get(name) if self._in_head else None
         if self._in_head and name == HOST:
-            self._hosts += 1
+            self._host_headers += 1
         if heard is not None and heard not in self._headers:
             self._headers[heard] = value.decode("utf-8", "surrogateescape")
 
@@ -175,7 +178,7 @@ class HttpConnection:
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
-        if self._deaf:
+        if self._ignores_input:
             return
         if self._size > self._all.most_body:
             self._refuse(self._too_large())
@@ -183,18 +186,18 @@ class HttpConnection:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
-        if self._deaf:
+        if self._ignores_input:
             return
         self._receiving, self._in_head, self._read = False, True, 0
         self._ended += 1
-        newest = self._parser.get_http_version() == NEWEST
+        newest = self._parser.get_http_version() == HTTP_1_1
         # RFC 9112, section 3.2.
-        if self._hosts > 1 or (newest and not self._hosts):
+        if self._host_headers > 1 or (newest and not self._host_headers):
             self._refuse(BadRequestError(400, "invalid_http", "send one Host header, as HTTP/1.1 asks"))
             return
         self._take(self._parser.get_method(), not newest or not self._parser.should_keep_alive(), None)
 
-    # What comes of it.
+    # Called by this class, by Request and by Connections.
 
     def _parse(self, data: bytes) -> None:
         while data:
@@ -202,7 +205,7 @@ class HttpConnection:
                 self._parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as upgrade:
-                # Whoever offers another protocol is answered in this one, and goes on in it.
+                # A caller that offers another protocol is answered in HTTP/1.1 and stays with it.
                 data = data[upgrade.args[0] :]
 
     def respond(self, request: Request, status: int, headers: bytes, body: bytes) -> None:
@@ -216,35 +219,35 @@ class HttpConnection:
                 STATUS_LINES[status],
                 headers,
                 self._all.date,
-                HANG_UP if request.last else b"",
+                CLOSE_HEADER if request.last else b"",
                 len(body),
                 b"" if request.method == "HEAD" else body,
             )
         )
         self._since = self._all.now
         if request.last:
-            self._hang_up()
+            self._close()
         elif self._queue:
             self._work()
 
     def flush(self) -> None:
-        """Sends what was written."""
+        """See ManagedConnection."""
         unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
         if self._transport is not None and unsent:
             self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     def end(self) -> None:
-        """No further request is taken; the connection ends when those that were read have their answers."""
+        """See ManagedConnection."""
         if not self._receiving:
-            self._hang_up_when_answered()
+            self._close_when_answered()
 
     def abort(self) -> None:
-        """Ends it as it is."""
+        """See ManagedConnection."""
         if self._transport is not None:
             self._transport.abort()
 
-    def look(self) -> None:
-        """Ends what takes too long; called every second."""
+    def check_timeouts(self) -> None:
+        """See ManagedConnection."""
         waited = self._all.now - self._since
         if self._lingering or self._closing or self._blocked:
             if waited >= (LINGER_SECONDS if self._lingering else UNREAD_SECONDS):
@@ -256,15 +259,15 @@ class HttpConnection:
                 message = f"the request did not arrive within {REQUEST_SECONDS} seconds; send it again"
                 self._refuse(BadRequestError(408, "request_timeout", message))
         elif waited >= IDLE_SECONDS:
-            self._hang_up()
+            self._close()
 
     def _write(self, data: bytes) -> None:
         if not self._unsent:
             self._all.flush_later(self)
         self._unsent.append(data)
         self._unsent_bytes += len(data)
-        # So that the transport says when it is too much.
-        if self._unsent_bytes > MOST_UNSENT:
+        # The transport then says when the caller reads too slowly.
+        if self._unsent_bytes > MAX_UNSENT_BYTES:
             self.flush()
 
     def _take(self, method: bytes, last: bool, problem: BadRequestError | None) -> None:
@@ -289,32 +292,32 @@ class HttpConnection:
             problem,
         )
         if request.last:
-            self._deaf = True
+            self._ignores_input = True
         if self._current is None and not self._queue and not self._blocked:
             self._current = request
             self._app.take(request)
             return
         self._queue.append(request)
-        if len(self._queue) == MOST_PIPELINED:
+        if len(self._queue) == MAX_PIPELINED:
             self._transport.pause_reading()
 
     def _work(self) -> None:
-        # Not by each answer for the next one: thousands of short requests may have come at once.
+        # A loop, not a recursion from answer to answer: thousands of short requests may have arrived at once.
         if self._working:
             return
         self._working = True
         while self._queue and self._current is None and not self._blocked:
             self._current = self._queue.popleft()
-            if len(self._queue) == MOST_PIPELINED - 1 and self._transport is not None:
+            if len(self._queue) == MAX_PIPELINED - 1 and self._transport is not None:
                 self._transport.resume_reading()
             self._app.take(self._current)
         self._working = False
 
     def _expect_body(self) -> None:
-        if self._deaf:
+        if self._ignores_input:
             return
         if self._parser.should_upgrade():
-            # Then the parser takes the body for what comes after the upgrade.
+            # The parser would take the body for data of the new protocol.
             self._refuse(BadRequestError(400, "upgrade_with_body", "send no Upgrade header with a body"))
             return
         try:
@@ -328,12 +331,12 @@ class HttpConnection:
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _is_waited_for(self) -> bool:
-        """Does nothing come before what is said to the request that is being read?"""
-        return self._current is None and not self._queue and self._parser.get_http_version() == NEWEST
+        """Is the request that is being read the next to be answered?"""
+        return self._current is None and not self._queue and self._parser.get_http_version() == HTTP_1_1
 
     def _too_long(self) -> BadRequestError:
-        message = f"request line and headers have more than {MOST_HEAD} bytes together; a batch may have more"
-        if len(self._url) > MOST_HEAD // 2:
+        message = f"request line and headers have more than {MAX_HEAD_BYTES} bytes together; a batch may have more"
+        if len(self._url) > MAX_HEAD_BYTES // 2:
             return BadRequestError(414, "uri_too_long", message)
         return BadRequestError(431, "headers_too_large", message)
 
@@ -343,33 +346,33 @@ class HttpConnection:
         )
 
     def _refuse(self, problem: BadRequestError) -> None:
-        """Answers a request of which the rest will not be read."""
-        if self._deaf:
+        """Refuses the request that is being read; its rest will not be read."""
+        if self._ignores_input:
             return
         self._refused = True
         self._take(self._parser.get_method(), True, problem)
 
-    def _hang_up_when_answered(self) -> None:
-        self._deaf = True
+    def _close_when_answered(self) -> None:
+        self._ignores_input = True
         if self._queue:
             self._queue[-1].last = True
         elif self._current is not None:
             self._current.last = True
         else:
-            self._hang_up()
+            self._close()
 
-    def _hang_up(self) -> None:
-        self._deaf = True
+    def _close(self) -> None:
+        self._ignores_input = True
         if self._transport is None or self._lingering or self._closing:
             return
         self._since = self._all.now
         self.flush()
         if self._refused and self._transport.can_write_eof():
-            # To close with something unread would take the answer from the caller too.
+            # Closing a socket with unread data resets the connection, and the caller would lose the answer too.
             self._lingering = True
             self._transport.write_eof()
         else:
-            # It is closed when all that was written has left.
+            # The transport closes the socket after all written data was sent.
             self._closing = True
             self._transport.close()
 
@@ -378,6 +381,6 @@ def _path(url: bytes) -> str:
     """The path of a URL without its query."""
     text = url.decode("latin-1")
     if not text.startswith("/"):
-        # As a proxy is asked: scheme and host come first.
+        # The absolute form, as sent to a proxy: scheme and host come first.
         text = "/" + text.partition("://")[2].partition("/")[2]
     return unquote(text) if "%" in text else text

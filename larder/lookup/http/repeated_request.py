@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, final
 
 # What follows the target is remembered up to so many bytes.
-MOST_REMEMBERED: Final = 2_048
+MAX_REMEMBERED_BYTES: Final = 2_048
 GET: Final = b"GET "
 SLASH: Final = ord("/")
 AFTER_TARGET: Final = b" HTTP/1.1\r\n"
@@ -17,7 +17,7 @@ VISIBLE: Final = bytes(range(0x21, 0x7F))
 
 
 @final
-class Alike:
+class RepeatedRequest:
     """Of one connection."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Alike:
         """`data` was found to be one whole request, sound and without a body, that leaves the connection open."""
         end = data.find(b" ", len(GET))
         # Elsewhere the version may stand in a header; and the parser takes others, such as RTSP's, for HTTP's.
-        if data.startswith(GET) and data.startswith(AFTER_TARGET, end) and len(data) - end <= MOST_REMEMBERED:
+        if data.startswith(GET) and data.startswith(AFTER_TARGET, end) and len(data) - end <= MAX_REMEMBERED_BYTES:
             self._rest = data[end:]
 
     def forget(self) -> None:

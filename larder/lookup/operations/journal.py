@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from larder.journey.destinations import DISK, KAFKA, KafkaTopic, Destinations, WrittenCount
+from larder.journey.destinations import DISK, KAFKA, Destinations, KafkaTopic, WrittenCount
 from larder.journey.served import AnswerNotes
 from larder.lookup.answer.routing import PickedItems
 from larder.lookup.http.query import RecommendationQuery
@@ -72,7 +72,9 @@ class WriterProcess:
 
         if load == self._known:
             return []
-        said = [self.tell(ReleaseProducts(not start, names[start : start + TURN])) for start in range(0, len(names), TURN)]
+        said = [
+            self.tell(ReleaseProducts(not start, names[start : start + TURN])) for start in range(0, len(names), TURN)
+        ]
         self._known = load
         return said
 
@@ -110,7 +112,9 @@ class Journal:
         self.done = dict.fromkeys(self._called, 0)
         self.dropped = dict.fromkeys(REASONS, 0)
 
-    def note(self, question: RecommendationQuery, release: ServedRelease, request_id: bytes, picked: Sequence[PickedItems]) -> None:
+    def note(
+        self, question: RecommendationQuery, release: ServedRelease, request_id: bytes, picked: Sequence[PickedItems]
+    ) -> None:
         """Notes one answer from `release`. Never waits, raises nothing."""
         if not question.cookie:
             # The event contract has no event without a visitor.

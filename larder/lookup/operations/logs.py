@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 # What OpenTelemetry says of a collector that is down would otherwise come with every batch of spans.
-SELDOM_SECONDS = 60.0
+REPEAT_SECONDS = 60.0
 
 FORMATTERS: dict[str, dict[str, Any]] = {
     "text": {"format": "%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s"},
@@ -32,8 +32,8 @@ class JsonLines(logging.Formatter):
         return json.dumps(said)
 
 
-class Seldom(logging.Filter):
-    """Lets a logger say the same thing, whatever its particulars, once in SELDOM_SECONDS."""
+class RateLimitFilter(logging.Filter):
+    """Lets a logger say the same thing, whatever its particulars, once in REPEAT_SECONDS."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Seldom(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         what = record.name, str(record.msg)
-        if record.created - self._said.get(what, 0.0) < SELDOM_SECONDS:
+        if record.created - self._said.get(what, 0.0) < REPEAT_SECONDS:
             return False
         self._said[what] = record.created
         return True

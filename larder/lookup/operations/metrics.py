@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import final
 
-from larder.lookup.answer.routing import ROUTES, Outcomes
+from larder.lookup.answer.routes import ROUTES
+from larder.lookup.answer.routing import RouteOutcomes
 
 BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 # A near Redis replies sooner than a whole request takes.
@@ -72,7 +73,7 @@ class Histogram:
 
 
 @final
-class Requests:
+class EndpointCounters:
     """Those of one endpoint."""
 
     def __init__(self) -> None:
@@ -85,8 +86,8 @@ class Metrics:
     """Counters of one worker. `route_times`: by route, how long Redis took to reply."""
 
     def __init__(self) -> None:
-        self._requests: dict[str, Requests] = {}
-        self._outcomes: dict[Outcomes, int] = {}
+        self._requests: dict[str, EndpointCounters] = {}
+        self._outcomes: dict[RouteOutcomes, int] = {}
         self.route_times = {route: Histogram(ROUTE_BOUNDS) for route in ROUTES}
         self._unseen = 0
 
@@ -94,11 +95,11 @@ class Metrics:
         """Counts one request."""
         requests = self._requests.get(endpoint)
         if requests is None:
-            requests = self._requests[endpoint] = Requests()
+            requests = self._requests[endpoint] = EndpointCounters()
         requests.statuses[status] = requests.statuses.get(status, 0) + 1
         requests.times.add(seconds)
 
-    def answered(self, outcomes: Outcomes) -> None:
+    def answered(self, outcomes: RouteOutcomes) -> None:
         """Counts what became of the routes of one answer."""
         self._outcomes[outcomes] = self._outcomes.get(outcomes, 0) + 1
 

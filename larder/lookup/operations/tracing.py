@@ -25,20 +25,21 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from larder.lookup.answer.answering import Asked
-from larder.lookup.answer.routing import GENERIC, PERSONAL, SIMILAR, Outcomes
+from larder.lookup.answer.answering import PendingAnswer
+from larder.lookup.answer.routes import GENERIC, PERSONAL, SIMILAR
+from larder.lookup.answer.routing import RouteOutcomes
 from larder.lookup.http.request import Request
-from larder.lookup.redis.redis_connection import Pending
+from larder.lookup.redis.redis_connection import PendingReplies
 
 PATHS = {"recommendations": "/v1/recommendations", "batch": "/v1/recommendations:batch"}
 # Refused without a look at what is asked: whoever has no key shall not fill the collector.
-UNTRACED = (401, 405)
+UNTRACED_STATUSES = (401, 405)
 
 EXPORT_SECONDS = 5.0  # for which one batch of spans is tried
 EVERY_MILLISECONDS = 1000
 # Few enough that packing them holds up the event loop, with which the thread shares the interpreter, for some 2 ms.
 BATCH = 64
-MOST_WAITING = 1000
+MAX_WAITING_SPANS = 1000
 STOP_SECONDS = 1.0
 
 # https://www.w3.org/TR/trace-context/#traceparent-header: version, trace id, parent id, flags; ids of zeros are none.
@@ -65,7 +66,7 @@ class Tracing:
             # The bound of its queue, past which it would drop without counting, is never reached: see `make`.
             BatchSpanProcessor(
                 self._exporter,
-                max_queue_size=2 * MOST_WAITING,
+                max_queue_size=2 * MAX_WAITING_SPANS,
                 schedule_delay_millis=EVERY_MILLISECONDS,
                 max_export_batch_size=BATCH,
             )
@@ -105,7 +106,7 @@ class Tracing:
     def make(self, trace: Trace, status: int) -> None:
         """The spans of a request that was answered."""
         spans = 1 + len(trace.questions)
-        if self._made - self._exporter.sent - self._exporter.failed + spans > MOST_WAITING:
+        if self._made - self._exporter.sent - self._exporter.failed + spans > MAX_WAITING_SPANS:
             self._unmade += spans
             return
         self._made += spans
@@ -131,14 +132,14 @@ class Tracing:
         end.join(STOP_SECONDS)
 
 
-class RouteQuestion:
+class RouteReads:
     """What a request asked Redis for one route: of a batch, from the first such question to the last reply."""
 
     __slots__ = ("asked", "began")
 
     def __init__(self, began: int) -> None:
         self.began = began
-        self.asked: list[Pending] = []
+        self.asked: list[PendingReplies] = []
 
     def make(self, tracer: Tracer, within: Context, route: str, epoch: int) -> None:
         """Its span, of which all replies are there."""
@@ -177,27 +178,31 @@ class Trace:
         self.method = method
         self.path = path
         self.parent = parent
-        self.questions: dict[str, RouteQuestion] = {}
+        self.questions: dict[str, RouteReads] = {}
         self._tracing = tracing
         self._request_id = ""
         self._release = ""
         self._wanted = 0
-        self._outcomes: list[Outcomes] = []
+        self._outcomes: list[RouteOutcomes] = []
 
     def name(self, request_id: bytes) -> None:
         """The request's id, which its answer has too."""
         self._request_id = request_id.decode()
 
-    def asked(self, asked: Asked) -> None:
+    def asked(self, asked: PendingAnswer) -> None:
         """A question was just sent to Redis."""
         now = perf_counter_ns()
-        for route, sent in ((PERSONAL, asked.of_cookie), (SIMILAR, asked.of_products), (GENERIC, asked.of_place)):
-            if isinstance(sent, Pending):
+        for route, sent in (
+            (PERSONAL, asked.cookie_replies),
+            (SIMILAR, asked.product_replies),
+            (GENERIC, asked.context_replies),
+        ):
+            if isinstance(sent, PendingReplies):
                 if route not in self.questions:
-                    self.questions[route] = RouteQuestion(now)
+                    self.questions[route] = RouteReads(now)
                 self.questions[route].asked.append(sent)
 
-    def answered(self, asked: Asked, outcomes: Outcomes) -> None:
+    def answered(self, asked: PendingAnswer, outcomes: RouteOutcomes) -> None:
         """A question has its answer."""
         self._release = asked.release.name
         self._wanted += asked.question.n
@@ -206,7 +211,7 @@ class Trace:
     def end(self, status: int) -> None:
         """The request was answered; its spans are made after what else waits."""
         self.ended = perf_counter_ns()
-        if status not in UNTRACED:
+        if status not in UNTRACED_STATUSES:
             asyncio.get_running_loop().call_soon(self._tracing.make, self, status)
 
     def attributes(self, status: int) -> Attributes:
@@ -249,7 +254,7 @@ class CountingExporter(SpanExporter):
         self._exporter.shutdown()
 
 
-def _told(outcomes: Outcomes) -> Attributes:
+def _told(outcomes: RouteOutcomes) -> Attributes:
     """What became of the routes of one question."""
     return {
         f"larder.route.{outcome.route}.{name}": value
@@ -259,7 +264,7 @@ def _told(outcomes: Outcomes) -> Attributes:
     }
 
 
-def _totals(outcomes: Sequence[Outcomes]) -> Attributes:
+def _totals(outcomes: Sequence[RouteOutcomes]) -> Attributes:
     """Of a batch: how often each status and reason came."""
     named = [one for each in outcomes for one in each.each]
     statuses = Counter(f"larder.route.{one.route}.{one.status}" for one in named)

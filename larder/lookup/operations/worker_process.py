@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import cast
 
@@ -16,6 +17,7 @@ import uvloop
 
 from larder.lookup.http.application import LookupApp
 from larder.lookup.http.connections import Connections
+from larder.lookup.http.http_connection import accept
 from larder.lookup.operations.logs import logging_config
 from larder.settings import LookupSettings, Settings
 
@@ -57,7 +59,7 @@ async def _answer(app: LookupApp, settings: LookupSettings, host: str, port: int
     connections = Connections(app, settings.max_body_bytes)
     tls = server_context(settings)
     server = await loop.create_server(
-        connections.connect,
+        partial(accept, connections),
         sock=_listening(host, port),
         backlog=BACKLOG,
         ssl=tls,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Breaker:
+class CircuitBreaker:
     """Of one route and worker. Moments are seconds of any clock that never goes back."""
 
     def __init__(self, failures: int, pause: float) -> None:

@@ -13,7 +13,7 @@ from larder.lookup.answer.reasons import REDIS_DOWN
 from larder.lookup.operations.metrics import Histogram
 from larder.lookup.redis.address import RedisAddress
 from larder.lookup.redis.redis_commands import command
-from larder.lookup.redis.redis_connection import Pending, Wire, replies_to
+from larder.lookup.redis.redis_connection import PendingReplies, RedisConnection, replies_to
 
 # Together with a pause and the silence of a wire these stay below the two seconds in which all must be well again.
 CONNECT_SECONDS = 1.0
@@ -34,8 +34,8 @@ class Link(Protocol):
     def reconnects(self) -> int: ...
     def send(
         self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
-    ) -> Pending | str: ...
-    async def tried(self) -> None: ...
+    ) -> PendingReplies | str: ...
+    async def first_attempt(self) -> None: ...
     async def run(self) -> None: ...
 
 
@@ -49,19 +49,19 @@ class RedisLink:
         self.name = name
         self._problem = "not connected yet"
         self._reconnects = 0
-        self._wire: Wire | None = None
-        self._tried = asyncio.Event()
+        self._connection: RedisConnection | None = None
+        self._first_attempt = asyncio.Event()
 
     @property
     def up(self) -> bool:
         """Is there a connection on which replies come in time?"""
-        wire = self._wire
-        return wire is not None and not wire.overdue and not wire.lost.done()
+        connection = self._connection
+        return connection is not None and not connection.overdue and not connection.lost.done()
 
     @property
     def problem(self) -> str:
         """Why it is not up; "" while it is."""
-        if self._wire is not None and self._wire.overdue:
+        if self._connection is not None and self._connection.overdue:
             return f"no reply within {self.deadline:g} s"
         return self._problem
 
@@ -72,89 +72,89 @@ class RedisLink:
 
     def send(
         self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
-    ) -> Pending | str:
+    ) -> PendingReplies | str:
         """See Wire.send; the reason `redis_down` where there is no connection."""
-        return self._wire.send(commands, count, seconds, times) if self._wire is not None else REDIS_DOWN
+        return self._connection.send(commands, count, seconds, times) if self._connection is not None else REDIS_DOWN
 
-    async def tried(self) -> None:
+    async def first_attempt(self) -> None:
         """Waits for the first attempt to connect, whatever comes of it."""
-        await self._tried.wait()
+        await self._first_attempt.wait()
 
     async def run(self) -> None:
         """Keeps the connection up until cancelled."""
         pause = FIRST_PAUSE
         while True:
             try:
-                wire = await self._connected()
+                connection = await self._connected()
             except (OSError, asyncio.TimeoutError) as error:
                 self._note(str(error) or f"no connection within {CONNECT_SECONDS:g} s")
-                self._tried.set()
+                self._first_attempt.set()
             else:
                 pause = FIRST_PAUSE
-                await self._use(wire)
+                await self._use(connection)
             # Jitter keeps the workers of a fleet from all coming back in the same instant.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _use(self, wire: Wire) -> None:
-        wire.change_deadline(self.deadline)
-        self._wire = wire
+    async def _use(self, connection: RedisConnection) -> None:
+        connection.change_deadline(self.deadline)
+        self._connection = connection
         log.info("%s: connected to Redis at %s", self.name, self.address)
         self._problem = ""
-        self._tried.set()
+        self._first_attempt.set()
         try:
-            while not wire.lost.done():
-                await asyncio.wait([wire.lost], timeout=PING_SECONDS)
+            while not connection.lost.done():
+                await asyncio.wait([connection.lost], timeout=PING_SECONDS)
                 # A middlebox that forgot an idle connection is noticed here and not by a visitor.
-                wire.send(command(b"PING"), 1)
+                connection.send(command(b"PING"), 1)
         finally:
-            self._wire = None
-            wire.close()
+            self._connection = None
+            connection.close()
         self._reconnects += 1
-        self._note(wire.lost.result())
+        self._note(connection.lost.result())
 
     def _note(self, problem: str) -> None:
         if problem != self._problem:
             log.warning("%s: Redis at %s: %s", self.name, self.address, problem)
         self._problem = problem
 
-    async def _connected(self) -> Wire:
-        wire = await asyncio.wait_for(self._connect(), CONNECT_SECONDS)
+    async def _connected(self) -> RedisConnection:
+        connection = await asyncio.wait_for(self._connect(), CONNECT_SECONDS)
         try:
-            await self._greet(wire)
+            await self._greet(connection)
         except BaseException:
-            wire.close()
+            connection.close()
             raise
-        return wire
+        return connection
 
-    async def _connect(self) -> Wire:
+    async def _connect(self) -> RedisConnection:
         loop, address = asyncio.get_running_loop(), self.address
         if address.socket:
-            _, made = await loop.create_unix_connection(_wire, address.socket)
+            _, made = await loop.create_unix_connection(_connection, address.socket)
         else:
-            _, made = await loop.create_connection(_wire, address.host, address.port, ssl=address.tls)
-        return cast(Wire, made)
+            _, made = await loop.create_connection(_connection, address.host, address.port, ssl=address.tls)
+        return cast(RedisConnection, made)
 
-    async def _greet(self, wire: Wire) -> None:
+    async def _greet(self, connection: RedisConnection) -> None:
         user = (self.address.username or "default").encode()
         password = self.address.password.encode()
         login = (b"AUTH", user, password) if password else ()
-        reply = await _reply(wire, command(b"HELLO", b"2", *login, b"SETNAME", self.name.encode()))
+        reply = await _reply(connection, command(b"HELLO", b"2", *login, b"SETNAME", self.name.encode()))
         if isinstance(reply, hiredis.ReplyError) and "unknown command" in str(reply).lower():
             # Some proxies know no HELLO.
             user_words = (user,) if self.address.username else ()
             greeting = command(b"AUTH", *user_words, password) if password else command(b"PING")
-            reply = await _reply(wire, greeting)
+            reply = await _reply(connection, greeting)
         if isinstance(reply, hiredis.ReplyError):
             raise ConnectionError(str(reply))
 
 
-def _wire() -> asyncio.BaseProtocol:
-    return cast(asyncio.BaseProtocol, Wire(CONNECT_SECONDS))
+def _connection() -> asyncio.BaseProtocol:
+    return cast(asyncio.BaseProtocol, RedisConnection(CONNECT_SECONDS))
 
 
-async def _reply(wire: Wire, words: bytes) -> Any:
-    replies = await replies_to(wire.send(words, 1))
+async def _reply(connection: RedisConnection, words: bytes) -> Any:
+    replies = await replies_to(connection.send(words, 1))
     if isinstance(replies, str):
         raise ConnectionError(f"no reply to the greeting: {replies}")
     return replies[0]

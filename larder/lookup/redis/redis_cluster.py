@@ -15,7 +15,7 @@ from larder.lookup.operations.metrics import Histogram
 from larder.lookup.redis.address import RedisAddress
 from larder.lookup.redis.link import RedisLink
 from larder.lookup.redis.redis_commands import command
-from larder.lookup.redis.redis_connection import Pending, Sent, replies_to
+from larder.lookup.redis.redis_connection import PendingReplies, Sent, replies_to
 
 SLOTS = 16384
 # How often it is asked who holds what; a slot that moved is found again after so long.
@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.5
 
 log = logging.getLogger("larder.lookup")
 
-Place = tuple[str, int]
+Destination = tuple[str, int]
 
 
 class ClusterLink:
@@ -35,10 +35,10 @@ class ClusterLink:
         self._deadline = deadline
         self._name = name
         self._seed = RedisLink(address, deadline, name)
-        self._links: dict[Place, RedisLink] = {}
-        self._tasks: dict[Place, asyncio.Task[None]] = {}
+        self._links: dict[Destination, RedisLink] = {}
+        self._tasks: dict[Destination, asyncio.Task[None]] = {}
         self._owners: list[RedisLink | None] = [None] * SLOTS
-        self._tried = asyncio.Event()
+        self._first_attempt = asyncio.Event()
         self._lost = 0
 
     @property
@@ -61,13 +61,13 @@ class ClusterLink:
         """Connections that were lost."""
         return self._lost + sum(link.reconnects for link in self._links.values())
 
-    async def tried(self) -> None:
+    async def first_attempt(self) -> None:
         """Waits until the slots are known, or could not be learned."""
-        await self._tried.wait()
+        await self._first_attempt.wait()
 
     def send(
         self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
-    ) -> Pending | str:
+    ) -> PendingReplies | str:
         """As RedisLink.send; a server that is not there costs only the commands for its keys, if there are others."""
         parts: dict[RedisLink | None, tuple[list[bytes], list[int]]] = {}
         for place, (words, key) in enumerate(split_commands(commands)):
@@ -88,10 +88,10 @@ class ClusterLink:
         """Keeps links to all primaries up until cancelled."""
         seed = asyncio.create_task(self._seed.run())
         try:
-            await self._seed.tried()
+            await self._seed.first_attempt()
             while True:
                 await self._look()
-                self._tried.set()
+                self._first_attempt.set()
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             for task in (seed, *self._tasks.values()):
@@ -109,13 +109,13 @@ class ClusterLink:
                     continue
                 return
 
-    async def _follow(self, owners: Mapping[Place, list[tuple[int, int]]]) -> None:
+    async def _follow(self, owners: Mapping[Destination, list[tuple[int, int]]]) -> None:
         new = [place for place in owners if place not in self._links]
         for place in new:
             address = replace(self._address, host=place[0], port=place[1], socket="")
             self._links[place] = RedisLink(address, self._deadline, self._name)
             self._tasks[place] = asyncio.create_task(self._links[place].run())
-        await asyncio.gather(*(self._links[place].tried() for place in new))
+        await asyncio.gather(*(self._links[place].first_attempt() for place in new))
         slots: list[RedisLink | None] = [None] * SLOTS
         for place, ranges in owners.items():
             for first, last in ranges:
@@ -133,16 +133,16 @@ class _Gathered:
     """
 
     def __init__(self, parts: Sequence[tuple[Sent, list[int]]], count: int, times: Histogram | None) -> None:
-        self.whole = Pending(count)
+        self.whole = PendingReplies(count)
         self._parts = parts
         self._count = count
         self._times = times
         self._began = perf_counter()
-        on_their_way = [sent for sent, _ in parts if isinstance(sent, Pending)]
-        self._left = len(on_their_way)
-        for pending in on_their_way:
+        unfinished = [sent for sent, _ in parts if isinstance(sent, PendingReplies)]
+        self._left = len(unfinished)
+        for pending in unfinished:
             pending.then = self._arrived
-        if not on_their_way:
+        if not unfinished:
             self._finish()
 
     def _arrived(self) -> None:
@@ -156,7 +156,7 @@ class _Gathered:
         replies: list[Any] = [None] * self._count
         problems = []
         for sent, places in self._parts:
-            found = sent.result if isinstance(sent, Pending) else sent
+            found = sent.result if isinstance(sent, PendingReplies) else sent
             if not isinstance(found, list):
                 problems.append(found or REDIS_DOWN)
                 found = [ConnectionError(found)] * len(places)
@@ -186,9 +186,9 @@ def slot_of(key: bytes) -> int:
     return binascii.crc_hqx(key, 0) % SLOTS
 
 
-def owners_from(reply: list[Any], seed_host: str) -> dict[Place, list[tuple[int, int]]]:
+def owners_from(reply: list[Any], seed_host: str) -> dict[Destination, list[tuple[int, int]]]:
     """Slot ranges by primary, from CLUSTER SLOTS. A server that does not know its own name is at `seed_host`."""
-    owners: dict[Place, list[tuple[int, int]]] = {}
+    owners: dict[Destination, list[tuple[int, int]]] = {}
     for first, last, primary, *_ in reply:
         host = (primary[0] or b"").decode() or seed_host
         owners.setdefault((host, int(primary[1])), []).append((int(first), int(last)))

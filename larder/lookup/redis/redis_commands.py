@@ -20,7 +20,7 @@ def command(*words: bytes) -> bytes:
 
 
 @final
-class Buckets:
+class BucketCommands:
     """Where the records of a kind lie: `codec.bucket_and_field`, worked out in advance as far as it goes."""
 
     def __init__(self, keys: Keys, release: str, kind: str, count: int) -> None:
@@ -52,7 +52,7 @@ class Buckets:
 
 
 @final
-class Seen:
+class SeenCommands:
     """Reads what one visitor is not shown."""
 
     def __init__(self, keys: Keys) -> None:

@@ -23,7 +23,7 @@ Replies = list[Any] | str
 
 
 @final
-class Write:
+class SocketWrite:
     """One write to the connection; `at` is the perf_counter's reading when it left, 0 before."""
 
     __slots__ = ("at",)
@@ -32,11 +32,11 @@ class Write:
         self.at = 0.0
 
 
-UNWRITTEN: Final = Write()
+UNWRITTEN: Final = SocketWrite()
 
 
 @final
-class Pending:
+class PendingReplies:
     """Commands whose replies are awaited together.
 
     `result` is None until it is known, at `ended` by perf_counter; then `then` is called, once, and must raise nothing.
@@ -50,7 +50,7 @@ class Pending:
         count: int,
         deadline: float = 0.0,
         due: float = 0.0,
-        write: Write = UNWRITTEN,
+        write: SocketWrite = UNWRITTEN,
         times: Histogram | None = None,
     ) -> None:
         """Of `count` replies until `deadline`; after `due`, Redis is late for everybody.
@@ -82,12 +82,12 @@ class Pending:
 
 
 # A question on its way, or at once what comes of it.
-Sent = Pending | Replies
+Sent = PendingReplies | Replies
 
 
 async def replies_to(sent: Sent) -> Replies:
     """Waits for what was sent, for whoever is a coroutine anyway."""
-    if not isinstance(sent, Pending):
+    if not isinstance(sent, PendingReplies):
         return sent
     if sent.result is None:
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -103,7 +103,7 @@ async def replies_to(sent: Sent) -> Replies:
 
 
 @final
-class Wire:
+class RedisConnection:
     """A pipelined connection whose every wait ends by its deadline: what asyncio calls a protocol.
 
     `deadline` in seconds from sending. `lost` is done when the connection is, with the reason.
@@ -117,14 +117,14 @@ class Wire:
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader()
         self._out: list[bytes] = []
-        self._write = Write()
-        self._waiting: deque[Pending] = deque()
+        self._write = SocketWrite()
+        self._waiting: deque[PendingReplies] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
     def send(
         self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
-    ) -> Pending | str:
+    ) -> PendingReplies | str:
         """Sends `count` commands with this turn's write; waits for `seconds`, at most and by default the deadline.
 
         Returns what will hold the replies, or at once the reason why there will be none. While a reply is
@@ -138,9 +138,9 @@ class Wire:
         due = now + self._deadline
         deadline = due if seconds is None or seconds > self._deadline else now + seconds
         if not self._out:
-            self._write = Write()
+            self._write = SocketWrite()
             self.loop.call_soon(self._flush)
-        pending = Pending(count, deadline, due, self._write, times)
+        pending = PendingReplies(count, deadline, due, self._write, times)
         self._waiting.append(pending)
         self._out.append(commands)
         if self._timer is None or deadline < self._timer_at:

@@ -8,8 +8,9 @@ from typing import Final
 from larder.loaders.codec import MAX_ITEMS, CorruptRecordError
 from larder.loaders.keys import context_key64
 from larder.lookup.answer.reasons import CORRUPT_RECORD, NO_GENERIC_LIST
-from larder.lookup.answer.routing import GENERIC, Offer
-from larder.lookup.release.record_decoding import Ranked, decode_head
+from larder.lookup.answer.routes import GENERIC
+from larder.lookup.answer.routing import RouteOffer
+from larder.lookup.release.record_decoding import RankedList, decode_head
 
 LEVELS: Final = ("location_device", "location", "device", "all")
 MEMO: Final = 4096
@@ -41,7 +42,7 @@ class GenericLists:
         self._bound = bound
         self._records = records
         self._absent: dict[int, None] = {}
-        self._offers: dict[tuple[str, str], Offer] = {}
+        self._offers: dict[tuple[str, str], RouteOffer] = {}
 
     def __len__(self) -> int:
         return len(self._records)
@@ -74,7 +75,7 @@ class GenericLists:
             oldest = next(key for key in self._records if key != EVERYBODY)
             del self._records[oldest]
 
-    def offer(self, location: str, device: str, problem: str = "") -> Offer:
+    def offer(self, location: str, device: str, problem: str = "") -> RouteOffer:
         """The most specific list that is here. `problem` says why one above it may be missing, else ""."""
         known = self._offers.get((location, device))
         if known is not None:
@@ -86,18 +87,18 @@ class GenericLists:
             self._offers[location, device] = found
         return found
 
-    def _find(self, location: str, device: str, problem: str) -> Offer:
+    def _find(self, location: str, device: str, problem: str) -> RouteOffer:
         for level, key in ladder(location, device):
             record = self._records.get(key)
             if record is None:
                 continue
             ranked = self._decoded(record)
             if ranked is not None:
-                return Offer(GENERIC, ranked, problem, level)
+                return RouteOffer(GENERIC, ranked, problem, level)
             problem = CORRUPT_RECORD
-        return Offer(GENERIC, None, problem or NO_GENERIC_LIST)
+        return RouteOffer(GENERIC, None, problem or NO_GENERIC_LIST)
 
-    def _decoded(self, record: bytes) -> Ranked | None:
+    def _decoded(self, record: bytes) -> RankedList | None:
         try:
             return decode_head(record, self._products, MAX_ITEMS)
         except CorruptRecordError:

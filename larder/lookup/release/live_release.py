@@ -12,7 +12,7 @@ from larder.loaders.keys import Keys
 from larder.lookup.redis.background_read import ReadError, read
 from larder.lookup.redis.link import Link
 from larder.lookup.redis.redis_commands import command
-from larder.lookup.release.served_release import Release, ReleaseError, load_release, read_meta
+from larder.lookup.release.served_release import ServedRelease, UnreadableReleaseError, load_release, read_meta
 from larder.lookup.release.snapshot import SnapshotError, load_lists, save_lists
 
 # A release that was refused is tried again no sooner, unless the pointer or its meta changes.
@@ -26,9 +26,11 @@ Identity = tuple[str, bytes]
 class LiveRelease:
     """`current` is the release to answer from, or None; `problem` is why it is not the live one."""
 
-    def __init__(self, link: Link, keys: Keys, pause: float, bound: int, hot: int, folder: Path | None) -> None:
+    def __init__(
+        self, link: Link, keys: Keys, pause: float, bound: int, cached_records: int, folder: Path | None
+    ) -> None:
         """`pause` in seconds between looks; `bound`, `hot`: see load_release; `folder`: of the snapshot."""
-        self.current: Release | None = None
+        self.current: ServedRelease | None = None
         self.problem = "the live release has not been looked up yet"
         self.loads = 0
         self.refusals = 0
@@ -36,21 +38,21 @@ class LiveRelease:
         self._keys = keys
         self._pause = pause
         self._bound = bound
-        self._hot = hot
+        self._hot = cached_records
         self._folder = self._folder_to_read = folder
         self._loaded: Identity | None = None
         self._refused: tuple[Identity, float] | None = None
 
     async def follow(self) -> None:
         """Looks at the pointer until cancelled."""
-        await self._link.tried()
+        await self._link.first_attempt()
         while True:
             try:
                 await self.look()
                 self._note("")
             except ReadError as error:
                 self._note(f"the live release cannot be looked up: {error}")
-            except ReleaseError as error:
+            except UnreadableReleaseError as error:
                 self._note(str(error))
             except Exception as error:
                 log.exception("looking up the live release failed")
@@ -66,18 +68,20 @@ class LiveRelease:
         if identity == self._loaded:
             return
         if self._refused and self._refused[0] == identity and time.monotonic() < self._refused[1]:
-            raise ReleaseError(self.problem)
+            raise UnreadableReleaseError(self.problem)
         await self._switch(identity)
 
     async def _live(self) -> Identity:
         """Name and meta of the live release. Both count: after a wiped Redis, a name may come again."""
         [name] = await read(self._link, [command(b"HGET", self._keys.live, b"release")])
         if not name:
-            raise ReleaseError(f"no release is live yet: {self._keys.live.decode()} is not there")
+            raise UnreadableReleaseError(f"no release is live yet: {self._keys.live.decode()} is not there")
         release = name.decode("utf-8", "replace")
         [raw] = await read(self._link, [command(b"GET", self._keys.meta(release))])
         if raw is None:
-            raise ReleaseError(f"release {release} is live, but {self._keys.meta(release).decode()} is not there")
+            raise UnreadableReleaseError(
+                f"release {release} is live, but {self._keys.meta(release).decode()} is not there"
+            )
         return release, raw
 
     async def _switch(self, identity: Identity) -> None:
@@ -85,7 +89,7 @@ class LiveRelease:
         began = time.monotonic()
         try:
             release = await load_release(self._link, self._keys, read_meta(raw, name), self._bound, self._hot)
-        except ReleaseError:
+        except UnreadableReleaseError:
             self.refusals += 1
             self._refused = identity, time.monotonic() + REFUSED_SECONDS
             raise
@@ -104,7 +108,7 @@ class LiveRelease:
         )
         await self._save(release)
 
-    async def _save(self, release: Release) -> None:
+    async def _save(self, release: ServedRelease) -> None:
         if self._folder is None:
             return
         try:

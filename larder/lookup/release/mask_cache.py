@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from larder.loaders.keys import Keys
-from larder.lookup.answer.rendering import encode_text
+from larder.lookup.json_text import encode_text
 from larder.lookup.redis.background_read import ReadError, read
 from larder.lookup.redis.link import Link
 from larder.lookup.redis.redis_commands import command
@@ -20,7 +20,7 @@ TURN = 2000
 log = logging.getLogger("larder.lookup")
 
 
-class Masks:
+class MaskCache:
     """`names` are the masked products as an answer would name them. `follow` must be a task."""
 
     def __init__(self, link: Link, keys: Keys, pause: float, folder: Path | None = None) -> None:
@@ -36,7 +36,7 @@ class Masks:
     async def follow(self) -> None:
         """Looks until cancelled. What is known stays where Redis does not reply."""
         self._restore()
-        await self._link.tried()
+        await self._link.first_attempt()
         while True:
             try:
                 await self.look()

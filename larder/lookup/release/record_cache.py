@@ -6,26 +6,26 @@ from typing import Final, final
 
 
 @final
-class Unread:
+class UnreadRecord:
     """The one value of this type stands for a record of which nothing is known yet."""
 
 
-UNREAD: Final = Unread()
+UNREAD: Final = UnreadRecord()
 
 
 @final
-class ByCategory:
+class CategoryRecord:
     """Holds the record of a product that has no picture: what sells in its category."""
 
     def __init__(self, record: bytes) -> None:
         self.record = record
 
 
-Known = bytes | ByCategory | None
+Known = bytes | CategoryRecord | None
 
 
 @final
-class HotRecords:
+class RecordCache:
     """At most `bound` records by id, None for an id that has none. A release never changes, so none gets old."""
 
     def __init__(self, bound: int) -> None:
@@ -35,7 +35,7 @@ class HotRecords:
     def __len__(self) -> int:
         return len(self._records)
 
-    def get(self, text: str) -> Known | Unread:
+    def get(self, text: str) -> Known | UnreadRecord:
         """The record of an id, as far as it is known."""
         return self._records.get(text, UNREAD)
 

@@ -19,32 +19,32 @@ Scores = list[float | None] | None
 
 
 @final
-class Ranked:
+class RankedList:
     """Ordinals of products, best first, and their scores; None where the release has none."""
 
     def __init__(self, ordinals: list[int], scores: Scores) -> None:
         self.ordinals = ordinals
         self.scores = scores
 
-    def head(self, limit: int) -> Ranked:
+    def head(self, limit: int) -> RankedList:
         """The list itself: it is decoded already, and whoever takes of it stops in time."""
         return self
 
 
 @final
-class Packed:
+class PackedList:
     """A record of a release of `products` products, decoded only as far as a visitor sees it."""
 
     def __init__(self, record: bytes, products: int) -> None:
         self.record = record
         self.products = products
 
-    def head(self, limit: int) -> Ranked:
+    def head(self, limit: int) -> RankedList:
         """The first `limit` items. Raises CorruptRecordError."""
         return decode_head(self.record, self.products, limit)
 
 
-def decode_head(record: bytes, products: int, limit: int) -> Ranked:
+def decode_head(record: bytes, products: int, limit: int) -> RankedList:
     """The first `limit` items of a record, in a release of `products` products. Raises CorruptRecordError.
 
     decode_list of larder.loaders.codec reads all of a record, of which a visitor sees a few items; this path is hot.
@@ -57,8 +57,8 @@ def decode_head(record: bytes, products: int, limit: int) -> Ranked:
         raise CorruptRecordError(f"a record of {len(record)} bytes does not hold {count} items")
     ordinals = _ordinals(record, start, min(limit, count), products)
     if not scored:
-        return Ranked(ordinals, None)
-    return Ranked(ordinals, _scores(record, end, len(ordinals)) if ordinals else [])
+        return RankedList(ordinals, None)
+    return RankedList(ordinals, _scores(record, end, len(ordinals)) if ordinals else [])
 
 
 def _count_varints(record: bytes, start: int, end: int) -> int:

@@ -13,25 +13,25 @@ from librt.strings import BytesWriter
 
 from larder.loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary
 from larder.loaders.keys import ALL_KINDS, BY_CATEGORY, CONTEXTS, COOKIES, DELTA_FORMAT, FORMAT, KINDS, PRODUCTS, Keys
-from larder.lookup.answer.rendering import encode_text
+from larder.lookup.json_text import encode_text
 from larder.lookup.redis.background_read import read
 from larder.lookup.redis.link import Link
-from larder.lookup.redis.redis_commands import Buckets, command
+from larder.lookup.redis.redis_commands import BucketCommands, command
 from larder.lookup.release.generic_lists import EVERYBODY, GenericLists
-from larder.lookup.release.record_cache import HotRecords
+from larder.lookup.release.record_cache import RecordCache
 
 BUCKETS_A_READ: Final = 16
 # Of anything in a release.
-MOST: Final = 1 << 48
+MAX_COUNT: Final = 1 << 48
 # From 1, so that 0 can stand for no release.
 LOADS: Final = itertools.count(1)
 
 
-class ReleaseError(ValueError):
+class UnreadableReleaseError(ValueError):
     """The release cannot be served; the message says why."""
 
 
-class Meta(NamedTuple):
+class ReleaseMeta(NamedTuple):
     """What a reader has to know of a release (docs/redis_format.md).
 
     A delta holds cookies' lists in `changed_buckets`, and the dictionary from `first_chunk` on; all else is read from
@@ -50,7 +50,7 @@ class Meta(NamedTuple):
     scored: bool
 
 
-class Release:
+class ServedRelease:
     """One release, immutable but for the generic and similar lists learned while it is served.
 
     `names` holds the product ids by ordinal as JSON strings, ready for an answer. A snapshot has generic lists alone.
@@ -58,7 +58,13 @@ class Release:
     """
 
     def __init__(
-        self, meta: Meta, keys: Keys, names: list[bytes], generic: GenericLists, hot: int = 1, is_snapshot: bool = False
+        self,
+        meta: ReleaseMeta,
+        keys: Keys,
+        names: list[bytes],
+        generic: GenericLists,
+        cached_records: int = 1,
+        is_snapshot: bool = False,
     ) -> None:
         self.load = next(LOADS)
         self.is_snapshot = is_snapshot
@@ -69,11 +75,11 @@ class Release:
         self.scored = meta.scored
         self.names = names
         self.generic = generic
-        self.products = HotRecords(hot)
-        self._buckets = {kind: Buckets(keys, meta.base, kind, count) for kind, count in meta.buckets.items()}
+        self.products = RecordCache(cached_records)
+        self._buckets = {kind: BucketCommands(keys, meta.base, kind, count) for kind, count in meta.buckets.items()}
         self._cookies = [self._buckets[COOKIES]]
         if meta.changed_buckets:
-            self._cookies.insert(0, Buckets(keys, meta.release, COOKIES, meta.changed_buckets))
+            self._cookies.insert(0, BucketCommands(keys, meta.release, COOKIES, meta.changed_buckets))
         self.cookie_reads = len(self._cookies)
         self.product_kinds = [kind for kind in (PRODUCTS, BY_CATEGORY) if kind in meta.buckets]
 
@@ -98,17 +104,17 @@ class Release:
         self._buckets[CONTEXTS].write_hget(out, key)
 
 
-def read_meta(raw: bytes, release: str) -> Meta:
+def read_meta(raw: bytes, release: str) -> ReleaseMeta:
     """Checks what Redis says of a release. Raises ReleaseError where it is of another format, or no sense."""
     try:
         meta = json.loads(raw)
         if meta["format"] not in (FORMAT, DELTA_FORMAT):
-            raise ReleaseError(
+            raise UnreadableReleaseError(
                 f"release {release} has format {meta['format']!r}; this endpoint reads {FORMAT} and {DELTA_FORMAT}"
             )
         is_delta = meta["format"] == DELTA_FORMAT
         base = meta["base"] if is_delta else meta
-        return Meta(
+        return ReleaseMeta(
             release=release,
             as_of=_utc(meta["as_of"]),
             buckets={k: _whole(base["buckets"][k], 1) for k in ALL_KINDS if k in KINDS or k in base["buckets"]},
@@ -120,10 +126,10 @@ def read_meta(raw: bytes, release: str) -> Meta:
             first_chunk=_whole(base["chunks"], 0) if is_delta else 0,
             scored=bool(meta.get("scores", True)),
         )
-    except ReleaseError:
+    except UnreadableReleaseError:
         raise
     except (ValueError, KeyError, TypeError) as error:
-        raise ReleaseError(f"the meta of release {release} does not fit: {error!r}") from None
+        raise UnreadableReleaseError(f"the meta of release {release} does not fit: {error!r}") from None
 
 
 def _utc(text: str) -> datetime:
@@ -131,12 +137,12 @@ def _utc(text: str) -> datetime:
 
 
 def _whole(value: Any, least: int) -> int:
-    if type(value) is not int or not least <= value <= MOST:
-        raise ValueError(f"{value!r} is not a whole number from {least} to {MOST}")
+    if type(value) is not int or not least <= value <= MAX_COUNT:
+        raise ValueError(f"{value!r} is not a whole number from {least} to {MAX_COUNT}")
     return value
 
 
-async def load_release(link: Link, keys: Keys, meta: Meta, bound: int, hot: int) -> Release:
+async def load_release(link: Link, keys: Keys, meta: ReleaseMeta, bound: int, cached_records: int) -> ServedRelease:
     """Reads dictionary and generic lists of a release.
 
     `bound`: a release with more generic lists has only that of everybody read ahead; the others are learned.
@@ -147,10 +153,10 @@ async def load_release(link: Link, keys: Keys, meta: Meta, bound: int, hot: int)
     complete = meta.generic_lists <= bound
     records = await (_read_generic if complete else _read_everybody)(link, keys, meta)
     generic = GenericLists(records, meta.products, complete, bound)
-    return Release(meta, keys, names, generic, hot)
+    return ServedRelease(meta, keys, names, generic, cached_records)
 
 
-async def _read_names(link: Link, keys: Keys, meta: Meta) -> list[bytes]:
+async def _read_names(link: Link, keys: Keys, meta: ReleaseMeta) -> list[bytes]:
     names: list[bytes] = []
     for chunk in range(-(-meta.products // meta.chunk)):
         owner = meta.release if chunk >= meta.first_chunk else meta.base
@@ -158,15 +164,15 @@ async def _read_names(link: Link, keys: Keys, meta: Meta) -> list[bytes]:
         try:
             names += map(encode_text, decode_dictionary(raw or b""))
         except CorruptRecordError as error:
-            raise ReleaseError(f"dictionary chunk {chunk} of release {owner}: {error}") from None
+            raise UnreadableReleaseError(f"dictionary chunk {chunk} of release {owner}: {error}") from None
     if len(names) != meta.products:
-        raise ReleaseError(
+        raise UnreadableReleaseError(
             f"the dictionary of release {meta.release} holds {len(names)} ids instead of {meta.products}"
         )
     return names
 
 
-async def _read_generic(link: Link, keys: Keys, meta: Meta) -> dict[int, bytes]:
+async def _read_generic(link: Link, keys: Keys, meta: ReleaseMeta) -> dict[int, bytes]:
     count = meta.buckets[CONTEXTS]
     records: dict[int, bytes] = {}
     for start in range(0, count, BUCKETS_A_READ):
@@ -184,7 +190,7 @@ def _keyed(flat: list[bytes], bucket: int, buckets: int) -> Iterator[tuple[int, 
         yield int.from_bytes(field, "big") * buckets + bucket, record
 
 
-async def _read_everybody(link: Link, keys: Keys, meta: Meta) -> dict[int, bytes]:
+async def _read_everybody(link: Link, keys: Keys, meta: ReleaseMeta) -> dict[int, bytes]:
     bucket, field = bucket_and_field(EVERYBODY, meta.buckets[CONTEXTS])
     [record] = await read(link, [command(b"HGET", keys.bucket(meta.base, CONTEXTS, bucket), field)])
     return {} if record is None else {EVERYBODY: record}

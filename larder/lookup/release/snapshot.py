@@ -17,10 +17,10 @@ import numpy as np
 
 from larder.loaders.codec import MAX_ITEMS, CorruptRecordError, encode_lists
 from larder.loaders.keys import KINDS, Keys
-from larder.lookup.answer.rendering import encode_text, to_json
+from larder.lookup.json_text import encode_text, to_json
 from larder.lookup.release.generic_lists import GenericLists
-from larder.lookup.release.record_decoding import Packed
-from larder.lookup.release.served_release import Meta, Release
+from larder.lookup.release.record_decoding import PackedList
+from larder.lookup.release.served_release import ReleaseMeta, ServedRelease
 
 FORMAT = 1
 LISTS, MASKS = "generic-lists.jsonl", "masks.json"
@@ -32,7 +32,7 @@ class SnapshotError(ValueError):
     """The snapshot cannot be used; the message names the file."""
 
 
-async def save_lists(release: Release, folder: Path) -> None:
+async def save_lists(release: ServedRelease, folder: Path) -> None:
     """Writes the generic lists that a release has in process. Raises OSError."""
     unfinished = _unfinished(folder / LISTS)
     with open(unfinished, "wb") as file:
@@ -40,7 +40,7 @@ async def save_lists(release: Release, folder: Path) -> None:
         file.write(to_json(head) + b"\n")
         for number, (key, record) in enumerate(release.generic.records()):
             try:
-                ranked = Packed(record, len(release.names)).head(MAX_ITEMS)
+                ranked = PackedList(record, len(release.names)).head(MAX_ITEMS)
             except CorruptRecordError:
                 continue
             names = b",".join([release.names[ordinal] for ordinal in ranked.ordinals])
@@ -50,7 +50,7 @@ async def save_lists(release: Release, folder: Path) -> None:
     unfinished.replace(folder / LISTS)
 
 
-def load_lists(folder: Path, keys: Keys) -> Release:
+def load_lists(folder: Path, keys: Keys) -> ServedRelease:
     """A release that has generic lists alone. Raises SnapshotError, FileNotFoundError."""
     path = folder / LISTS
     try:
@@ -68,7 +68,7 @@ def load_lists(folder: Path, keys: Keys) -> Release:
         raise SnapshotError(f"{path} cannot be used: {error!r}; remove it") from None
 
 
-def _release(head: dict[str, object], rows: list[list[object]], keys: Keys) -> Release:
+def _release(head: dict[str, object], rows: list[list[object]], keys: Keys) -> ServedRelease:
     ordinals: dict[str, int] = {}
     items: list[int] = []
     scores: list[float] = []
@@ -85,7 +85,7 @@ def _release(head: dict[str, object], rows: list[list[object]], keys: Keys) -> R
     }
     as_of = datetime.strptime(str(head["as_of"]), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
     buckets = dict.fromkeys(KINDS, 1)
-    meta = Meta(
+    meta = ReleaseMeta(
         release=str(head["release"]),
         as_of=as_of,
         buckets=buckets,
@@ -98,7 +98,7 @@ def _release(head: dict[str, object], rows: list[list[object]], keys: Keys) -> R
         scored=bool(head["scores"]),
     )
     lists = GenericLists(records, len(ordinals), complete=True, bound=len(records) + 1)
-    return Release(meta, keys, [encode_text(product) for product in ordinals], lists, is_snapshot=True)
+    return ServedRelease(meta, keys, [encode_text(product) for product in ordinals], lists, is_snapshot=True)
 
 
 def save_masks(names: Iterable[bytes], folder: Path) -> None:

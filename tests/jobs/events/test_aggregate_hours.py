@@ -29,12 +29,12 @@ from pyspark.sql import SparkSession
 
 from larder.jobs import aggregate_hours
 from larder.jobs.aggregate_hours import CountsDoNotReconcileError
-from larder.jobs.events.hour_tasks import HourPlan, Rules, Written, read_pieces
-from larder.jobs.runtime.arguments import hour_partition
+from larder.jobs.events.hour_tasks import AggregationRules, HourPlan, TaskOutput, read_pieces
 from larder.jobs.runtime.stage_report import StageReport
-from larder.models.schemas import HOURLY_COUNTS, QUARANTINE
+from larder.models.hours import hour_partition
+from larder.models.tables import HOURLY_COUNTS, QUARANTINE
 from larder.settings import Settings
-from larder.storage import Place, Tables
+from larder.storage import StoragePath, Tables
 from larder.storage.event_folders import EventHour, find_hours
 from larder.storage.event_rows import Piece
 from larder.storage.frames import FileWrittenTwiceError
@@ -124,7 +124,7 @@ def test_every_reason_is_named_with_the_row_and_its_file(from_parquet: Done) -> 
     settings, _ = from_parquet
     assert reasons(settings, START + SOUND) == dict.fromkeys(WRONG, 1)
     for row in rejected(settings, START + SOUND):
-        assert list(row) == QUARANTINE.fieldNames()
+        assert list(row) == QUARANTINE.schema.fieldNames()
         assert row["source"].endswith("/dt=2017-12-03/hr=00/part-0.parquet")
         assert row["raw"].startswith("{")
 
@@ -159,7 +159,7 @@ def test_nanoseconds_are_read(from_parquet: Done) -> None:
 def test_counts_have_the_columns_of_their_table(from_parquet: Done) -> None:
     settings, _ = from_parquet
     [row] = counts_of(settings, START + SOUND)
-    assert list(row) == HOURLY_COUNTS.fieldNames()
+    assert list(row) == HOURLY_COUNTS.schema.fieldNames()
     assert (row["hour"], row["product_id"], row["location"], row["device"]) == (START, "p1", "", "")
     assert (row["views"], row["purchases"], row["quantity"], row["last_ts"]) == (0, 1, 2, moment(START))
 
@@ -279,17 +279,17 @@ def test_the_order_of_rows_and_files_does_not_matter(spark: SparkSession, tmp_pa
 def test_a_row_lost_is_noticed() -> None:
     found = {"rows_in": 7, "events": 3, "quarantined": 1, "duplicates": 1, "bot_events": 1}
     with pytest.raises(CountsDoNotReconcileError, match="dt=2017-12-03/hr=00"):
-        aggregate_hours._manifests(EventHour(START, ()), [Written("hourly_counts", START, None, found)], Settings())
+        aggregate_hours._manifests(EventHour(START, ()), [TaskOutput("hourly_counts", START, None, found)], Settings())
 
 
 def test_a_quarantine_that_cannot_be_written_is_no_fault_of_the_file(tmp_path: Path) -> None:
     """Rows must not be set aside as unreadable because a disk is full."""
     file = write_parquet(tmp_path, START, [{}, {"price": -1.0}])
     (tmp_path / "in the way").write_bytes(b"")
-    place = Place(str(tmp_path / "in the way" / "run"))
+    place = StoragePath(str(tmp_path / "in the way" / "run"))
     piece = Piece(START, 0, str(file), (0,), 2)
     with pytest.raises(OSError):
-        list(read_pieces([piece], {START: HourPlan(place, place, place, 0, 1)}, Rules({}, 168, 100)))
+        list(read_pieces([piece], {START: HourPlan(place, place, place, 0, 1)}, AggregationRules({}, 168, 100)))
 
 
 @pytest.mark.parametrize("name", ["footer.parquet", "rows.parquet", "lines.json"])
@@ -301,7 +301,7 @@ def test_a_store_that_stumbled_sets_nothing_aside(spark: SparkSession, tmp_path:
     sound = file.read_bytes()
     if name.startswith("footer"):
         file.write_bytes(b"")
-    hours = find_hours(Place(settings.storage.events), [START], hour_partition, kind)
+    hours = find_hours(StoragePath(settings.storage.events), [START], hour_partition, kind)
     assert len(hours[0].broken) == name.startswith("footer")
     file.write_bytes(sound)
     hours = [hour.with_errors({str(file): "timeout"}) for hour in hours]
@@ -311,7 +311,7 @@ def test_a_store_that_stumbled_sets_nothing_aside(spark: SparkSession, tmp_path:
 
 
 def test_a_file_of_two_tasks_is_refused() -> None:
-    written = Written("hourly_counts", START, DataFile("part-00000.parquet", 1, 100), {})
+    written = TaskOutput("hourly_counts", START, DataFile("part-00000.parquet", 1, 100), {})
     with pytest.raises(FileWrittenTwiceError, match="hourly_counts dt=2017-12-03/hr=00"):
         aggregate_hours._manifests(EventHour(START, ()), [written, written], Settings())
 

@@ -15,8 +15,8 @@ from pyspark.sql import SparkSession
 
 from larder.jobs import aggregate_hours, repair, roll_up
 from larder.jobs.aggregate_hours import IncompleteHourError
-from larder.jobs.runtime.arguments import as_of_partition, hour_partition
 from larder.jobs.runtime.stage_report import StageReport
+from larder.models.hours import as_of_partition, hour_partition
 from larder.settings import Settings, SettingsError
 from larder.storage import MissingPartitionError, Tables
 

@@ -15,7 +15,7 @@ from event_folders import aggregate, manifest_of, reasons, rows_of, settings_in
 from pyspark.sql import SparkSession
 
 from demo import synthetic, synthetic_parts
-from larder.jobs.runtime.arguments import hour, hour_partition
+from larder.models.hours import hour, hour_partition
 from larder.settings import Settings
 
 pytestmark = pytest.mark.end_to_end

@@ -13,10 +13,10 @@ from publishing_servers import Server, start_cluster, stop
 from publishing_tables import write_delta, write_release
 from repository import ROOT
 
-from larder.jobs.precompute import RELEASE
 from larder.jobs.publishing.whole_release import release_name
 from larder.loaders.releases import Releases
 from larder.loaders.servers import connect, nodes
+from larder.models.tables import RELEASE
 from larder.settings import load_settings
 from larder.storage import Tables
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import FIRST, SECOND, Shop
 from publishing_tables import skewed
 
-from larder.loaders.capacity import Size, delta_bytes, planned
+from larder.loaders.capacity import ShopSize, delta_bytes, planned
 from larder.loaders.memory_estimate import allocator_of, entry_bytes, size_class
 
 WITHIN = 0.10
@@ -27,7 +27,7 @@ def test_the_plan_is_within_a_tenth_of_a_real_load(single_shop: Shop, cookies: i
     done = single_shop.load(SECOND)
     assert done.returncode == 0, done.stderr
     measured = client.info("memory")["used_memory"] - before
-    size = Size(cookies=cookies, products=20_000, contexts=2, scores=scores, id_bytes=8)
+    size = ShopSize(cookies=cookies, products=20_000, contexts=2, scores=scores, id_bytes=8)
     _, estimate = planned(size, allocator_of(client))
     # The tables hold lists for 200 products; a plan reckons with one for each.
     without = estimate.total - estimate.by_part["p"]
@@ -49,7 +49,7 @@ def test_a_delta_takes_what_is_planned(single_shop: Shop) -> None:
     done = single_shop.load(DELTA, "--delta")
     assert done.returncode == 0, done.stderr
     measured = client.info("memory")["used_memory"] - before
-    size = Size(cookies=2_000, products=products, contexts=2, id_bytes=8)
+    size = ShopSize(cookies=2_000, products=products, contexts=2, id_bytes=8)
     assert delta_bytes(size, cookies, allocator_of(client)) == pytest.approx(measured, rel=WITHIN)
 
 

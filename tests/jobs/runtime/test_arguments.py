@@ -10,16 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larder.jobs.runtime.arguments import (
-    add_as_of,
-    add_window,
-    as_of_partition,
-    as_text,
-    hour,
-    hour_partition,
-    job_parser,
-    parse,
-)
+from larder.jobs.runtime.commands import parse
+from larder.models.hours import NotAnHourError, as_of_partition, as_text, hour, hour_partition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NOON = (datetime(2017, 12, 4, 12, tzinfo=timezone.utc) - EPOCH) // timedelta(hours=1)
@@ -50,13 +42,13 @@ def test_an_hour_comes_back_from_its_text(number: int) -> None:
 
 @pytest.mark.parametrize("text", ["2017-12-04T12:30", "2017-12-04T12:00:01Z"])
 def test_a_part_of_an_hour_is_refused(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="not a whole hour"):
+    with pytest.raises(NotAnHourError, match="not a whole hour"):
         hour(text)
 
 
 @pytest.mark.parametrize("text", ["", "noon", "2017-13-04T12", "2017-12-04T24", "12/04/2017", "2017-12-04T12+01:00"])
 def test_what_is_no_hour_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="2017-12-04T00"):
+    with pytest.raises(NotAnHourError, match="2017-12-04T00"):
         hour(text)
 
 
@@ -66,9 +58,7 @@ def test_partitions_are_named_after_their_hour() -> None:
 
 
 def window(*arguments: str) -> argparse.Namespace:
-    parser = job_parser("a_job", "Does something.")
-    add_window(parser)
-    return parse(parser, list(arguments))
+    return parse("aggregate_hours", list(arguments))
 
 
 def test_a_window_is_two_hours_and_settings() -> None:
@@ -110,6 +100,4 @@ def test_settings_that_do_not_fit_end_the_job(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_an_instant_is_an_hour() -> None:
-    parser = job_parser("a_job", "Does something.")
-    add_as_of(parser)
-    assert parse(parser, ["--as-of", "2017-12-04T12"]).as_of == NOON
+    assert parse("train_als", ["--as-of", "2017-12-04T12"]).as_of == NOON

@@ -47,7 +47,7 @@ def test_spark_is_asked_for_gpus_only_where_the_settings_do() -> None:
 
 ASSIGNED = """
 import os, sys
-from larder.jobs import devices
+from larder.jobs.runtime import devices
 devices.own_devices = lambda: ("3",)
 devices.see_only_own_devices()
 assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"

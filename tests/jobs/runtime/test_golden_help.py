@@ -1,6 +1,6 @@
 """The interface of every job is on file, so that a change of it is seen in review.
 
-Where a change is meant: COLUMNS=100 python jobs/NAME.py --help > tests/jobs/golden/NAME.txt
+Where a change is meant: COLUMNS=100 python jobs/NAME.py --help > tests/jobs/runtime/golden/NAME.txt
 """
 
 from __future__ import annotations

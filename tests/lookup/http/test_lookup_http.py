@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from http_talk import GET, Caller, Echo, later, talk
 
-from larder.lookup.http.http_connection import MOST_HEAD, MOST_PIPELINED
+from larder.lookup.http.http_connection import MAX_HEAD_BYTES, MAX_PIPELINED
 
 
 def test_a_request_is_taken_as_it_was_sent() -> None:
@@ -34,7 +34,7 @@ def test_a_request_is_taken_as_it_was_sent() -> None:
 def test_answers_leave_in_the_order_of_their_requests() -> None:
     async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
         caller = await call()
-        many = 3 * MOST_PIPELINED
+        many = 3 * MAX_PIPELINED
         caller.send(b"".join(GET % (b"later1" if number == 1 else b"%d" % number) for number in range(many)))
         assert (await caller.said())[1] == "/0"
         await later(echo, 1)
@@ -101,9 +101,9 @@ def test_head_has_no_body() -> None:
         (b"hello\r\n\r\n", 400, "invalid_http"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "invalid_http"),
         (b"GET /?q=\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400, None),
-        (b"GET /" + b"x" * 2 * MOST_HEAD, 414, "uri_too_long"),
-        (b"GET / HTTP/1.1\r\nX: " + b"x" * 2 * MOST_HEAD, 431, "headers_too_large"),
-        (b"GET / HTTP/1.1\r\n" + b"X: x\r\n" * MOST_HEAD, 431, "headers_too_large"),
+        (b"GET /" + b"x" * 2 * MAX_HEAD_BYTES, 414, "uri_too_long"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 2 * MAX_HEAD_BYTES, 431, "headers_too_large"),
+        (b"GET / HTTP/1.1\r\n" + b"X: x\r\n" * MAX_HEAD_BYTES, 431, "headers_too_large"),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n" + b"x" * 1001, 413, "body_too_large"),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 413, "body_too_large"),
         (

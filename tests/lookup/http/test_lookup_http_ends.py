@@ -8,7 +8,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 from http_talk import GET, Caller, Echo, later, talk
 
-from larder.lookup.http.http_connection import IDLE_SECONDS, LINGER_SECONDS, MOST_HEAD, REQUEST_SECONDS, UNREAD_SECONDS
+from larder.lookup.http.http_connection import (
+    IDLE_SECONDS,
+    LINGER_SECONDS,
+    MAX_HEAD_BYTES,
+    REQUEST_SECONDS,
+    UNREAD_SECONDS,
+)
 from larder.lookup.http.request import Request
 
 
@@ -23,14 +29,14 @@ from larder.lookup.http.request import Request
 def test_a_connection_ends_once(sent: bytes) -> None:
     async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
         caller = await call()
-        taken: list[Request] = []
+        picked: list[Request] = []
         take = echo.take
         echo.connections.app = echo
-        echo.take = lambda request: (taken.append(request), take(request))[1]  # type: ignore[method-assign]
+        echo.take = lambda request: (picked.append(request), take(request))[1]  # type: ignore[method-assign]
         caller.send(sent)
         await caller.answer()
         assert await caller.is_ended()
-        assert len(taken) == 1
+        assert len(picked) == 1
 
     talk(test)
 
@@ -41,7 +47,7 @@ def test_trailers_are_bounded_and_no_headers() -> None:
         begun = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
         caller.send(begun + b"X-API-Key: key\r\n\r\n")
         assert await caller.said() == ["POST", "/x", "", {"transfer-encoding": "chunked"}, "ok"]
-        greedy.send(begun + b"X: " + b"x" * 9 * MOST_HEAD)
+        greedy.send(begun + b"X: " + b"x" * 9 * MAX_HEAD_BYTES)
         assert await greedy.answer() == (431, "headers_too_large")
 
     talk(test)
@@ -56,7 +62,7 @@ def test_what_a_caller_does_not_read_of_its_last_answer_does_not_keep_the_connec
         echo.later[0].respond(200, b"", b"x" * 20_000_000)
         [connection] = echo.connections.open
         echo.connections.now += UNREAD_SECONDS
-        connection.look()
+        connection.check_timeouts()
         await asyncio.sleep(0.05)
         assert not echo.connections.open
 
@@ -72,7 +78,7 @@ def test_the_refusal_can_be_read_while_more_is_sent() -> None:
         assert await caller.answer() == (413, "body_too_large")
         [connection] = echo.connections.open
         echo.connections.now += LINGER_SECONDS
-        connection.look()
+        connection.check_timeouts()
         await asyncio.sleep(0.01)
         assert not echo.connections.open
 
@@ -87,9 +93,9 @@ def test_a_request_that_does_not_end_is_told_in_time(begun: bytes) -> None:
         await asyncio.sleep(0.05)
         [connection] = echo.connections.open
         echo.connections.now += REQUEST_SECONDS - 1
-        connection.look()
+        connection.check_timeouts()
         echo.connections.now += 1
-        connection.look()
+        connection.check_timeouts()
         assert await caller.answer() == (408, "request_timeout")
         assert await caller.is_ended()
 
@@ -105,7 +111,7 @@ def test_an_idle_connection_ends_and_one_that_waits_for_an_answer_does_not() -> 
         await later(echo, 1)
         echo.connections.now += IDLE_SECONDS
         for connection in list(echo.connections.open):
-            connection.look()
+            connection.check_timeouts()
         assert await idle.is_ended()
         echo.answer(echo.later[0])
         assert (await waiting.said())[1] == "/later"
@@ -125,7 +131,7 @@ def test_a_caller_that_does_not_read_is_given_up() -> None:
         # The second waits until the first has left.
         assert len(echo.later) == 1
         echo.connections.now += REQUEST_SECONDS
-        connection.look()
+        connection.check_timeouts()
         await asyncio.sleep(0.05)
         assert not echo.connections.open
 

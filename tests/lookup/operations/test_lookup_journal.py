@@ -17,21 +17,21 @@ from lookup_servers import Endpoint, RedisServer, wait_until
 from typer.testing import CliRunner
 
 from larder.cli.main import app
-from larder.journey.destinations import DISK, Places
+from larder.journey.destinations import DISK, Destinations
 from larder.loaders.keys import KINDS, Keys
-from larder.lookup.answer.routing import Picks
+from larder.lookup.answer.routing import PickedItems
 from larder.lookup.answer.scenes import Scene
-from larder.lookup.http.query import Question
+from larder.lookup.http.query import RecommendationQuery
 from larder.lookup.operations.journal import FULL, Journal
 from larder.lookup.release.generic_lists import GenericLists
-from larder.lookup.release.served_release import Meta, Release
+from larder.lookup.release.served_release import ReleaseMeta, ServedRelease
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 MakeEndpoint = Callable[..., Endpoint]
-QUESTION = Question(Scene("default", [], False, 10), 10, "c1")
-TAKEN = [Picks("personal", [1], None)]
+QUESTION = RecommendationQuery(Scene("default", [], False, 10), 10, "c1")
+TAKEN = [PickedItems("personal", [1], None)]
 
 
 def rows_in(folder: Path) -> list[dict[str, object]]:
@@ -39,9 +39,11 @@ def rows_in(folder: Path) -> list[dict[str, object]]:
     return [row for file in files for row in pq.read_table(file, partitioning=None).to_pylist()]
 
 
-def release_named(name: str) -> Release:
-    meta = Meta(name, datetime(2026, 1, 1, tzinfo=timezone.utc), dict.fromkeys(KINDS, 1), 0, 2, 2, name, 0, 0, False)
-    return Release(meta, Keys(""), [b'"w"', b'"x"'], GenericLists({}, 2, True, 1))
+def release_named(name: str) -> ServedRelease:
+    meta = ReleaseMeta(
+        name, datetime(2026, 1, 1, tzinfo=timezone.utc), dict.fromkeys(KINDS, 1), 0, 2, 2, name, 0, 0, False
+    )
+    return ServedRelease(meta, Keys(""), [b'"w"', b'"x"'], GenericLists({}, 2, True, 1))
 
 
 def counted(served: Endpoint, series: str) -> float:
@@ -98,7 +100,7 @@ def test_a_stop_writes_what_is_left(redis_server: RedisServer, own_endpoint: Mak
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
-    journal = Journal(Places(tmp_path, 60, None), most=10)
+    journal = Journal(Destinations(tmp_path, 60, None), most=10)
     release = release_named("r1")
     for number in range(25):
         journal.note(QUESTION, release, b"%d" % number, TAKEN)
@@ -108,7 +110,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
 
 
 def test_answers_are_handed_over_before_they_are_too_many(tmp_path: Path) -> None:
-    journal, release = Journal(Places(tmp_path, 60, None), most=1000), release_named("r1")
+    journal, release = Journal(Destinations(tmp_path, 60, None), most=1000), release_named("r1")
     for number in range(3000):
         journal.note(QUESTION, release, b"%d" % number, TAKEN)
         if number % 500 == 499:
@@ -118,7 +120,7 @@ def test_answers_are_handed_over_before_they_are_too_many(tmp_path: Path) -> Non
 
 
 def test_a_writer_that_is_killed_is_replaced_and_what_it_had_counted(tmp_path: Path) -> None:
-    journal, release = Journal(Places(tmp_path, 60, None), most=100), release_named("r1")
+    journal, release = Journal(Destinations(tmp_path, 60, None), most=100), release_named("r1")
 
     def hand_over(answers: int) -> int:
         for number in range(answers):
@@ -139,7 +141,7 @@ def test_a_writer_that_is_killed_is_replaced_and_what_it_had_counted(tmp_path: P
 
 
 def test_hours_and_releases_are_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal, clock = Journal(Places(tmp_path, 60, None), most=1000), [3600.0 * 10]
+    journal, clock = Journal(Destinations(tmp_path, 60, None), most=1000), [3600.0 * 10]
     monkeypatch.setattr("larder.lookup.operations.journal.time.time", lambda: clock[0])
     first, second = release_named("r1"), release_named("r2")
     for hour, release in [(10, first), (10, second), (11, second), (12, second)]:
@@ -193,7 +195,7 @@ def test_the_log_goes_through_the_hourly_aggregation_and_the_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from larder.jobs import aggregate_hours
-    from larder.jobs.runtime.arguments import as_text
+    from larder.models.hours import as_text
 
     served = own_endpoint(redis_server.url, journey=tmp_path / "events")
     served.wait_ready("r1")

@@ -90,7 +90,7 @@ def test_what_was_served_arrives_as_it_was_and_in_order(
     assert dropped(served) == 0
     assert served.stop() == 0
     found = broker.messages(topic)
-    for cookie, of_cookie in answers.items():
+    for cookie, cookie_replies in answers.items():
         assert len({partition for partition, key, _ in found if key == cookie}) == 1
         assert [
             (row["request_id"], row["position"], row["product_id"], row["route"], row["cookie_id"])
@@ -98,7 +98,7 @@ def test_what_was_served_arrives_as_it_was_and_in_order(
             if key == cookie
         ] == [
             (answer["request_id"], position, item["id"], item["route"], cookie)
-            for answer in of_cookie
+            for answer in cookie_replies
             for position, item in enumerate(answer["items"])
         ]
     logged = [row for path in tmp_path.glob("*/*/*") for row in pq.read_table(path, partitioning=None).to_pylist()]
@@ -199,7 +199,7 @@ def test_messages_as_json_lines_go_through_the_hourly_aggregation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from larder.jobs import aggregate_hours
-    from larder.jobs.runtime.arguments import as_text
+    from larder.models.hours import as_text
 
     served = own_endpoint(redis_server.url, kafka=broker.servers, kafka_topic="to.be.counted")
     served.wait_ready("r1")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lookup_servers import Endpoint, RedisServer, ids_of, publish_usual, wait_until
 
-from larder.lookup.operations.logs import JsonLines, Seldom
+from larder.lookup.operations.logs import JsonLines, RateLimitFilter
 from larder.lookup.redis.address import parse_address
 
 MOMENT = 1511136000.25
@@ -53,7 +53,7 @@ def test_an_exception_comes_with_its_trace() -> None:
 
 
 def test_the_same_is_said_once_a_minute() -> None:
-    seldom = Seldom()
+    seldom = RateLimitFilter()
     said = [("lost %d", 0), ("lost %d", 30), ("other %d", 30), ("lost %d", 61), ("lost %d", 62)]
     assert [seldom.filter(record(message, 1, at=MOMENT + later)) for message, later in said] == [
         *(True, False, True, True, False)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from lookup_servers import Endpoint
 
-from larder.lookup.answer.routing import NO_OUTCOMES, ROUTES
+from larder.lookup.answer.routes import ROUTES
+from larder.lookup.answer.routing import NO_OUTCOMES
 from larder.lookup.operations.metrics import BOUNDS, Metrics, SharedCounters, label, render
 
 

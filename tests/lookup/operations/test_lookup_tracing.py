@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from larder.lookup.operations.tracing import MOST_WAITING, Tracing
+from larder.lookup.operations.tracing import MAX_WAITING_SPANS, Tracing
 from larder.settings import SettingsError, load_settings
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -207,7 +207,7 @@ def test_a_collector_in_trouble_costs_no_answer(
         served = own_endpoint(redis_server.url, log=log, traces=f"http://127.0.0.1:{port}", trace_share=1)
         served.wait_ready("r1")
         # Three spans each: more than may wait for a collector.
-        for number in range(MOST_WAITING // 3 + 20):
+        for number in range(MAX_WAITING_SPANS // 3 + 20):
             answer = served.ask(f"cookie=c1&product=traced-{number}")
             assert {each["reason"] for each in answer["routes"]} == {"unknown_product", None}
         assert spans_of(served)["lost"] >= 3

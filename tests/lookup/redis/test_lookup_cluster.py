@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lookup_servers import Endpoint, RedisServer, free_port, ids_of, publish, ranked, route_of, wait_until
 
-from larder.loaders.mask_sets import Masks
+from larder.loaders.mask_sets import MaskSets
 from larder.loaders.servers import slot_of as loaders_slot_of
 from larder.lookup.redis.redis_cluster import SLOTS, owners_from, slot_of, split_commands
 from larder.lookup.redis.redis_commands import command
@@ -85,7 +85,7 @@ def test_lookups_reach_every_server_and_outlast_one(
     assert [ids_of(each["answer"]) for each in answers] == [[f"own-{cookie}"] for cookie in COOKIES]
     asked = 2 * len(COOKIES) + 1
     assert f'larder_lookup_route_seconds_count{{route="personal"}} {asked}\n' in served.client.get("/metrics").text
-    Masks(client, "larder").add(["g1"], "withdrawn")
+    MaskSets(client, "larder").add(["g1"], "withdrawn")
     wait_until(lambda: ids_of(served.ask("n=1")) == ["g2"], 1)
 
     cluster[1].kill()

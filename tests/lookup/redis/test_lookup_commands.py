@@ -10,7 +10,7 @@ from librt.strings import BytesWriter
 from larder.loaders.codec import bucket_and_field
 from larder.loaders.keys import COOKIES, Keys
 from larder.lookup import digits
-from larder.lookup.redis.redis_commands import Buckets, Seen, command
+from larder.lookup.redis.redis_commands import BucketCommands, SeenCommands, command
 
 KEYS = Keys("shop")
 some_key = st.integers(0, 2**64 - 1)
@@ -20,7 +20,7 @@ as_compiled = pytest.mark.parametrize("compiled", [False, True])
 @as_compiled
 @given(key=some_key, count=st.integers(1, 2**40))
 def test_a_record_is_read_where_the_loader_wrote_it(compiled: bool, key: int, count: int) -> None:
-    buckets, out = Buckets(KEYS, "r1", COOKIES, count), BytesWriter()
+    buckets, out = BucketCommands(KEYS, "r1", COOKIES, count), BytesWriter()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digits, "COMPILED", compiled)
         buckets.write_hget(out, key)
@@ -36,5 +36,5 @@ def test_what_a_visitor_is_not_shown_is_read_by_its_key(compiled: bool, key: int
     out = BytesWriter()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digits, "COMPILED", compiled)
-        Seen(KEYS).write(out, key)
+        SeenCommands(KEYS).write(out, key)
     assert out.getvalue() == command(b"SMEMBERS", KEYS.seen(key))

@@ -13,17 +13,17 @@ from typer.testing import CliRunner
 
 from larder.cli.main import app
 from larder.loaders.keys import key64
-from larder.loaders.mask_sets import Masks
+from larder.loaders.mask_sets import MaskSets
 
 pytestmark = pytest.mark.end_to_end
 
 VISIBLE_SECONDS = 1.0
 PRODUCTS = [f"p{number}" for number in range(30)]
-Served = tuple[Endpoint, Masks]
+ServedAnswers = tuple[Endpoint, MaskSets]
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedAnswers]:
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     publish(
         server.client(),
@@ -34,7 +34,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     )
     endpoint = Endpoint(server.url)
     endpoint.wait_ready("m1")
-    yield endpoint, Masks(server.client(), "larder")
+    yield endpoint, MaskSets(server.client(), "larder")
     endpoint.stop()
     server.kill()
 
@@ -47,7 +47,7 @@ some = st.lists(st.sampled_from(PRODUCTS), max_size=6, unique=True)
     everybody=some, own=some, basket=st.lists(st.sampled_from(PRODUCTS), max_size=4, unique=True), n=st.integers(1, 30)
 )
 def test_masked_seen_and_excluded_products_never_appear(
-    served: Served, everybody: list[str], own: list[str], basket: list[str], n: int
+    served: ServedAnswers, everybody: list[str], own: list[str], basket: list[str], n: int
 ) -> None:
     endpoint, masks = served
     if everybody:
@@ -70,7 +70,7 @@ def test_masked_seen_and_excluded_products_never_appear(
         assert masks.all_for("c1") == ([], 0)
 
 
-def test_a_mask_that_is_removed_is_gone_in_a_second(served: Served) -> None:
+def test_a_mask_that_is_removed_is_gone_in_a_second(served: ServedAnswers) -> None:
     endpoint, masks = served
     masks.add(["p0"], "withdrawn")
     assert masks.all() == {"p0": "withdrawn"}
@@ -80,7 +80,7 @@ def test_a_mask_that_is_removed_is_gone_in_a_second(served: Served) -> None:
     wait_until(lambda: ids_of(endpoint.ask("n=1")) == ["p0"], VISIBLE_SECONDS)
 
 
-def test_what_a_visitor_has_seen_ends_with_its_time(served: Served) -> None:
+def test_what_a_visitor_has_seen_ends_with_its_time(served: ServedAnswers) -> None:
     endpoint, masks = served
     masks.add_for("c0", ["p0"], 1)
     assert masks.all_for("c0") == (["p0"], 1)
@@ -95,19 +95,19 @@ def test_masks_outlast_a_redis_that_is_gone(
     publish_usual(server.client())
     endpoint = own_endpoint(server.url)
     endpoint.wait_ready("r1")
-    Masks(server.client(), "larder").add(["p10"], "out_of_stock")
+    MaskSets(server.client(), "larder").add(["p10"], "out_of_stock")
     wait_until(lambda: ids_of(endpoint.ask("n=1")) == ["p11"], VISIBLE_SECONDS)
     server.kill()
     assert ids_of(endpoint.ask("n=1")) == ["p11"]
 
 
-def test_a_mask_of_nothing_is_refused(served: Served) -> None:
+def test_a_mask_of_nothing_is_refused(served: ServedAnswers) -> None:
     for products in ([], [""]):
         with pytest.raises(ValueError, match="at least one product"):
             served[1].add(products, "withdrawn")
 
 
-def test_a_broken_overlay_hides_no_answer(served: Served) -> None:
+def test_a_broken_overlay_hides_no_answer(served: ServedAnswers) -> None:
     endpoint, masks = served
     masks._client.set(masks._keys.seen(key64("c2")), "not a set")
     answer = endpoint.ask("cookie=c2")
@@ -115,7 +115,7 @@ def test_a_broken_overlay_hides_no_answer(served: Served) -> None:
     assert "larder_lookup_seen_unknown_total 1\n" in endpoint.client.get("/metrics").text
 
 
-def test_the_command_line_masks_and_lists(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_masks_and_lists(served: ServedAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint, masks = served
     port = masks._client.connection_pool.connection_kwargs["port"]
     monkeypatch.setenv("LARDER_REDIS__URL", f"redis://127.0.0.1:{port}")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from larder.models.als.implicit_als import AlsParameters, trained_factors, with_index
-from larder.models.schemas import ITEM_FACTORS, USER_FACTORS
+from larder.models.als.implicit_als import AlsParameters, train_with_mllib, with_index
+from larder.models.tables import ITEM_FACTORS, USER_FACTORS
 
 BLOCK = 8
 PARAMETERS = AlsParameters(rank=3, iterations=6, regularisation=0.02, alpha=10.0, seed=1, blocks=2)
@@ -27,7 +27,7 @@ def checkerboard(spark: SparkSession) -> DataFrame:
 
 @pytest.fixture(scope="module")
 def factors(spark: SparkSession) -> tuple[DataFrame, DataFrame]:
-    return tuple(frame.cache() for frame in trained_factors(checkerboard(spark), PARAMETERS))  # type: ignore[return-value]
+    return tuple(frame.cache() for frame in train_with_mllib(checkerboard(spark), PARAMETERS))  # type: ignore[return-value]
 
 
 def matrix(frame: DataFrame) -> np.ndarray:
@@ -35,7 +35,7 @@ def matrix(frame: DataFrame) -> np.ndarray:
 
 
 def test_frames_are_those_of_the_tables(factors: tuple[DataFrame, DataFrame]) -> None:
-    for frame, schema in zip(factors, (USER_FACTORS, ITEM_FACTORS), strict=True):
+    for frame, schema in zip(factors, (USER_FACTORS.schema, ITEM_FACTORS.schema), strict=True):
         assert [(field.name, field.dataType.typeName()) for field in frame.schema] == [
             (field.name, field.dataType.typeName()) for field in schema
         ]

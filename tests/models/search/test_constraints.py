@@ -5,15 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from larder.models.search.constraints import OTHER, SAME, Pictures, Rules, nearest_by_rules, traits_of, without_sizes
-from larder.models.search.exact import NOBODY, unit_length
+from larder.models.search.constraints import (
+    OTHER,
+    SAME,
+    NeighbourConstraints,
+    ProductVectors,
+    nearest_allowed,
+    product_traits,
+    title_without_size,
+)
+from larder.models.search.exact import NO_NEIGHBOUR, unit_length
 
 N, TOP = 300, 5
 DEPARTMENTS = ["Food/Milk", "Food/Bread", "Garden/Pots", None]
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Pictures:
+def pictures() -> ProductVectors:
     """Random vectors, some of them several times over; departments, prices and products, some unknown."""
     random = np.random.default_rng(7)
     vectors = unit_length(random.normal(size=(N, 8)))
@@ -21,10 +29,10 @@ def pictures() -> Pictures:
     categories = [DEPARTMENTS[number] for number in random.integers(0, 4, N)]
     prices = [None if price < 1 else float(price) for price in random.integers(0, 12, N)]
     products = [None if number < 3 else f"product {number}" for number in random.integers(0, 40, N)]
-    return Pictures(vectors, traits_of(categories, prices, products))
+    return ProductVectors(vectors, product_traits(categories, prices, products))
 
 
-def expected(pictures: Pictures, query: int, rules: Rules) -> list[int]:
+def expected(pictures: ProductVectors, query: int, rules: NeighbourConstraints) -> list[int]:
     """What a plain loop finds."""
     traits = pictures.traits
     scores = pictures.vectors @ pictures.vectors[query]
@@ -53,21 +61,21 @@ def expected(pictures: Pictures, query: int, rules: Rules) -> list[int]:
 @pytest.mark.parametrize(
     "rules",
     [
-        Rules(),
-        Rules(department=SAME),
-        Rules(department=OTHER),
-        Rules(price_ratio=2),
-        Rules(other_sizes=False),
-        Rules(fold_above=0.999),
-        Rules(fold_above=0.7),
-        Rules(department=OTHER, price_ratio=3, other_sizes=False, fold_above=0.9),
+        NeighbourConstraints(),
+        NeighbourConstraints(department=SAME),
+        NeighbourConstraints(department=OTHER),
+        NeighbourConstraints(price_ratio=2),
+        NeighbourConstraints(other_sizes=False),
+        NeighbourConstraints(fold_above=0.999),
+        NeighbourConstraints(fold_above=0.7),
+        NeighbourConstraints(department=OTHER, price_ratio=3, other_sizes=False, fold_above=0.9),
     ],
     ids=str,
 )
-def test_lists_are_those_of_a_plain_loop(pictures: Pictures, rules: Rules) -> None:
+def test_lists_are_those_of_a_plain_loop(pictures: ProductVectors, rules: NeighbourConstraints) -> None:
     queries = np.arange(N)
-    found, scores = nearest_by_rules(pictures, queries, pictures, TOP, rules)
-    lists = [[int(index) for index in row if index != NOBODY] for row in found]
+    found, scores = nearest_allowed(pictures, queries, pictures, TOP, rules)
+    lists = [[int(index) for index in row if index != NO_NEIGHBOUR] for row in found]
     wanted = [expected(pictures, query, rules) for query in range(N)]
     assert list(map(len, lists)) == list(map(len, wanted))
     # Where two vectors are the same, either may come first.
@@ -78,25 +86,27 @@ def test_lists_are_those_of_a_plain_loop(pictures: Pictures, rules: Rules) -> No
     assert (np.diff(np.where(np.isinf(scores), -2, scores), axis=1) <= 1e-6).all()
 
 
-def test_a_product_that_is_not_listed_may_ask(pictures: Pictures) -> None:
+def test_a_product_that_is_not_listed_may_ask(pictures: ProductVectors) -> None:
     few = pictures.of(np.arange(50))
-    found, _ = nearest_by_rules(pictures.of(np.array([200])), np.array([NOBODY]), few, TOP, Rules(fold_above=0.99))
+    found, _ = nearest_allowed(
+        pictures.of(np.array([200])), np.array([NO_NEIGHBOUR]), few, TOP, NeighbourConstraints(fold_above=0.99)
+    )
     assert found[0, 0] == 0  # the same picture
 
 
 def test_hundreds_of_the_same_picture_leave_a_short_list() -> None:
     vectors = np.tile(np.float32([[1, 0]]), (500, 1))
-    traits = traits_of([None] * 500, [None] * 500, [None] * 500)
-    pictures, rows = Pictures(vectors, traits), np.arange(2)
-    found, _ = nearest_by_rules(pictures.of(rows), rows, pictures, 3, Rules(fold_above=0.9))
-    assert (found[:, 1:] == NOBODY).all() and (found[:, 0] != NOBODY).all()
+    traits = product_traits([None] * 500, [None] * 500, [None] * 500)
+    pictures, rows = ProductVectors(vectors, traits), np.arange(2)
+    found, _ = nearest_allowed(pictures.of(rows), rows, pictures, 3, NeighbourConstraints(fold_above=0.9))
+    assert (found[:, 1:] == NO_NEIGHBOUR).all() and (found[:, 0] != NO_NEIGHBOUR).all()
 
 
 def test_nothing_is_listed() -> None:
-    none = Pictures(np.zeros((0, 2), np.float32), traits_of([], [], []))
-    one = Pictures(np.ones((1, 2), np.float32), traits_of([None], [None], [None]))
-    for rules in (Rules(), Rules(fold_above=0.5)):
-        assert nearest_by_rules(one, np.array([NOBODY]), none, 3, rules)[0].shape == (1, 0)
+    none = ProductVectors(np.zeros((0, 2), np.float32), product_traits([], [], []))
+    one = ProductVectors(np.ones((1, 2), np.float32), product_traits([None], [None], [None]))
+    for rules in (NeighbourConstraints(), NeighbourConstraints(fold_above=0.5)):
+        assert nearest_allowed(one, np.array([NO_NEIGHBOUR]), none, 3, rules)[0].shape == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -111,16 +121,16 @@ def test_nothing_is_listed() -> None:
     ],
 )
 def test_titles_that_differ_in_sizes_alone(one: str, other: str) -> None:
-    assert without_sizes("Brand", one) == without_sizes("brand", other) != ""
+    assert title_without_size("Brand", one) == title_without_size("brand", other) != ""
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [("Cola 1 l", "Cola light 1 l"), ("Shirt red S", "Shirt blue S"), ("Windows 10", "Windows 11")]
 )
 def test_titles_that_differ_in_more(one: str, other: str) -> None:
-    assert without_sizes("Brand", one) != without_sizes("Brand", other)
+    assert title_without_size("Brand", one) != title_without_size("Brand", other)
 
 
 def test_no_title_is_like_no_other() -> None:
-    assert without_sizes("Brand", None) == without_sizes("Brand", "500 g") == ""
-    assert without_sizes("A", "Cola") != without_sizes("B", "Cola")
+    assert title_without_size("Brand", None) == title_without_size("Brand", "500 g") == ""
+    assert title_without_size("A", "Cola") != title_without_size("B", "Cola")

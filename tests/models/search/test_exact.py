@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import larder.models.search.exact as module
-from larder.models.search.exact import best_columns, nearest, unit_length
+from larder.models.search.exact import nearest, top_k_columns, unit_length
 
 
 def brute_force(queries: np.ndarray, vectors: np.ndarray, top: int, own: np.ndarray) -> tuple[list, list]:
@@ -81,7 +81,7 @@ def test_columns_of_more_than_a_stride_with_ties_and_forbidden_ones() -> None:
     scores = random.integers(-40, 40, (20, 1000)).astype(np.float32)
     scores[:, random.permutation(1000)[:300]] = -np.inf
     scores[7] = -np.inf
-    columns, values = best_columns(scores, 30)
+    columns, values = top_k_columns(scores, 30)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :30]
     np.testing.assert_array_equal(values, np.take_along_axis(scores, order, 1))
     np.testing.assert_array_equal(columns, np.where(np.isinf(values), -1, order))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from larder.models.encoding.category_paths import beginnings_of
+from larder.models.encoding.category_paths import path_prefixes
 from larder.models.vision.network import label_list, label_matrix, label_shares
 
 PRODUCTS = {"Grocery/Dairy/Milk": 3, "Grocery/Dairy/Butter": 1, "Grocery/Bread": 2, "Pets": 1, None: 5, "": 2}
@@ -27,7 +27,7 @@ def test_a_leaf_implies_its_ancestors_even_where_it_is_no_label_itself() -> None
 def test_no_label_without_all_its_ancestors() -> None:
     for least in range(1, 8):
         labels = label_list(PRODUCTS, least)
-        assert all(set(beginnings_of(label)) <= set(labels) for label in labels)
+        assert all(set(path_prefixes(label)) <= set(labels) for label in labels)
 
 
 def test_shares_are_of_all_products() -> None:
