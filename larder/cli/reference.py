@@ -33,8 +33,8 @@ rank = 128
 ```
 
 An environment variable wins over the file: `LARDER_ALS__RANK=128` sets `rank` of `[als]` (a double underscore between
-section and setting; lists and tables as JSON). An unknown name, or a value outside its range, stops every command at its
-start, with a message that names the setting. `larder doctor` prints the settings in force.
+section and setting; lists and tables as JSON). An unknown name, or a value outside its range, stops every command at
+its start, with a message that names the setting. `larder doctor` prints the settings in force.
 """
 CLI_INTRO = """\
 # Commands
@@ -120,7 +120,7 @@ def commands_page(app: typer.Typer, stages: Mapping[str, tuple[str, ...]]) -> st
     group = typer.main.get_command(app)
     parts = [NOTE + CLI_INTRO]
     for stage, verbs in stages.items():
-        parts.append(f"## {stage[0].upper()}{stage[1:]}\n")
+        parts.append(f"## {stage.upper() if stage == 'als' else stage.capitalize()}\n")
         for verb in verbs:
             parts += _verbs(f"larder {verb}", group.commands[verb])  # type: ignore[attr-defined]
     return "\n".join(parts)
