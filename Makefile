@@ -2,11 +2,11 @@
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
-EXTRAS := jobs,vision,search,airflow,lookup,journey,kafka,traces,client,demo,bench,dev
+EXTRAS := jobs,vision,search,airflow,lookup,journey,kafka,traces,client,demo,bench,docs,dev
 
 export JAVA_HOME ?= $(shell sh setup/find_java.sh 2>/dev/null)
 
-.PHONY: help setup demo test fast slow lint types clean
+.PHONY: help setup demo test fast slow lint types reference docs clean
 
 help:
 	@echo "make demo    set up, run every job on real data, serve"
@@ -14,6 +14,7 @@ help:
 	@echo "make slow    minutes of kills, faults and load"
 	@echo "make setup   a virtual environment in .venv, packages, Java"
 	@echo "make lint types   what CI checks beside the tests"
+	@echo "make reference   docs/settings.md and docs/cli.md anew;  make docs: the documentation as a site"
 
 setup: $(STAMP)
 	@sh setup/java.sh
@@ -41,6 +42,13 @@ lint: setup
 
 types: setup
 	$(VENV)/bin/mypy
+
+reference: setup
+	$(PYTHON) -m larder.cli.reference
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf .demo build dist

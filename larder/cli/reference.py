@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
@@ -158,6 +159,14 @@ def pages() -> dict[Path, str]:
     return {DOCS / "settings.md": settings_page(), DOCS / "cli.md": commands_page(app, STAGES)}
 
 
-if __name__ == "__main__":
-    for path, text in pages().items():
+def main() -> None:
+    """Writes the pages. With --check it writes nothing, and fails if a page is behind the code."""
+    behind = {path: text for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text}
+    if "--check" in sys.argv[1:] and behind:
+        sys.exit(f"behind the code: {', '.join(path.name for path in behind)}; run `make reference`")
+    for path, text in behind.items():
         path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
