@@ -1,4 +1,4 @@
-"""`larder explain`: what a running endpoint answers a visitor, and how that came about."""
+"""`larder explain`: prints what a running endpoint answers for a visitor, and how the answer was made."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ SECONDS = 5.0
 
 @verbs.command()
 def explain(
-    cookie: Annotated[str, typer.Option(help="the visitor")] = "",
-    product: Annotated[list[str] | None, typer.Option(help="looked at, or in the basket; may be repeated")] = None,
-    location: Annotated[str, typer.Option(help="where the visitor is")] = "",
-    device: Annotated[str, typer.Option(help="on what")] = "",
-    scene: Annotated[str, typer.Option(help="the place of the site")] = "",
-    n: Annotated[int, typer.Option(help="how many products")] = 10,
-    url: Annotated[str, typer.Option(help="of the endpoint; else lookup.host and lookup.port")] = "",
+    cookie: Annotated[str, typer.Option(help="Cookie id of the visitor.")] = "",
+    product: Annotated[
+        list[str] | None, typer.Option(help="A product that is viewed or in the basket; may be repeated.")
+    ] = None,
+    location: Annotated[str, typer.Option(help="Location of the visitor.")] = "",
+    device: Annotated[str, typer.Option(help="Device of the visitor.")] = "",
+    scene: Annotated[str, typer.Option(help="Scene, one of lookup.scenes.")] = "",
+    n: Annotated[int, typer.Option(help="Number of products.")] = 10,
+    url: Annotated[str, typer.Option(help="URL of the endpoint; default: lookup.host and lookup.port.")] = "",
     settings_file: SettingsFile = None,
 ) -> None:
-    """Why a visitor gets this list."""
+    """Show the answer for a visitor and how it was made."""
     settings = load_settings(settings_file)
     asked = {"cookie": cookie, "location": location, "device": device, "scene": scene, "n": str(n), "explain": "1"}
     pairs = [*((name, value) for name, value in asked.items() if value), *(("product", each) for each in product or [])]
@@ -44,14 +46,16 @@ def _ask(settings: Settings, url: str, query: str) -> dict[str, Any]:
         with urlopen(Request(f"{base}/v1/recommendations?{query}", headers=headers), timeout=SECONDS) as response:
             found: dict[str, Any] = json.load(response)
             if "explain" not in found:
-                raise ValueError("its answer explains nothing")
+                raise ValueError("the answer has no explanation")
             return found
     except HTTPError as error:
         raise SettingsError(f"{base} answers {error.code}: {error.read().decode('utf-8', 'replace')}") from None
     except (URLError, OSError) as error:
-        raise SettingsError(f"no endpoint answers at {base}: {error}; start it, or name it with --url") from None
+        raise SettingsError(f"no endpoint answers at {base}: {error}; start it, or give its URL with --url") from None
     except ValueError as error:
-        raise SettingsError(f"{base} is no endpoint of Larder: {error}; name one like http://127.0.0.1:8080") from None
+        raise SettingsError(
+            f"{base} is not an endpoint of Larder: {error}; give a URL such as http://127.0.0.1:8080"
+        ) from None
 
 
 def _address(settings: Settings) -> str:
@@ -61,14 +65,15 @@ def _address(settings: Settings) -> str:
 
 
 def lines(answer: dict[str, Any]) -> list[str]:
-    """An explained answer as lines for people."""
+    """Returns an explained answer as lines of text."""
     found = answer["explain"]
     places: dict[str, list[str]] = {}
     for record in found["records"]:
         places.setdefault(record["route"], []).append(f"{record['key']} {record['field']}")
     told = [
         f"release {answer['release']} of {answer['as_of']}, {answer['age_seconds']} s old; "
-        f"request {answer['request_id']}; scene {found['scene']}" + ("; from the disk" if found["snapshot"] else "")
+        f"request {answer['request_id']}; scene {found['scene']}"
+        + ("; from the snapshot on disk" if found["snapshot"] else "")
     ]
     for each in answer["routes"]:
         why = each["reason"] or (f"level {each['level']}" if each["level"] else "")

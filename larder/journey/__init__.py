@@ -1,1 +1,1 @@
-"""What was served to whom: written as events by the endpoint, read back as click-through. Kafka apart, by pyarrow."""
+"""The journey log: served answers as events in Parquet or Kafka, and the click-through report made from them."""

@@ -1,4 +1,4 @@
-"""Click-through and purchase rates by route and release: served products joined with the events they led to."""
+"""Click-through and purchase rates by route and release, from served products joined with later events."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 KEYS = ["request_id", "product_id"]
 GROUP = ["release", "route"]
 SHOWN = "shown"
-# What an event says of the product that was shown.
+# The event types that count for each figure.
 CLICKS = {"clicked": ("view", "add_to_cart", "purchase"), "added": ("add_to_cart",), "bought": ("purchase",)}
 
 
 class RouteReport(NamedTuple):
-    """Products that a route showed in a release, and how many of them were clicked, put in the basket and bought.
+    """The numbers of products that a route showed from a release, and that were clicked, added to the cart and bought.
 
-    Each counts once, however often it was clicked; an event of a later step counts as a click too.
+    A product of an answer counts once, however often it was clicked. An event of a later step counts as a click too.
     """
 
     release: str
@@ -31,10 +31,10 @@ class RouteReport(NamedTuple):
 
 
 def events_of_lists(events: Iterable[pa.Table], columns: Mapping[str, str]) -> pa.Table:
-    """What became of each product of a list: request_id, product_id and a flag for each of CLICKS, no pair twice.
+    """Returns one row for each (request_id, product_id) with events, and a 0/1 column for each of CLICKS.
 
-    `columns` maps the contract's names to those of the events, where they differ. A table without a column for the
-    request says nothing of lists.
+    `columns` maps the contract's column names to those of the events, where they differ. Tables without a request id
+    column are skipped.
     """
     names = [columns.get(name, name) for name in (*KEYS, "event_type")]
     found = [_schema().empty_table()]
@@ -56,9 +56,9 @@ def _schema() -> pa.Schema:
 
 
 def routes(served: Iterable[pa.Table], clicks: pa.Table) -> list[RouteReport]:
-    """A row for each release and route, in their order. `served` in the log's schema; `clicks` of events_of_lists.
+    """Returns a sorted row for each release and route. `served` has the log's schema; `clicks` is from events_of_lists.
 
-    Takes one table of `served` after the other, so that only the clicks must fit into memory.
+    The tables of `served` are read one by one, so that only the clicks must fit into memory.
     """
     sums: Counter[tuple[str, str, str]] = Counter()
     for table in served:

@@ -1,4 +1,4 @@
-"""Where the journey log goes, and what became of it there."""
+"""The destinations of the journey log, and the counts they report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DISK, KAFKA = "disk", "kafka"
 
 
 class KafkaTopic(NamedTuple):
-    """A topic. `servers` are librdkafka's bootstrap.servers, `options` further settings of it by their names there."""
+    """A Kafka topic. `servers` is librdkafka's bootstrap.servers; `options` has other librdkafka settings by name."""
 
     servers: str
     topic: str
@@ -22,7 +22,7 @@ class KafkaTopic(NamedTuple):
 
 
 class Destinations(NamedTuple):
-    """A folder, whose files are finished after `seconds`, or a topic of Kafka, or both."""
+    """Where the log is written: a folder, whose files are finished every `seconds`, a Kafka topic, or both."""
 
     folder: Path | None
     seconds: float
@@ -30,7 +30,7 @@ class Destinations(NamedTuple):
 
 
 class WrittenCount(NamedTuple):
-    """What became of answers in DISK or KAFKA since the last of these; `problem` says what is wrong there, once."""
+    """The answers written and lost at a destination (DISK or KAFKA) since the last count. A `problem` comes once."""
 
     place: str
     answers: int
@@ -39,17 +39,19 @@ class WrittenCount(NamedTuple):
 
 
 class Destination(Protocol):
-    """One of them, for one process."""
+    """One destination of one writer process."""
 
     def learn(self, first: bool, names: list[bytes]) -> None:
-        """Takes names of products, as JSON, to which the ordinals of what comes afterwards refer; `first` are those
-        of another release than before."""
+        """Appends product names (JSON strings), to which the ordinals of later answers refer.
+
+        `first` begins the names of another release.
+        """
 
     def write(self, served: ServedAnswers) -> None:
-        """Takes answers; none only have it do in time what is due. Raises nothing."""
+        """Writes answers, possibly none, and finishes files that are due. Raises nothing."""
 
     def finish(self) -> None:
-        """Sees to it, for some seconds at most, that what it took is where it belongs. Raises nothing."""
+        """Completes all writes, within a few seconds. Raises nothing."""
 
     def take_counts(self) -> WrittenCount:
-        """What became of answers since it was asked last."""
+        """Returns the counts since the last call."""

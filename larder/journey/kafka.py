@@ -1,6 +1,6 @@
-"""The journey log in a topic of Kafka, by librdkafka: a message an impression, keyed by the visitor.
+"""The journey log in a Kafka topic: one message for each impression, keyed by the cookie.
 
-Nothing waits for a broker that takes nothing: what finds no room is lost, and counted.
+Messages that do not fit into librdkafka's queue, because no broker takes any, are dropped and counted.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from larder.journey.served import ServedAnswers
 
 DEFAULTS = {
     "client.id": "larder-lookup",
-    # A visitor's events stay in order when something is sent again, and none is there twice.
+    # Keeps the order of a visitor's events, without duplicates, when messages are sent again.
     "enable.idempotence": "true",
-    # As producers in Java choose it, so that a shop's own events of a visitor can lie in the same partition.
+    # The partitioner of Java producers, so that a shop's own events of a visitor go to the same partition.
     "partitioner": "murmur2_random",
     "compression.type": "lz4",
     "linger.ms": "100",
-    # What waits for a broker: some 20 s of a thousand answers a second; either bound.
+    # Limits of the queue, about 20 s at a thousand answers a second.
     "queue.buffering.max.messages": "200000",
     "queue.buffering.max.kbytes": "65536",
-    # Its own lines on stderr: callbacks tell the same, and a line for each attempt would be many.
+    # No lines on stderr: callbacks report the same errors, without a line for each attempt.
     "log_level": "0",
     "log.connection.close": "false",
 }
 FLUSH_SECONDS = 5.0
 PURGE_SECONDS = 1.0
-# Of one frame, for room in the queue, and only while the broker takes something: the folder's turn comes after it.
+# How long one write may wait for room in the queue, while the broker accepts messages.
 ROOM_SECONDS = 0.5
 LOOK_SECONDS = 0.02
-# A problem that was not seen for so long is a new one.
+# A problem is reported again if it was absent for this long.
 QUIET_SECONDS = 60.0
-# Between two attempts to begin anew, where librdkafka itself cannot go on.
+# The pause between two new producers, after a fatal error.
 RENEW_SECONDS = 10.0
 MESSAGES_A_LOOK = 1000
-QUEUE_IS_FULL = "what waits for the broker fills its queue"
+QUEUE_IS_FULL = "the queue of messages for the broker is full"
 
 
 class KafkaOptionsError(ValueError):
-    """Not settings that librdkafka takes; the message says why, and holds no value of one."""
+    """librdkafka rejects the options; the message says why, without the values."""
 
 
 def check(kafka: KafkaTopic) -> None:
-    """Raises KafkaOptionsError where there can be no producer of these options. Asks no broker."""
+    """Raises KafkaOptionsError if no producer can be made with these options. Connects to no broker."""
     try:
         Producer({**DEFAULTS, **_plain(kafka)})
     except (KafkaException, TypeError, ValueError) as error:
@@ -55,7 +55,7 @@ def check(kafka: KafkaTopic) -> None:
 
 
 class KafkaDestination:
-    """Of one process: what it gives to librdkafka, and what becomes of it."""
+    """A Kafka topic as a destination of one writer process."""
 
     def __init__(self, kafka: KafkaTopic) -> None:
         self._kafka = kafka
@@ -63,7 +63,7 @@ class KafkaDestination:
         self._producer: Producer | None = None
         self._renew_at = 0.0
         self._is_over = False
-        # The broker took nothing while something waited for room.
+        # True after waiting in vain for room in the queue, until a message is delivered.
         self._is_stuck = False
         self._unseen = 0
         self._seen_problems: dict[str, float] = {}
@@ -72,13 +72,13 @@ class KafkaDestination:
         self._problems: list[str] = []
 
     def learn(self, first: bool, names: list[bytes]) -> None:
-        """Takes names, to which the ordinals of what comes afterwards refer."""
+        """See Destination.learn."""
         if first:
             self._names = []
         self._names += names
 
     def write(self, served: ServedAnswers) -> None:
-        """Hands answers to librdkafka, and hears what became of earlier ones. Raises nothing."""
+        """Queues the messages of answers, and handles delivery reports. Raises nothing."""
         begun, room_until = 0, time.monotonic() + ROOM_SECONDS
         try:
             producer = self._ready()
@@ -91,19 +91,19 @@ class KafkaDestination:
             self._note("producer", _told(error))
 
     def finish(self) -> None:
-        """Waits for what is under way, FLUSH_SECONDS at most; what is left then is lost."""
+        """Waits up to FLUSH_SECONDS for queued messages; drops the rest."""
         producer, self._producer = self._producer, None
         if producer is not None and producer.flush(FLUSH_SECONDS):
             self._purge(producer)
 
     def take_counts(self) -> WrittenCount:
-        """What became of answers since it was asked last."""
+        """See Destination.take_counts."""
         told = WrittenCount(KAFKA, self._delivered, self._lost, "; ".join(self._problems))
         self._delivered, self._lost, self._problems = 0, 0, []
         return told
 
     def ended(self, problem: str) -> None:
-        """Counts an answer: delivered, or lost by a problem."""
+        """Counts an answer as delivered, or as lost if there is a problem."""
         if problem:
             self._lost += 1
         else:
@@ -111,12 +111,12 @@ class KafkaDestination:
             self._is_stuck = False
 
     def failed(self, error: KafkaError) -> None:
-        """Hears of a problem: of a broker, or of a message."""
+        """Records an error of a broker or of a message."""
         self._is_over = self._is_over or error.fatal()
         self._note(error.name(), error.str())
 
     def _ready(self) -> Producer:
-        """The producer, or another one where it can do no more. Raises what keeps it from being made."""
+        """Returns the producer, or a new one after a fatal error. Raises if none can be made."""
         now = time.monotonic()
         if self._producer is not None and self._is_over and now >= self._renew_at:
             self._purge(self._producer)
@@ -147,7 +147,7 @@ class KafkaDestination:
                 return
         self._unseen += len(values)
         if self._unseen >= MESSAGES_A_LOOK:
-            # A message holds its room until somebody hears what became of it.
+            # A message occupies the queue until its delivery report is handled.
             producer.poll(0)
             self._unseen = 0
 
@@ -172,7 +172,7 @@ class KafkaDestination:
         producer.flush(PURGE_SECONDS)
 
     def _note(self, kind: str, problem: str) -> None:
-        """Keeps a problem to be told, unless it is one that goes on."""
+        """Keeps a problem for the next report, unless it was reported and goes on."""
         now = time.monotonic()
         if now - self._seen_problems.get(kind, -QUIET_SECONDS) >= QUIET_SECONDS:
             self._problems.append(_without_secrets(problem, self._kafka))
@@ -180,7 +180,7 @@ class KafkaDestination:
 
 
 class AnswerDelivery:
-    """What becomes of one answer: it is delivered once all of its messages are. Librdkafka calls it for each."""
+    """The delivery report of one answer, which is delivered once all of its messages are."""
 
     __slots__ = ("_left", "_problem", "_topic")
 
@@ -190,7 +190,7 @@ class AnswerDelivery:
         self._problem = ""
 
     def __call__(self, error: KafkaError | None, message: Message) -> None:
-        """Of one message."""
+        """Handles the delivery report of one message."""
         if error is not None:
             self._topic.failed(error)
             self._problem = error.name()
@@ -199,7 +199,7 @@ class AnswerDelivery:
             self._topic.ended(self._problem)
 
     def miss(self, count: int, problem: str) -> None:
-        """So many of its messages cannot be sent."""
+        """Counts `count` messages that could not be sent."""
         self._problem = problem
         self._left -= count
         if not self._left:
@@ -216,7 +216,7 @@ def _told(error: Exception) -> str:
 
 
 def _without_secrets(text: str, kafka: KafkaTopic) -> str:
-    """Librdkafka may name a value that it does not take; of so few letters it is a number, and no secret."""
+    """Hides option values in an error message of librdkafka; very short values are numbers, not secrets."""
     values: Sequence[str] = sorted(_plain(kafka).values(), key=len, reverse=True)
     for value in values:
         if len(value) > 3:

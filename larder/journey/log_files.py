@@ -1,4 +1,4 @@
-"""The journey log in a folder: files of an hour each."""
+"""The journey log in a folder of Parquet files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from larder.journey.served import ServedAnswers
 
 
 class FolderDestination:
-    """Writes what was served into files, each of one hour."""
+    """A folder as a destination. Each file has answers of one hour."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
-        """A file is finished after `seconds`, or with its hour. Removes what killed processes left."""
+        """A file is finished after `seconds` or at the end of its hour. Removes files of killed processes."""
         remove_abandoned(folder)
         self._folder = folder
         self._seconds = seconds
@@ -29,13 +29,13 @@ class FolderDestination:
         self._problem = ""
 
     def learn(self, first: bool, names: list[bytes]) -> None:
-        """Takes names, to which the ordinals of what comes afterwards refer."""
+        """See Destination.learn."""
         if first:
             self._ids = ProductIds()
         self._ids.add(names)
 
     def write(self, served: ServedAnswers) -> None:
-        """Adds answers to the file of their hour; none only have it finished in time. Raises nothing."""
+        """See Destination.write."""
         try:
             now = time.monotonic()
             if self._file is not None and (
@@ -49,7 +49,7 @@ class FolderDestination:
             self._give_up(error, served.answers)
 
     def finish(self) -> None:
-        """Makes what was written visible. Raises nothing."""
+        """Finishes the current file, which makes it visible. Raises nothing."""
         file, self._file = self._file, None
         if file is None:
             return
@@ -60,7 +60,7 @@ class FolderDestination:
             self._give_up(error, file.answers)
 
     def take_counts(self) -> WrittenCount:
-        """What became of answers since it was asked last."""
+        """See Destination.take_counts."""
         told = WrittenCount(DISK, self._written, self._lost, self._problem)
         self._written, self._lost, self._problem = 0, 0, ""
         return told
@@ -73,7 +73,7 @@ class FolderDestination:
         return ImpressionFile(self._folder, hour, name)
 
     def _give_up(self, error: Exception, answers: int) -> None:
-        """A file that could not be written to is lost with all that is in it."""
+        """Drops the current file, and counts its answers as lost."""
         file, self._file = self._file, None
         if file is not None:
             answers += file.answers

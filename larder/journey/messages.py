@@ -1,4 +1,4 @@
-"""Served answers as JSON: an impression for each product shown, in the columns of the journey log's Parquet."""
+"""Served answers as JSON messages: an impression for each product, with the columns of the Parquet log."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class AnswerMessages(NamedTuple):
-    """Those of one answer: a JSON object a product, in their order; the cookie in UTF-8, and when they were served, in
-    milliseconds since 1970 UTC."""
+    """The messages of one answer: a JSON object for each product, in order; the cookie in UTF-8; the time served, in
+    milliseconds since 1970 UTC.
+    """
 
     values: list[bytes]
     cookie: bytes
@@ -26,7 +27,7 @@ class AnswerMessages(NamedTuple):
 
 
 def messages(served: ServedAnswers, names: Sequence[bytes]) -> Iterator[AnswerMessages]:
-    """The answers in the order in which they were given. `names` are the products of the release, as JSON."""
+    """Yields the messages of each answer, in order. `names` has the product ids of the release, as JSON strings."""
     counts, moments = counts_of(served), moments_of(served)
     heads = _heads(served, moments)
     endings, places = _endings(served, counts)
@@ -41,7 +42,7 @@ def messages(served: ServedAnswers, names: Sequence[bytes]) -> Iterator[AnswerMe
 
 
 def _heads(served: ServedAnswers, moments: npt.NDArray[np.int64]) -> Iterator[bytes]:
-    """What all messages of an answer begin with."""
+    """Yields the common beginning of the messages of each answer."""
     texts = [*map(as_json, served.texts), "null"]
     release = as_json(served.release)
     columns = zip(
@@ -53,7 +54,7 @@ def _heads(served: ServedAnswers, moments: npt.NDArray[np.int64]) -> Iterator[by
         strict=True,
     )
     for moment, cookie, location, device, request_id in columns:
-        # None is at -1, the last.
+        # Index -1, the last, stands for None.
         yield (
             f'{{"ts":"{moment}","cookie_id":{as_json(cookie.decode())},"location":{texts[location]},'
             f'"device":{texts[device]},"event_type":"impression","request_id":{as_json(request_id.decode())},'
@@ -62,7 +63,7 @@ def _heads(served: ServedAnswers, moments: npt.NDArray[np.int64]) -> Iterator[by
 
 
 def _endings(served: ServedAnswers, counts: npt.NDArray[np.int32]) -> tuple[list[bytes], list[int]]:
-    """What messages end with, and for each item which of these."""
+    """Returns the possible ends of a message, and for each item the index of its end."""
     most = int(counts.max(initial=0))
     routes, found = np.unique(np.frombuffer(served.routes, INT32), return_inverse=True)
     endings = [

@@ -1,4 +1,4 @@
-"""Served answers as Parquet in the terms of the event contract: an impression for each product shown."""
+"""Served answers as Parquet files in the schema of the event contract: an impression for each product."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from larder.journey.served import ServedAnswers
 from larder.journey.served_columns import INT32, counts_of, moments_of, positions_of
 
-# Of few values in one row group: the places of these are written, never hashed, taken or repeated as texts.
+# For columns with few distinct values: indices are written, without hashing or repeating the texts.
 FEW = pa.dictionary(pa.int32(), pa.string())
-# The contract's columns first; jobs carry the others past. What cannot be null needs no levels.
+# The columns of the event contract, then others that the jobs ignore.
 SCHEMA = pa.schema(
     [
         pa.field("ts", pa.timestamp("us", "UTC"), nullable=False),
@@ -37,21 +37,21 @@ SCHEMA = pa.schema(
 )
 DICTIONARIES = [field.name for field in SCHEMA if field.type == FEW]
 UNFINISHED = ".part"
-# An unfinished file that nobody touched for so long is of a process that was killed.
+# An unfinished file older than this belongs to a killed process.
 ABANDONED_SECONDS = 3600.0
 
 
 class ImpressionFile:
-    """One file of one hour. Nobody sees it before `close`: until then its name begins with an underscore."""
+    """One file of one hour. Until `close` its name begins with an underscore, so that readers skip it."""
 
     def __init__(self, folder: Path, hour: int, name: str) -> None:
-        """Below `folder` in the partition of `hour` (hours since 1970 UTC). Raises OSError."""
+        """Opens the file in the partition of `hour` (hours since 1970 UTC) below `folder`. Raises OSError."""
         partition = folder / _partition(hour)
         partition.mkdir(parents=True, exist_ok=True)
         self._path = partition / f"{name}.parquet"
         self._unfinished = partition / f"_{name}{UNFINISHED}"
-        # Nobody looks for some of an hour's rows, so nobody needs to know the least and the greatest of them. And the
-        # file does not say that its texts were dictionaries here: to whoever reads them they are texts.
+        # No statistics, because readers read whole hours. No stored schema, so that readers get plain texts instead of
+        # dictionaries.
         self._writer = pq.ParquetWriter(
             self._unfinished,
             SCHEMA,
@@ -63,12 +63,12 @@ class ImpressionFile:
         self.answers = 0
 
     def add(self, served: ServedAnswers, ids: pa.StringArray) -> None:
-        """Appends the answers as one row group; `ids` are the products of the release. Raises OSError."""
+        """Appends the answers as one row group; `ids` has the product ids of the release. Raises OSError."""
         self._writer.write_table(as_table(served, ids))
         self.answers += served.answers
 
     def close(self) -> None:
-        """Makes the file visible. Raises OSError, and then leaves nothing behind."""
+        """Finishes the file and makes it visible. Removes it and raises OSError on failure."""
         try:
             self._writer.close()
             self._unfinished.replace(self._path)
@@ -77,17 +77,14 @@ class ImpressionFile:
             raise
 
     def discard(self) -> None:
-        """Gives the file up."""
+        """Removes the unfinished file."""
         with suppress(OSError):
             self._writer.close()
         self._unfinished.unlink(missing_ok=True)
 
 
 def as_table(served: ServedAnswers, ids: pa.StringArray) -> pa.Table:
-    """The rows of SCHEMA, in the order in which they were served; None where a place is not known.
-
-    `ids` are the products of the release.
-    """
+    """Returns the impressions as a table of SCHEMA, in the order served. `ids` has the product ids of the release."""
     counts = counts_of(served)
     rows = int(counts.sum())
     answer = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
@@ -109,14 +106,14 @@ def as_table(served: ServedAnswers, ids: pa.StringArray) -> pa.Table:
 
 
 def _of_answers(data: bytes, ends: bytes, answer: npt.NDArray[np.int32]) -> pa.DictionaryArray:
-    """Texts of which each answer has one, row by row. A dictionary that held one twice would be written out in full."""
+    """Returns a text column of the answers, repeated for each row. Parquet needs a dictionary without duplicates."""
     count = len(ends) // INT32.itemsize - 1
     texts = pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(data)).dictionary_encode()
     return _at(texts.dictionary, texts.indices.to_numpy()[answer])
 
 
 def _at(texts: pa.StringArray, places: npt.NDArray[np.int32]) -> pa.DictionaryArray:
-    """The texts at these places; None at -1."""
+    """Returns the texts at these indices; None for -1."""
     none = places < 0
     return pa.DictionaryArray.from_arrays(pa.array(places, mask=none if none.any() else None), texts)
 
@@ -126,17 +123,17 @@ def _only(text: str, rows: int) -> pa.DictionaryArray:
 
 
 class ProductIds:
-    """Product ids as Arrow has them, from what answers name them."""
+    """Product ids as an Arrow array, made from JSON strings."""
 
     def __init__(self) -> None:
         self._slices: list[pa.StringArray] = []
 
     def add(self, names: list[bytes]) -> None:
-        """Takes ids that are JSON strings: without their quotation marks, and without escapes where one has some."""
+        """Appends ids that are given as JSON strings."""
         self._slices.append(_plain(names))
 
     def array(self) -> pa.StringArray:
-        """All of them, in the order in which they came."""
+        """Returns all ids, in the order added."""
         if len(self._slices) != 1:
             self._slices = [pa.concat_arrays(self._slices) if self._slices else pa.array([], pa.string())]
         return self._slices[0]
@@ -150,13 +147,13 @@ def _plain(names: list[bytes]) -> pa.StringArray:
 
 
 def _partition(hour: int) -> str:
-    """As larder.jobs.runtime.arguments.hour_partition."""
+    """Returns the partition path of an hour, in the layout of the events."""
     moment = datetime.fromtimestamp(hour * 3600, timezone.utc)
     return f"dt={moment:%Y-%m-%d}/hr={moment:%H}"
 
 
 def remove_abandoned(folder: Path, now: float | None = None) -> int:
-    """Removes unfinished files of processes that were killed; returns how many."""
+    """Removes unfinished files of killed processes; returns their number."""
     before = (time.time() if now is None else now) - ABANDONED_SECONDS
     removed = 0
     for path in folder.glob(f"dt=*/hr=*/_*{UNFINISHED}"):

@@ -1,4 +1,4 @@
-"""Served answers column by column, as bytes that Arrow takes as they are: no object is made of what was only shown."""
+"""Served answers in columns of bytes, in the layout of Arrow buffers, so that no Python object is made per item."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from librt.strings import BytesWriter, write_f64_le, write_i32_le
 class ServedAnswers(NamedTuple):
     """Answers of one release within one hour (since 1970 UTC).
 
-    Columns of a value an answer, but for `ordinals` (one an item: the product's place in the release) and `routes`
-    with `route_counts` (one a run of items of a route). Numbers are little-endian int32, `times` float64 (seconds since
-    1970 UTC); texts follow each other in UTF-8, and their `ends` begin with 0. What has few values is a place in
+    Each column has one value an answer, except `ordinals` (one an item) and `routes` with `route_counts` (one a run of
+    items of the same route). Numbers are little-endian int32; `times` are float64, in seconds since 1970 UTC. Text
+    columns are concatenated UTF-8 with `ends`, which begin with 0. Locations, devices and routes are indices into
     `texts`, or -1 for none.
     """
 
@@ -36,9 +36,9 @@ class ServedAnswers(NamedTuple):
 
 @final
 class AnswerNotes:
-    """Gathers what `served` returns. `names` are the release's products, named as in an answer: JSON.
+    """Collects answers for `served`. `names` has the product ids of the release, as JSON strings.
 
-    `load` tells one load of a release from another: a name may come again with other products.
+    `load` is the number of the loaded release: a release name may come again with other products.
     """
 
     def __init__(self, hour: int, release: str, load: int, names: list[bytes]) -> None:
@@ -60,7 +60,7 @@ class AnswerNotes:
         self._texts: list[str] = []
 
     def run(self, route: str, ordinals: Sequence[int]) -> int:
-        """Notes items of the next answer, and says how many."""
+        """Adds items of one route to the next answer; returns their number."""
         count = len(ordinals)
         write_i32_le(self._routes, self._place(route))
         write_i32_le(self._route_counts, count)
@@ -70,7 +70,7 @@ class AnswerNotes:
         return count
 
     def answer(self, now: float, cookie: str, request_id: bytes, location: str, device: str, items: int) -> None:
-        """Notes an answer, whose `items` were noted in runs."""
+        """Adds an answer, whose `items` items were added by `run`."""
         self.answers += 1
         write_f64_le(self._times, now)
         self._cookies.add(cookie.encode())
@@ -80,7 +80,7 @@ class AnswerNotes:
         write_i32_le(self._counts, items)
 
     def served(self) -> ServedAnswers:
-        """What was noted."""
+        """Returns the answers added so far."""
         return ServedAnswers(
             self.hour,
             self.release,
@@ -109,7 +109,7 @@ class AnswerNotes:
 
 @final
 class TextColumn:
-    """Texts one after the other, and where each ends."""
+    """Concatenated texts and their ends."""
 
     def __init__(self) -> None:
         self.data = BytesWriter()
@@ -118,7 +118,7 @@ class TextColumn:
         write_i32_le(self.ends, 0)
 
     def add(self, text: bytes) -> None:
-        """Appends one."""
+        """Appends a text."""
         self._size += len(text)
         self.data.write(text)
         write_i32_le(self.ends, self._size)

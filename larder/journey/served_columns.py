@@ -1,4 +1,4 @@
-"""What is worked out of served answers, whichever form they are written in."""
+"""Columns derived from served answers, for both Parquet and JSON."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ INT32 = np.dtype("<i4")
 
 
 def counts_of(served: ServedAnswers) -> npt.NDArray[np.int32]:
-    """How many products each answer showed, shape (answers,)."""
+    """Returns the number of products of each answer, shape (answers,)."""
     return np.frombuffer(served.counts, INT32)
 
 
 def moments_of(served: ServedAnswers) -> npt.NDArray[np.int64]:
-    """When each answer was given, in microseconds since 1970 UTC, shape (answers,)."""
+    """Returns the time of each answer in microseconds since 1970 UTC, shape (answers,)."""
     return (np.frombuffer(served.times, "<f8") * 1e6).astype(np.int64)
 
 
 def positions_of(counts: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """0, 1, 2, ... within each answer, shape (products,)."""
+    """Returns 0, 1, 2, ... within each answer, shape (products,)."""
     ends = np.cumsum(counts)
     return np.arange(counts.sum()) - np.repeat(ends - counts, counts)

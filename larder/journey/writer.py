@@ -1,4 +1,4 @@
-"""The process that writes the journey log, so that no answer shares an interpreter with it."""
+"""The process that writes the journey log, apart from the process that answers requests."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from typing import NamedTuple
 
 from larder.journey.destinations import Destination, Destinations
 
-# Answers come first where both want the processor. Lower still, or by SCHED_IDLE, a busy machine would leave it
-# nothing, and the log would be dropped.
+# Answers have priority. With a higher value, or SCHED_IDLE, a busy machine would leave the writer no time at all.
 NICENESS = 10
 
 
 class ReleaseProducts(NamedTuple):
-    """Some of a release's products, named as in an answer; `first` are those of another release than before."""
+    """Some product names of a release, as JSON strings. `first` begins the names of another release."""
 
     first: bool
     names: list[bytes]
 
 
 def run(places: Destinations, pipe: Connection) -> None:
-    """Writes what comes through the pipe until its other end is closed, and says of each message what was written:
-    a list of Written.
+    """Writes what arrives through the pipe until it is closed; replies to each message with a list of WrittenCount.
 
-    What was handed over is written, whatever becomes of who handed it over.
+    If the parent dies, everything received so far is still written.
     """
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
@@ -48,7 +46,7 @@ def run(places: Destinations, pipe: Connection) -> None:
 
 
 def _opened(places: Destinations) -> list[Destination]:
-    """The folder first: it waits for nothing. Each needs a package of its own, which the other does without."""
+    """Opens the destinations, the folder first because it never waits. Each imports only the package it needs."""
     opened: list[Destination] = []
     if places.folder is not None:
         from larder.journey.log_files import FolderDestination

@@ -1,4 +1,4 @@
-"""Numbers as text, digit by digit: quicker than `%` where this is compiled, and far slower where it is not."""
+"""Formats numbers digit by digit, which is faster than `%` when compiled; uncompiled, `%` is used."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ COMPILED: Final = not __file__.endswith(".py")
 ZERO: Final = ord("0")
 POINT: Final = ord(".")
 BEYOND_NINE: Final = ord("a") - 10
-# Shifted further, a number of 64 bits is no longer 0.
+# Shifting a 64-bit number by 64 bits or more is undefined in C.
 MAX_HEX_DIGITS: Final = 16
 
 
 def hex_digits(number: i64) -> i64:
-    """How many digits `%x` writes of a number below 2^63."""
+    """Returns the number of digits that `%x` writes for a number below 2^63."""
     digits: i64 = 1
     while digits < MAX_HEX_DIGITS and number >> (4 * digits):
         digits += 1
@@ -26,7 +26,7 @@ def hex_digits(number: i64) -> i64:
 
 
 def write_hex(out: BytesWriter, number: i64, digits: i64) -> None:
-    """A number below 2^63 as `%x` has it, with zeros before it up to so many digits."""
+    """Writes a number below 2^63 as `%x` does, padded with zeros to `digits` digits."""
     if not COMPILED:
         out.write(b"%0*x" % (digits, number))
         return
@@ -38,11 +38,11 @@ def write_hex(out: BytesWriter, number: i64, digits: i64) -> None:
 
 
 def write_score(out: BytesWriter, score: float) -> None:
-    """The score as `%.5g` has it, to a unit of the last of its five digits."""
+    """Writes the score as `%.5g` does, up to one unit of the last of its five digits."""
     if not (COMPILED and 0.0001 <= score < 99_999.5):
         out.write(b"%.5g" % score)
         return
-    # Five digits, the first of which stands for 10 to the power of `place`.
+    # Five digits; the first counts 10 to the power of `place`.
     place = 4
     while score < 10_000.0:
         score *= 10.0

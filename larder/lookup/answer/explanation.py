@@ -1,4 +1,4 @@
-"""How an answer came about, for people: which records were read, what was left out, how long it took."""
+"""Explains an answer: which records were read, what was left out, how long it took."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from larder.lookup.release.mask_cache import MaskCache
 
 
 def explanation(asked: PendingAnswer, answer: RoutedAnswer, masks: MaskCache, seconds: float) -> dict[str, Any]:
-    """What `explain` adds to an answer; docs/lookup.md says what each name means."""
+    """Returns what `explain` adds to an answer; docs/lookup.md describes the fields."""
     question, release = asked.question, asked.release
     ids = [(SIMILAR, PRODUCTS, product) for product in question.products]
     ids += [(PERSONAL, COOKIES, question.cookie)] if question.cookie else []

@@ -1,4 +1,4 @@
-"""Why a route gave nothing, or not all it could: stable codes, part of the contract in docs/lookup.md."""
+"""Reason codes: why a route gave nothing, or not all. They are stable and documented in docs/lookup.md."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ REDIS_TIMEOUT: Final = "redis_timeout"
 REDIS_ERROR: Final = "redis_error"
 
 MEANINGS = {
-    NO_PRODUCT: "the question names no product",
-    NO_COOKIE: "the question names no cookie",
+    NO_PRODUCT: "the query has no product",
+    NO_COOKIE: "the query has no cookie",
     UNKNOWN_PRODUCT: "the release has no list for the product (or for some products of the basket)",
     UNKNOWN_COOKIE: "the release has no list for the cookie",
     NO_GENERIC_LIST: "the release has no generic list at any level of the ladder",
-    NOT_NEEDED: "the routes before it filled the answer",
-    NOTHING_NEW: "all that its list holds is masked, asked for, excluded, or in the answer already",
-    CORRUPT_RECORD: "its record is not one of the release's format",
-    BREAKER_OPEN: "the route failed several times in a row and is given a pause",
-    SNAPSHOT: "Redis gave no release since the start: generic lists of the last one come from the disk",
+    NOT_NEEDED: "the routes before it already filled the answer",
+    NOTHING_NEW: "every product of its list is masked, part of the query, excluded, or in the answer already",
+    CORRUPT_RECORD: "its record is damaged",
+    BREAKER_OPEN: "the route failed several times in a row and is skipped for a while",
+    SNAPSHOT: "no release could be loaded from Redis since the start; generic lists come from the snapshot on disk",
     REDIS_DOWN: "there is no connection to Redis",
     REDIS_TIMEOUT: "Redis did not reply within the route's time limit",
     REDIS_ERROR: "Redis replied with an error",

@@ -1,4 +1,4 @@
-"""Answers and errors as JSON bytes, written from pieces that were encoded before."""
+"""Renders answers and errors as JSON, mostly from parts that are already encoded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_RELEASE: Final = b'],"release":%b,"as_of":"%b","age_seconds":%d,"request_id":
 def answer_json(
     release: ServedRelease, picked: Sequence[PickedItems], outcomes: RouteOutcomes, request_id: bytes, more: bytes = b""
 ) -> bytes:
-    """One answer. `request_id` must need no escaping; `more` is put in before the last brace."""
+    """Returns one answer. `request_id` must need no JSON escaping; `more` is inserted before the last brace."""
     out = BytesWriter()
     out.write(b'{"items":[')
     for place, picks in enumerate(picked):
@@ -43,7 +43,7 @@ def answer_json(
 
 @lru_cache(maxsize=64)
 def _of_release(name_json: bytes, as_of: bytes, age: int) -> bytes:
-    """The same within a second."""
+    """Returns the part of an answer that is the same within a second."""
     return OF_RELEASE % (name_json, as_of, age)
 
 
@@ -65,7 +65,7 @@ def _write_items(out: BytesWriter, picks: PickedItems, names: list[bytes]) -> No
 
 
 def age_seconds(release: ServedRelease) -> int:
-    """Seconds since the hour up to which the release knows events; 0 where this clock is behind."""
+    """Returns the seconds since the release's last event hour; 0 if this machine's clock is behind."""
     return max(0, int(time.time()) - release.as_of_seconds)
 
 
@@ -73,7 +73,7 @@ _outcomes_json: Final[dict[RouteOutcomes, bytes]] = {}
 
 
 def outcomes_json(outcomes: RouteOutcomes) -> bytes:
-    """What became of the routes, without brackets. There are few, so each case is encoded once."""
+    """Returns the outcomes as JSON objects without brackets. Each of the few combinations is encoded once."""
     found = _outcomes_json.get(outcomes)
     if found is None:
         each = (to_json({name: value or None for name, value in one._asdict().items()}) for one in outcomes.each)
@@ -82,5 +82,5 @@ def outcomes_json(outcomes: RouteOutcomes) -> bytes:
 
 
 def error_json(code: str, message: str) -> bytes:
-    """The body of every answer that is not 2xx, and of a batch's question that has no answer."""
+    """Returns the body of an error, for a response or for one query of a batch."""
     return to_json({"error": {"code": code, "message": message}})

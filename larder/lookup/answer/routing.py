@@ -1,4 +1,4 @@
-"""Which products an answer holds: pure functions of ranked lists, without network or clock."""
+"""Chooses the products of an answer from the routes' ranked lists. Pure functions, without network or clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HASH_MULTIPLIER: Final = 0x9E3779B1
 
 @final
 class RouteOffer:
-    """What a route has: a list, or None and the reason. With a list, the reason is what is missing in it."""
+    """The list that a route offers, or None and the reason. With a list, the reason says what is missing in it."""
 
     def __init__(self, route: str, ranked: RankedList | PackedList | None, reason: str = "", level: str = "") -> None:
         self.route = route
@@ -29,7 +29,7 @@ class RouteOffer:
 
 
 class RouteOutcome(NamedTuple):
-    """What became of a route. Empty strings stand for null."""
+    """What became of one route in an answer. Empty strings stand for null."""
 
     route: str
     status: str
@@ -39,19 +39,19 @@ class RouteOutcome(NamedTuple):
 
 @final
 class RouteOutcomes:
-    """What became of the routes of an answer, in their order.
+    """What became of the routes of an answer, in their order. Equal outcomes are always the same object.
 
-    There are few, so each is made once and found again from the one before it: the same is always the same object,
-    which is counted and printed without a look at what it holds. Only `then` makes them, and NO_OUTCOMES is the first;
-    what it is given are constants and the scenes' routes, never what a caller sends, so that they stay few.
+    Few combinations occur, so each is made once and then found again through `with_route`, beginning at NO_OUTCOMES.
+    Objects can so be counted and rendered by identity. No text of a caller may become part of one, or they would grow
+    without bound.
     """
 
     def __init__(self, each: tuple[RouteOutcome, ...]) -> None:
         self.each = each
         self._after: dict[tuple[str, str, str, str], RouteOutcomes] = {}
 
-    def then(self, route: str, status: str, reason: str, level: str) -> RouteOutcomes:
-        """These, and one more."""
+    def with_route(self, route: str, status: str, reason: str, level: str) -> RouteOutcomes:
+        """Returns these outcomes followed by that of one more route."""
         key = (route, status, reason, level)
         found = self._after.get(key)
         if found is None:
@@ -64,7 +64,7 @@ NO_OUTCOMES: Final = RouteOutcomes(())
 
 @final
 class PickedItems:
-    """Products that a route gave, by ordinal, and their scores; None where there are none."""
+    """The products that a route gave, by ordinal, and their scores; `scores` is None if the release has none."""
 
     def __init__(self, route: str, ordinals: list[int], scores: Scores) -> None:
         self.route = route
@@ -73,7 +73,7 @@ class PickedItems:
 
 
 def round_robin(lists: Sequence[RankedList]) -> RankedList:
-    """One list from several: everybody's first, then everybody's second, and so on; no product twice."""
+    """Merges several lists in turn: the first items of all, then the second items; no product twice."""
     if len(lists) == 1:
         return lists[0]
     merged: dict[int, float | None] = {}
@@ -87,14 +87,14 @@ def round_robin(lists: Sequence[RankedList]) -> RankedList:
 def compose(
     n: int, scene: Scene, offers: list[RouteOffer], names: list[bytes], masked: Set[bytes], excluded: set[bytes]
 ) -> tuple[list[PickedItems], RouteOutcomes]:
-    """At most `n` products from the offers, one for each step of the scene, in its order.
+    """Returns at most `n` products from the offers. `offers` has one offer for each step of the scene, in its order.
 
     Args:
         names: product by ordinal.
-        masked: products that nobody gets.
-        spent: products that this answer must not hold; those that it takes may be added.
+        masked: products that no visitor gets.
+        excluded: products that this answer must not hold. Changed: picked products may be added.
     Returns:
-        The products, none twice, and an outcome for each offer.
+        The picked products, none twice, and an outcome for each offer.
     """
     if scene.blend:
         return _blended(n, scene, offers, names, masked, excluded)
@@ -103,16 +103,16 @@ def compose(
     left = n
     for place, offer in enumerate(offers):
         if offer.ranked is None:
-            outcomes = outcomes.then(offer.route, SKIPPED, offer.reason, "")
+            outcomes = outcomes.with_route(offer.route, SKIPPED, offer.reason, "")
         elif not left:
-            outcomes = outcomes.then(offer.route, SKIPPED, NOT_NEEDED, "")
+            outcomes = outcomes.with_route(offer.route, SKIPPED, NOT_NEEDED, "")
         else:
             most = min(left, scene.steps[place].most)
             picks = _take(most, offer, offer.ranked, names, masked, excluded)
             if isinstance(picks, str):
-                outcomes = outcomes.then(offer.route, SKIPPED, picks, "")
+                outcomes = outcomes.with_route(offer.route, SKIPPED, picks, "")
                 continue
-            outcomes = outcomes.then(offer.route, FILLED if picked else USED, offer.reason, offer.level)
+            outcomes = outcomes.with_route(offer.route, FILLED if picked else USED, offer.reason, offer.level)
             picked.append(picks)
             left -= len(picks.ordinals)
             if left:
@@ -128,13 +128,13 @@ def _take(
     masked: Set[bytes],
     excluded: Set[bytes],
 ) -> PickedItems | str:
-    """The first products of a list that may be shown; the reason where there are none."""
+    """Returns the first `wanted` products of a list that may be shown, or the reason why there are none."""
     try:
         head = ranked.head(wanted)
         ordinals, scores = head.ordinals, head.scores
         if len(ordinals) > wanted:
             ordinals, scores = ordinals[:wanted], scores and scores[:wanted]
-        # Mostly nothing is in the way of a list's head, and the rest of the list need not be read.
+        # Usually all of the first products may be shown, and the rest of the list need not be decoded.
         if has_twice(ordinals) or ((excluded or masked) and _has_any(ordinals, names, masked, excluded)):
             picks = _allowed(wanted, offer.route, ranked.head(MAX_ITEMS), names, masked, set(excluded))
         else:
@@ -145,7 +145,7 @@ def _take(
 
 
 def has_twice(ordinals: list[int]) -> bool:
-    """Is a product in the list more than once? Mostly each has a bit of its own, in one of two rows: no set is made."""
+    """Is a product in the list more than once? Two 64-bit Bloom filters usually answer without making a set."""
     first, second = i64(0), i64(0)
     for ordinal in ordinals:
         number = i64(ordinal)
@@ -186,7 +186,7 @@ def _allowed(
 def _blended(
     n: int, scene: Scene, offers: list[RouteOffer], names: list[bytes], masked: Set[bytes], excluded: set[bytes]
 ) -> tuple[list[PickedItems], RouteOutcomes]:
-    """Everybody's first, then everybody's second, and so on; a product of several routes counts for the first."""
+    """Takes from the routes in turn; a product of several routes counts for the first of them."""
     found: list[PickedItems | str] = []
     for offer in offers:
         ranked = offer.ranked
@@ -208,9 +208,9 @@ def _blended(
     for place, offer in enumerate(offers):
         picks = found[place]
         if isinstance(picks, str):
-            outcomes = outcomes.then(offer.route, SKIPPED, picks, "")
+            outcomes = outcomes.with_route(offer.route, SKIPPED, picks, "")
         elif given[place]:
-            outcomes = outcomes.then(offer.route, USED, offer.reason, offer.level)
+            outcomes = outcomes.with_route(offer.route, USED, offer.reason, offer.level)
         else:
-            outcomes = outcomes.then(offer.route, SKIPPED, NOT_NEEDED if len(picked) >= n else NOTHING_NEW, "")
+            outcomes = outcomes.with_route(offer.route, SKIPPED, NOT_NEEDED if len(picked) >= n else NOTHING_NEW, "")
     return picked, outcomes

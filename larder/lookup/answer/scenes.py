@@ -1,4 +1,4 @@
-"""Scenes: which routes a place of the site asks, in which order, how many products of each."""
+"""Scenes: the routes of a named place on the site, their order, and the number of products of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT: Final = "default"
 
 @final
 class Step:
-    """One route of a scene: at most `most` products, and what Redis has not replied within `seconds` is left out."""
+    """One route of a scene: it gives at most `most` products, and is skipped if Redis takes longer than `seconds`."""
 
     def __init__(self, route: str, most: int, seconds: float) -> None:
         self.route = route
@@ -23,9 +23,10 @@ class Step:
 
 @final
 class Scene:
-    """Steps in the order in which they fill the answer, and the same by route.
+    """The steps in the order in which they fill the answer, also by route.
 
-    `blend` takes from the routes in turn instead of one after the other; `n` holds where the caller names none.
+    With `blend`, products are taken from the routes in turn instead of route after route. `n` is the default number of
+    products.
     """
 
     def __init__(self, name: str, steps: list[Step], blend: bool, n: int) -> None:
@@ -37,7 +38,7 @@ class Scene:
 
 
 def scenes_from(settings: LookupSettings) -> Mapping[str, Scene]:
-    """The scenes of the settings by name, and `default` with all routes where they name none so."""
+    """Returns the scenes in the settings by name, and a `default` scene with all routes if they have none."""
     found = {DEFAULT: _scene(DEFAULT, settings, ROUTES, {}, False, None)}
     for name, scene in settings.scenes.items():
         most = {str(route): count for route, count in scene.most.items()}

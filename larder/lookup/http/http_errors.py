@@ -1,12 +1,12 @@
-"""Requests that get no answer, and what their callers are told."""
+"""The error that refuses a request."""
 
 from __future__ import annotations
 
 
 class BadRequestError(ValueError):
-    """The request cannot be answered: HTTP status, stable code, and a message for the caller's author.
+    """A refused request: HTTP status, stable error code, and a message for developers.
 
-    `retry_after` in whole seconds, where the same request may do better later; else 0.
+    `retry_after` is the seconds to wait before trying again, or 0 if waiting does not help.
     """
 
     def __init__(self, status: int, code: str, message: str, retry_after: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""The endpoint's description in OpenAPI 3.1; what it says of limits is what the settings say."""
+"""The OpenAPI 3.1 description of the endpoint, with the limits in the settings."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ REQUEST_ID: Json = {
     "name": "X-Request-Id",
     "in": "header",
     "required": False,
-    "description": "comes back as request_id where it is made of 1 to 128 letters, digits and ._:/+=@-; "
-    "else one is generated",
+    "description": "returned as request_id if it consists of 1 to 128 letters, digits and ._:/+=@-; "
+    "otherwise one is generated",
     "schema": {"type": "string"},
 }
 
 
 def document(limits: LookupSettings) -> Json:
-    """The whole description as a dictionary ready for JSON."""
+    """Returns the description as a JSON object."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -63,7 +63,7 @@ def _recommendations(limits: LookupSettings) -> Json:
                 "name": "product",
                 "in": "query",
                 "required": False,
-                "description": "a product looked at or in the basket; may be repeated",
+                "description": "a product that the visitor views or has in the basket; may be repeated",
                 "style": "form",
                 "explode": True,
                 "schema": {"type": "array", "maxItems": limits.max_products, "items": an_id()},
@@ -73,39 +73,39 @@ def _recommendations(limits: LookupSettings) -> Json:
                 "name": "exclude",
                 "in": "query",
                 "required": False,
-                "description": "a product not to be shown, such as one of the basket; may be repeated",
+                "description": "a product that must not be in the answer; may be repeated",
                 "style": "form",
                 "explode": True,
                 "schema": {"type": "array", "maxItems": limits.max_exclude, "items": an_id()},
             },
-            _parameter("location", "where the visitor is"),
-            _parameter("device", "what the visitor uses"),
+            _parameter("location", "the location of the visitor"),
+            _parameter("device", "the device of the visitor"),
             {
                 "name": "n",
                 "in": "query",
                 "required": False,
-                "description": "products wanted",
+                "description": "number of products",
                 "schema": an_n(limits),
             },
             {
                 "name": "scene",
                 "in": "query",
                 "required": False,
-                "description": "the place of the site that asks",
+                "description": "the named place on the site, which decides about routes and their order",
                 "schema": a_scene(limits),
             },
             {
                 "name": "explain",
                 "in": "query",
                 "required": False,
-                "description": "1: say how the answer came about",
+                "description": "1: add an explanation of how the answer was made",
                 "schema": {"enum": ["0", "1"]},
             },
             REQUEST_ID,
         ],
         "responses": {
             "200": _content("The answer", "Answer", ANSWER_EXAMPLE),
-            "400": _content("A parameter does not fit", "Error", ERROR_EXAMPLE),
+            "400": _content("A parameter is invalid", "Error", ERROR_EXAMPLE),
             "414": _content("The URL is longer than 64 KiB; the body of a batch may be longer", "Error", None),
             **_refusals(),
         },
@@ -117,15 +117,15 @@ def _batch() -> Json:
     answers = {"responses": [{"answer": ANSWER_EXAMPLE}, ERROR_EXAMPLE]}
     return {
         "operationId": "recommendBatch",
-        "summary": "Many questions in one call, each with its answer or error, in their order",
+        "summary": "Many queries in one call, each with its answer or error, in the order of the queries",
         "parameters": [REQUEST_ID],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": reference("Batch"), "example": request}},
         },
         "responses": {
-            "200": _content("An answer or error for each question", "BatchAnswer", answers),
-            "400": _content("The body is no batch", "Error", ERROR_EXAMPLE),
+            "200": _content("An answer or error for each query", "BatchAnswer", answers),
+            "400": _content("The body is not a batch", "Error", ERROR_EXAMPLE),
             "408": _content("The request did not arrive in time", "Error", None),
             "413": _content("The body is too large", "Error", None),
             **_refusals(),
@@ -142,9 +142,9 @@ def _health_live() -> Json:
     }
     return {
         "operationId": "live",
-        "summary": "Is the process there?",
+        "summary": "Is the process alive?",
         "responses": {
-            "200": {"description": "It is", "content": {"application/json": {"schema": schema}}},
+            "200": {"description": "The process is alive", "content": {"application/json": {"schema": schema}}},
         },
     }
 
@@ -154,7 +154,7 @@ def _health_ready() -> Json:
         "operationId": "ready",
         "summary": "Is a release loaded?",
         "responses": {
-            "200": _content("It is", "Readiness", None),
+            "200": _content("A release is loaded", "Readiness", None),
             "503": _no_release("Readiness"),
         },
     }
@@ -195,9 +195,9 @@ def _content(description: str, schema: str, example: Json | None) -> Json:
 
 
 def _refusals() -> Json:
-    slow = {**_content("The key's questions a second are used up", "Error", None), "headers": RETRY_AFTER}
+    slow = {**_content("The rate limit of the key is used up", "Error", None), "headers": RETRY_AFTER}
     return {
-        "401": _content("No key, or none that is known", "Error", None),
+        "401": _content("The key is missing or unknown", "Error", None),
         "429": slow,
         "431": _content("The headers are longer than 64 KiB", "Error", None),
         "503": _no_release("Error"),

@@ -1,4 +1,4 @@
-"""What questions and answers look like, as JSON Schema for the description in OpenAPI."""
+"""JSON Schemas of queries and answers, for the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ERROR_CODES = (
 
 
 def schemas(limits: LookupSettings) -> Json:
-    """By name, as components of the description."""
+    """Returns the schemas by name."""
     text = {"type": ["string", "null"], "maxLength": MAX_ID_BYTES}
     return {
         "Question": closed(
@@ -65,7 +65,7 @@ def schemas(limits: LookupSettings) -> Json:
             score={
                 "type": ["number", "null"],
                 "minimum": 0,
-                "description": "comparable within a route only; null where the release has no scores",
+                "description": "comparable only within a route; null if the release has no scores",
             },
             route={"enum": list(ROUTES)},
         ),
@@ -74,14 +74,14 @@ def schemas(limits: LookupSettings) -> Json:
             route={"enum": list(ROUTES)},
             status={
                 "enum": list(STATUSES),
-                "description": "used: the first to give products; filled: gave what those before lacked; "
+                "description": "used: the first route that gave products; filled: gave missing products; "
                 "skipped: gave none",
             },
             reason={"enum": [*MEANINGS, None], "description": _meanings()},
             level={
                 "enum": [*LEVELS, CATEGORY, None],
-                "description": f"which generic list was taken; {CATEGORY}: the similar list, of a product without a "
-                "picture, is of what sells in its category",
+                "description": f"the level of the generic list; {CATEGORY}: the similar list has the best sellers "
+                "of the product's category, because the product has no picture",
             },
         ),
         "Answer": closed(
@@ -103,12 +103,12 @@ def schemas(limits: LookupSettings) -> Json:
             [],
             scene={"type": "string"},
             records={"type": "array", "items": _record()},
-            generic_lists={"type": "integer", "description": "how many are in process"},
-            snapshot={"type": "boolean", "description": "the release comes from the disk"},
-            masked_products={"type": "integer", "description": "products that nobody is shown"},
-            masks_problem={"type": ["string", "null"], "description": "why masks may be out of date"},
-            seen_products={"type": "integer", "description": "products that this visitor is not shown"},
-            milliseconds={"type": "number", "description": "from the question to its products"},
+            generic_lists={"type": "integer", "description": "number of generic lists cached in the worker"},
+            snapshot={"type": "boolean", "description": "true if the release is the snapshot on disk"},
+            masked_products={"type": "integer", "description": "number of products masked for every visitor"},
+            masks_problem={"type": ["string", "null"], "description": "why the masks may be outdated"},
+            seen_products={"type": "integer", "description": "number of products hidden from this visitor"},
+            milliseconds={"type": "number", "description": "milliseconds from the query to its items"},
         ),
         "BatchAnswer": closed(
             ["responses"],
@@ -128,7 +128,7 @@ def schemas(limits: LookupSettings) -> Json:
             age_seconds={"type": ["integer", "null"]},
             problem={
                 "type": ["string", "null"],
-                "description": "why the live release is not the one that is served",
+                "description": "what is wrong with the live release, or why another one is served",
             },
             redis=closed(["up", "problem"], up={"type": "boolean"}, problem={"type": ["string", "null"]}),
         ),
@@ -141,8 +141,8 @@ def _record() -> Json:
         ["route", "id", "key", "field"],
         route={"enum": list(ROUTES)},
         id=text,
-        key={**text, "description": "of Redis"},
-        field={**text, "description": "of the hash, in hexadecimal"},
+        key={**text, "description": "Redis key"},
+        field={**text, "description": "field of the Redis hash, in hexadecimal"},
     )
 
 
@@ -151,18 +151,18 @@ def _meanings() -> str:
 
 
 def closed(required: list[str], **properties: Json) -> Json:
-    """An object with these properties and no others."""
+    """Returns the schema of an object with these properties and no others."""
     schema: Json = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**schema, "required": required} if required else schema
 
 
 def reference(name: str) -> Json:
-    """To a schema of the components."""
+    """Returns a reference to a schema."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def an_id() -> Json:
-    """An id of a parameter."""
+    """Returns the schema of an id."""
     return {
         "type": "string",
         "maxLength": MAX_ID_BYTES,
@@ -171,10 +171,10 @@ def an_id() -> Json:
 
 
 def an_n(limits: LookupSettings) -> Json:
-    """How many products are wanted."""
+    """Returns the schema of `n`."""
     return {"type": "integer", "minimum": 1, "maximum": limits.max_n, "default": min(limits.n, limits.max_n)}
 
 
 def a_scene(limits: LookupSettings) -> Json:
-    """The name of a scene."""
+    """Returns the schema of a scene name."""
     return {"enum": list(scenes_from(limits)), "default": DEFAULT}

@@ -1,4 +1,4 @@
-"""What a caller may ask, from a query string or JSON; what does not fit is named, and its remedy."""
+"""Parses and checks recommendation queries, from a query string or from JSON."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ KNOWN: Final = ", ".join(PARAMETERS)
 
 @final
 class RecommendationQuery:
-    """Who asks for how many products, and what they look at. Empty: not known.
+    """A request for `n` products for one visitor. Empty fields are unknown.
 
-    `exclude` are products that the caller does not want to see, such as what is in the basket.
+    `products` are viewed or in the basket; `exclude` are products that must not be in the answer.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RecommendationQuery:
 
 @final
 class QueryLimits:
-    """What may be asked here."""
+    """The limits and scenes that queries are checked against."""
 
     def __init__(self, limits: LookupSettings, scenes: Mapping[str, Scene]) -> None:
         self.limits = limits
@@ -56,12 +56,12 @@ class QueryLimits:
 
 
 def query_limits(settings: LookupSettings) -> QueryLimits:
-    """The limits and scenes of the settings."""
+    """Returns the limits and scenes in the settings."""
     return QueryLimits(settings, scenes_from(settings))
 
 
 def parse_query_string(query: str, rules: QueryLimits) -> RecommendationQuery:
-    """Reads `cookie=c1&product=a&product=b&n=5`. Raises BadRequestError."""
+    """Returns the query in `cookie=c1&product=a&product=b&n=5`. Raises BadRequestError."""
     given: dict[str, str] = {}
     several: dict[str, list[str]] = {}
     encoded = "%" in query or "+" in query
@@ -91,7 +91,7 @@ def parse_query_string(query: str, rules: QueryLimits) -> RecommendationQuery:
 
 
 def parse_json_query(asked: Any, rules: QueryLimits) -> RecommendationQuery:
-    """Reads `{"cookie": "c1", "product": ["a", "b"]}`; product may be one string. Raises BadRequestError."""
+    """Returns the query in `{"cookie": "c1", "product": ["a", "b"]}` or `{"product": "a"}`. Raises BadRequestError."""
     if not isinstance(asked, dict):
         raise BadRequestError(400, "invalid_json", f"a request must be an object with some of {KNOWN}")
     for name in asked:
@@ -108,11 +108,11 @@ def parse_json_query(asked: Any, rules: QueryLimits) -> RecommendationQuery:
 
 
 def parse_batch(body: bytes, limits: LookupSettings) -> list[Any]:
-    """The questions of a batch, not yet read. Raises BadRequestError."""
+    """Returns the queries of a batch, not yet checked. Raises BadRequestError."""
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError) as error:
-        # A decoding error quotes all of the body; its class says enough.
+        # The text of a UnicodeDecodeError holds the whole body; its class is enough.
         reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
         raise BadRequestError(400, "invalid_json", f"the body is not JSON in UTF-8: {reason}") from None
     requests = asked.get("requests") if isinstance(asked, dict) else None
@@ -163,7 +163,7 @@ def _flag(text: str) -> bool:
 
 
 def _checked(value: str, name: str) -> str:
-    # Most values are ASCII, which needs no look at their bytes.
+    # Most values are ASCII, where the number of bytes is the number of characters.
     if value.isascii() and len(value) <= MAX_ID_BYTES:
         return value
     try:
@@ -178,7 +178,7 @@ def _checked(value: str, name: str) -> str:
 
 
 def _decoded(text: str, name: str) -> str:
-    # unquote_to_bytes lets a stray percent sign pass.
+    # unquote_to_bytes accepts a stray percent sign.
     for piece in text.split("%")[1:]:
         if len(piece) < 2 or not _is_hex(piece[0]) or not _is_hex(piece[1]):
             raise _undecodable(name)
@@ -209,7 +209,7 @@ def _n_from_text(text: str | None, scene: Scene, limits: LookupSettings) -> int:
 def _n_from_json(value: Any, scene: Scene, limits: LookupSettings) -> int:
     if value is None:
         return scene.n
-    # True is an int to Python, but not to whoever wrote it.
+    # In Python, True is an int.
     if type(value) is not int:
         raise _bad_n(limits)
     return _in_range(value, limits)
@@ -242,5 +242,5 @@ def _text(value: Any, name: str, wanted: str) -> str:
 
 
 def _short(name: str) -> str:
-    """A caller's own text, fit to stand in a message."""
+    """Returns a quoted and shortened text of the caller, for a message."""
     return repr(name if len(name) <= 40 else name[:40] + "...")

@@ -1,6 +1,6 @@
-"""The journey log: notes every answer in passing, and has a process of its own write what was noted.
+"""The journey log: records every answer in memory, and passes the records to a writer process.
 
-No answer ever waits for it: what disk or Kafka do not take in time is dropped and counted.
+No answer waits for it: what disk or Kafka do not take in time is dropped and counted.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from larder.lookup.release.served_release import ServedRelease
 
-# Answers handed over at a time, at most: packing them holds up the event loop for a fraction of a millisecond.
-# Fewer would cost the writer more, which has some work with a chunk of any size.
+# The largest number of answers handed over at a time. Packing them holds the event loop for a fraction of a
+# millisecond; smaller chunks would cost the writer more.
 CHUNK: Final = 4000
-# Names packed between two moments in which an answer may be given.
+# The number of product names sent in one message.
 TURN: Final = 2000
 TICK_SECONDS: Final = 1.0
 END_SECONDS: Final = 10.0
@@ -45,7 +45,7 @@ log = logging.getLogger("larder.lookup")
 
 
 class WriterProcess:
-    """The process that writes, and another one where it ends. Used by one thread."""
+    """The writer process, which is replaced if it ends. Used by one thread."""
 
     def __init__(self, places: Destinations) -> None:
         self._places = places
@@ -54,8 +54,10 @@ class WriterProcess:
         self._known = 0
 
     def tell(self, message: Any) -> Any:
-        """What the writer says to a message, Written for each place. Raises what went wrong, mostly OSError or
-        EOFError, and ends it then."""
+        """Sends a message and returns the reply, a WrittenCount for each destination.
+
+        On any error, mostly OSError or EOFError, ends the process and raises the error.
+        """
         try:
             if self._pipe is None:
                 self._start()
@@ -67,7 +69,7 @@ class WriterProcess:
             raise
 
     def know(self, load: int, names: list[bytes]) -> list[Any]:
-        """Sees to it that the writer has the names of this load, and raises as `tell`; returns what it says."""
+        """Sends the product names of a loaded release, unless the writer has them; returns its replies. See `tell`."""
         from larder.journey.writer import ReleaseProducts
 
         if load == self._known:
@@ -79,7 +81,7 @@ class WriterProcess:
         return said
 
     def end(self) -> None:
-        """Lets it finish what it has, and end."""
+        """Lets the process finish its work, and waits for its end."""
         if self._pipe is not None:
             self._pipe.close()
         if self._process is not None:
@@ -94,30 +96,30 @@ class WriterProcess:
 
 
 class Journal:
-    """Of one worker. `run` must be a task; `stop` writes what is left."""
+    """The journey log of one worker. Run `run` as a task; `stop` writes what is left."""
 
     def __init__(self, places: Destinations, most: int) -> None:
-        """At most `most` answers wait in memory. `larder serve` has seen that what `places` need is installed."""
+        """At most `most` answers wait in memory. The packages that `places` need must be installed."""
         self._most = most
         self._chunk = min(CHUNK, most // 2)
         self._notes = NOT_ASKED
-        # A thread waits for the process, which may wait for the disk.
+        # A thread waits for the writer process, which may wait for the disk.
         self._waiter = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._writer = WriterProcess(places)
-        self._called = _called(places)
-        # With the writer, who has not said yet that they are in a file which can be seen, or with a broker.
-        self._unfinished = dict.fromkeys(self._called, 0)
+        self._names = _names(places)
+        # Answers passed to the writer and not yet confirmed, by destination.
+        self._unfinished = dict.fromkeys(self._names, 0)
         self._lock = threading.Lock()
         self._waiting = 0
-        self.done = dict.fromkeys(self._called, 0)
+        self.done = dict.fromkeys(self._names, 0)
         self.dropped = dict.fromkeys(REASONS, 0)
 
     def note(
         self, question: RecommendationQuery, release: ServedRelease, request_id: bytes, picked: Sequence[PickedItems]
     ) -> None:
-        """Notes one answer from `release`. Never waits, raises nothing."""
+        """Records one answer from `release`. Never waits, raises nothing."""
         if not question.cookie:
-            # The event contract has no event without a visitor.
+            # The event contract requires a cookie id.
             self.dropped[NO_COOKIE] += 1
             return
         now = time.time()
@@ -134,20 +136,20 @@ class Journal:
         notes.answer(now, question.cookie, request_id, question.location, question.device, items)
 
     async def run(self) -> None:
-        """Has files finished in time also when nobody asks. Until cancelled."""
+        """Passes records on every second, until cancelled; without requests too, so that files are finished in time."""
         while True:
             self._hand_over()
             await asyncio.sleep(TICK_SECONDS)
 
     def stop(self) -> None:
-        """Writes and finishes what was noted."""
+        """Writes all records and finishes the files."""
         self._hand_over()
         self._waiter.submit(self._finish)
         self._waiter.shutdown()
 
     def _hand_over(self) -> None:
         notes = self._notes
-        # In an idle second nothing is kept of a release that may not be live any more.
+        # Without answers, drop the reference to a release that may be replaced by now.
         self._notes = AnswerNotes(notes.hour, notes.release, notes.load, notes.names) if notes.answers else NOT_ASKED
         with self._lock:
             self._waiting += notes.answers
@@ -174,7 +176,7 @@ class Journal:
         self._writer.end()
 
     def _give_up(self, error: Exception) -> None:
-        problem = f"the process that writes it ended: {error!r}"
+        problem = f"the writer process ended: {error!r}"
         self._count([WrittenCount(place, 0, answers, problem) for place, answers in self._unfinished.items()])
 
     def _count(self, said: list[WrittenCount]) -> None:
@@ -183,18 +185,18 @@ class Journal:
             self.dropped[place] += lost
             self._unfinished[place] -= answers + lost
             if problem:
-                log.warning("the journey log in %s lost %d answers: %s", self._called[place], lost, problem)
+                log.warning("the journey log lost %d answers in %s: %s", lost, self._names[place], problem)
 
 
 def journey_places(limits: LookupSettings) -> Destinations | None:
-    """Where served answers are logged; None where they are not."""
+    """Returns the destinations of the journey log, or None if there are none."""
     kafka = KafkaTopic(limits.kafka, limits.kafka_topic, limits.kafka_options) if limits.kafka else None
     folder = Path(limits.journey) if limits.journey else None
     return Destinations(folder, limits.journey_seconds, kafka) if folder is not None or kafka is not None else None
 
 
-def _called(places: Destinations) -> dict[str, str]:
-    """Where answers are written, and how that is called in the log."""
+def _names(places: Destinations) -> dict[str, str]:
+    """Returns the name of each destination for log messages."""
     called = {DISK: str(places.folder)} if places.folder is not None else {}
     if places.kafka is not None:
         called[KAFKA] = f"Kafka's topic {places.kafka.topic}"

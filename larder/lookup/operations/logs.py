@@ -1,4 +1,4 @@
-"""The endpoint's log on stderr: lines for people, or one JSON object a line for machines."""
+"""The logging configuration of the endpoint: text lines or JSON lines on stderr."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from datetime import datetime, timezone
 from typing import Any
 
-# What OpenTelemetry says of a collector that is down would otherwise come with every batch of spans.
+# OpenTelemetry would otherwise log an unreachable collector with every batch of spans.
 REPEAT_SECONDS = 60.0
 
 FORMATTERS: dict[str, dict[str, Any]] = {
@@ -17,7 +17,7 @@ FORMATTERS: dict[str, dict[str, Any]] = {
 
 
 class JsonLines(logging.Formatter):
-    """A record as a JSON object in ASCII without line breaks: ts (UTC), level, logger, pid, message, exception."""
+    """Formats a record as one line of ASCII JSON: ts (UTC), level, logger, pid, message, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         said: dict[str, Any] = {
@@ -33,7 +33,7 @@ class JsonLines(logging.Formatter):
 
 
 class RateLimitFilter(logging.Filter):
-    """Lets a logger say the same thing, whatever its particulars, once in REPEAT_SECONDS."""
+    """Drops a message if the same logger logged the same format string within the last REPEAT_SECONDS."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,21 +48,21 @@ class RateLimitFilter(logging.Filter):
 
 
 def logging_config(log_format: str) -> dict[str, Any]:
-    """For logging.config.dictConfig; `log_format` is text or json, for our loggers and everybody else's."""
+    """Returns the argument for logging.config.dictConfig; `log_format` is text or json, for all loggers."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": FORMATTERS[log_format]},
-        "filters": {"seldom": {"()": "larder.lookup.operations.logs.Seldom"}},
+        "filters": {"rate_limited": {"()": "larder.lookup.operations.logs.Seldom"}},
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
-            "seldom": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["seldom"]},
+            "rate_limited": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["rate_limited"]},
         },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
             "larder": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-            "opentelemetry": {"handlers": ["seldom"], "level": "WARNING", "propagate": False},
-            # Of a header that makes no sense it would quote all, and that may be a key.
+            "opentelemetry": {"handlers": ["rate_limited"], "level": "WARNING", "propagate": False},
+            # It would log a malformed header in full, and the header may hold a key.
             "opentelemetry.util.re": {"level": "CRITICAL"},
         },
     }

@@ -1,4 +1,4 @@
-"""Runs the endpoint in the foreground."""
+"""Starts the endpoint in the foreground, after checking its settings."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from larder.settings import LookupSettings, Settings
 
 
 class ServeError(RuntimeError):
-    """The endpoint cannot start; the message says what to change."""
+    """The endpoint cannot start; the message says which setting to change."""
 
 
 def serve(settings: Settings) -> None:
-    """Answers requests at lookup.host and lookup.port until SIGINT or SIGTERM; prints where it listens.
+    """Answers requests at lookup.host and lookup.port until SIGINT or SIGTERM; prints its URL.
 
-    `settings.redis.url` must be set. Port 0 takes a free one. Raises ServeError, and SystemExit(1) where a worker
-    cannot begin.
+    `settings.redis.url` must be set. Port 0 stands for any free port. Raises ServeError, and SystemExit(1) if a worker
+    cannot start.
     """
     try:
-        parse_address(settings.redis.url)
+        parse_address(settings.redis.url.get_secret_value())
     except AddressError as error:
         raise ServeError(str(error)) from None
     _check_certificate(settings.lookup)
@@ -46,7 +46,7 @@ def serve(settings: Settings) -> None:
 
 
 def _check_parts(settings: LookupSettings) -> None:
-    """What larder[lookup] does not bring has extras, called as the settings that need them."""
+    """Raises ServeError if a setting needs a package that is not installed. The extra has the setting's name."""
     parts = (
         ("journey", settings.journey, "pyarrow"),
         ("kafka", settings.kafka, "confluent_kafka"),
@@ -62,7 +62,7 @@ def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:
-        # What it would lie in is missing too.
+        # Its parent package is missing too.
         return False
 
 
@@ -88,17 +88,17 @@ def _check_certificate(settings: LookupSettings) -> None:
 
 
 def free_address(host: str, port: int) -> tuple[str, int]:
-    """The numeric address of `host`, and `port`, or a free one for 0. Raises ServeError where it is taken.
+    """Returns the numeric address of `host`, and `port` or, for 0, a free port. Raises ServeError if the port is taken.
 
-    Workers share a port by SO_REUSEPORT, with which a second server would silently take half of the requests.
+    Workers share the port through SO_REUSEPORT, so a second server would silently take half of the requests.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise ServeError(f"lookup.host {host!r} is no address: {error}") from None
+        raise ServeError(f"lookup.host {host!r} is not a valid address: {error}") from None
     family, kind, protocol, _, address = found[0]
     with socket.socket(family, kind, protocol) as probe:
-        # Connections of a server that just ended do not make the port taken.
+        # Ignore lingering connections of a server that just ended.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)

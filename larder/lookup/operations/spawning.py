@@ -1,4 +1,4 @@
-"""Processes of the endpoint, each with a pipe to whoever started it."""
+"""Starts processes of the endpoint, each with a pipe to its parent."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-# Fresh interpreters: a forked one would hold all that this one has, and the pipes of its siblings open.
+# A forked process would keep its parent's memory and its siblings' pipes open.
 processes = multiprocessing.get_context("spawn")
 
 
 def spawned(work: Callable[[Connection], None]) -> tuple[BaseProcess, Connection]:
-    """A process of `work`, which must be picklable, and this end of its pipe; where that is closed, it should end."""
+    """Starts `work`, which must be picklable; returns the process and the parent's end of its pipe.
+
+    `work` should end when the parent's end is closed.
+    """
     ours, theirs = processes.Pipe()
     process = processes.Process(target=work, args=(theirs,))
     process.start()
-    # Else it would never learn that this one is gone.
+    # Otherwise the child would never see that the parent is gone.
     theirs.close()
     return process, ours

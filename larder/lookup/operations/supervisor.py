@@ -1,4 +1,4 @@
-"""Keeps the processes of the endpoint running until it is told to stop."""
+"""Starts the worker processes, and replaces those that end."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from larder.lookup.operations.spawning import spawned
 
-# Between the end of a process and the start of its successor.
+# The pause between the end of a process and the start of its replacement.
 PAUSE_SECONDS = 0.5
-# Longer than a process lets its requests end, and then its journey log.
+# Longer than a process takes to finish its requests and then its journey log.
 END_SECONDS = 25.0
 
 log = logging.getLogger("larder.lookup")
@@ -22,11 +22,11 @@ Work = Callable[[Connection], None]
 
 
 class _Stopped(BaseException):
-    """One of the signals came."""
+    """A signal asked the supervisor to stop."""
 
 
 class _Process:
-    """One of them, and the pipe by which it tells that it has begun; that end closed, it ends."""
+    """One worker process. It sends a message through the pipe once it listens, and ends when the pipe is closed."""
 
     def __init__(self, work: Work) -> None:
         self.process, self.pipe = spawned(work)
@@ -34,10 +34,10 @@ class _Process:
 
 
 def supervise(work: Work, count: int, begun: Callable[[], object]) -> None:
-    """Runs `count` processes of `work`, which must be picklable, until SIGINT, SIGTERM or SIGHUP; then ends them.
+    """Runs `count` processes of `work`, which must be picklable, until SIGINT, SIGTERM or SIGHUP.
 
-    Calls `begun` once all have begun. One that ends later is replaced. Raises SystemExit(1) where one ends before
-    all have begun.
+    Calls `begun` once all of them listen. A process that ends later is replaced. Raises SystemExit(1) if a process
+    ends before all of them listen.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
@@ -51,7 +51,7 @@ def supervise(work: Work, count: int, begun: Callable[[], object]) -> None:
             time.sleep(PAUSE_SECONDS)
             for place, each in enumerate(running):
                 if not each.process.is_alive():
-                    log.error("process %s of the endpoint ended: %s; another begins", each.process.pid, _how(each))
+                    log.error("process %s of the endpoint ended: %s; starting another", each.process.pid, _how(each))
                     each.pipe.close()
                     running[place] = _Process(work)
     except _Stopped:
@@ -64,7 +64,7 @@ def _wait_until_begun(running: list[_Process]) -> None:
     while not all(each.begun for each in running):
         for each in running:
             if not each.process.is_alive():
-                log.critical("process %s of the endpoint could not begin: %s", each.process.pid, _how(each))
+                log.critical("process %s of the endpoint could not start: %s", each.process.pid, _how(each))
                 raise SystemExit(1)
         for each in running:
             if not each.begun and each.pipe.poll(0.05):
@@ -79,7 +79,7 @@ def _told(pipe: Connection) -> bool:
 
 
 def _end(running: list[_Process]) -> None:
-    # Whoever asks a second time gets it at once: what is left is killed.
+    # A second signal kills what is still running.
     until = time.monotonic() + END_SECONDS
     try:
         for each in running:

@@ -1,7 +1,7 @@
-"""Traces of some requests for an OpenTelemetry collector. Imported only where `lookup.traces` names one.
+"""Traces a share of the requests for an OpenTelemetry collector. Imported only if `lookup.traces` is set.
 
-A request that is traced only notes what happens to it; its spans are made once it is answered, and a thread sends them.
-No answer ever waits for the collector: spans that it does not take in time are dropped and counted.
+During a request only times are recorded. Spans are made after the answer, and a thread sends them. No answer waits for
+the collector: spans that it does not take in time are dropped and counted.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from larder.lookup.http.request import Request
 from larder.lookup.redis.redis_connection import PendingReplies
 
 PATHS = {"recommendations": "/v1/recommendations", "batch": "/v1/recommendations:batch"}
-# Refused without a look at what is asked: whoever has no key shall not fill the collector.
+# Callers without a key must not be able to fill the collector.
 UNTRACED_STATUSES = (401, 405)
 
-EXPORT_SECONDS = 5.0  # for which one batch of spans is tried
+EXPORT_SECONDS = 5.0  # the time limit for sending one batch of spans
 EVERY_MILLISECONDS = 1000
-# Few enough that packing them holds up the event loop, with which the thread shares the interpreter, for some 2 ms.
+# Encoding such a batch holds the interpreter lock, and so the event loop, for some 2 ms.
 BATCH = 64
 MAX_WAITING_SPANS = 1000
 STOP_SECONDS = 1.0
 
-# https://www.w3.org/TR/trace-context/#traceparent-header: version, trace id, parent id, flags; ids of zeros are none.
+# https://www.w3.org/TR/trace-context/#traceparent-header: version, trace id, parent id, flags; zeros are invalid.
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?").fullmatch
 SAMPLED = 1
 NANOSECONDS = 1_000_000_000
@@ -51,10 +51,10 @@ Attributes = dict[str, str | int | float]
 
 
 class Tracing:
-    """Of one worker, made after the fork. `sent` and `lost` count spans."""
+    """The tracer of one worker. `sent` and `lost` count spans."""
 
     def __init__(self, collector: str, share: float) -> None:
-        """`collector`: a URL; one without a path gets OTLP's. `share`: traced of the requests without `traceparent`."""
+        """`collector` is a URL, by default with OTLP's path. `share` of requests without `traceparent` are traced."""
         endpoint = collector if urlsplit(collector).path.strip("/") else f"{collector.rstrip('/')}/v1/traces"
         self._share = share
         self._random = random.Random(os.urandom(32)).random
@@ -63,7 +63,7 @@ class Tracing:
         resource = Resource.create({"service.name": "larder-lookup", "process.pid": os.getpid()})
         self._provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
         self._provider.add_span_processor(
-            # The bound of its queue, past which it would drop without counting, is never reached: see `make`.
+            # A full queue would drop spans without counting them; `make` keeps it from filling up.
             BatchSpanProcessor(
                 self._exporter,
                 max_queue_size=2 * MAX_WAITING_SPANS,
@@ -74,21 +74,21 @@ class Tracing:
         self._tracer = self._provider.get_tracer("larder.lookup")
         self._made = 0
         self._unmade = 0
-        # What perf_counter_ns lacks to be nanoseconds since 1970.
+        # The difference between perf_counter_ns and nanoseconds since 1970.
         self._epoch = time_ns() - perf_counter_ns()
 
     @property
     def sent(self) -> int:
-        """Spans that the collector took."""
+        """The number of spans that the collector accepted."""
         return self._exporter.sent
 
     @property
     def lost(self) -> int:
-        """Spans that it did not take, or that nobody could wait for."""
+        """The number of spans that were rejected or dropped."""
         return self._exporter.failed + self._unmade
 
     def begin(self, endpoint: str, request: Request) -> Trace | None:
-        """A trace where this request gets one: its caller decides by `traceparent`, else the share."""
+        """Returns a trace if the request is sampled: by its `traceparent` if it has one, else at random."""
         if endpoint not in PATHS:
             return None
         parent = None
@@ -104,7 +104,7 @@ class Tracing:
         return Trace(self, request.method, PATHS[endpoint], parent)
 
     def make(self, trace: Trace, status: int) -> None:
-        """The spans of a request that was answered."""
+        """Makes the spans of a request that was answered."""
         spans = 1 + len(trace.questions)
         if self._made - self._exporter.sent - self._exporter.failed + spans > MAX_WAITING_SPANS:
             self._unmade += spans
@@ -157,7 +157,7 @@ class RouteReads:
 
 
 class Trace:
-    """What happens to one request. Moments are perf_counter_ns."""
+    """The record of one traced request. Times are perf_counter_ns."""
 
     __slots__ = (
         "_outcomes",
@@ -186,11 +186,11 @@ class Trace:
         self._outcomes: list[RouteOutcomes] = []
 
     def name(self, request_id: bytes) -> None:
-        """The request's id, which its answer has too."""
+        """Sets the request id, which the answer contains too."""
         self._request_id = request_id.decode()
 
     def asked(self, asked: PendingAnswer) -> None:
-        """A question was just sent to Redis."""
+        """Records that a query was just sent to Redis."""
         now = perf_counter_ns()
         for route, sent in (
             (PERSONAL, asked.cookie_replies),
@@ -203,19 +203,19 @@ class Trace:
                 self.questions[route].asked.append(sent)
 
     def answered(self, asked: PendingAnswer, outcomes: RouteOutcomes) -> None:
-        """A question has its answer."""
+        """Records the answer to a query."""
         self._release = asked.release.name
         self._wanted += asked.question.n
         self._outcomes.append(outcomes)
 
     def end(self, status: int) -> None:
-        """The request was answered; its spans are made after what else waits."""
+        """Records the end of the request, and makes its spans after other waiting work."""
         self.ended = perf_counter_ns()
         if status not in UNTRACED_STATUSES:
             asyncio.get_running_loop().call_soon(self._tracing.make, self, status)
 
     def attributes(self, status: int) -> Attributes:
-        """What the request's span says. Of who asked, and for what, it says nothing."""
+        """Returns the attributes of the request's span, without visitor or product ids."""
         found: Attributes = {
             "http.request.method": self.method,
             "http.route": self.path,
@@ -232,7 +232,7 @@ class Trace:
 
 
 class CountingExporter(SpanExporter):
-    """Sends spans by another exporter, and counts them. Used by one thread."""
+    """Wraps an exporter and counts spans. Used by one thread."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
@@ -255,7 +255,7 @@ class CountingExporter(SpanExporter):
 
 
 def _told(outcomes: RouteOutcomes) -> Attributes:
-    """What became of the routes of one question."""
+    """Returns the outcome of each route of one query."""
     return {
         f"larder.route.{outcome.route}.{name}": value
         for outcome in outcomes.each
@@ -265,7 +265,7 @@ def _told(outcomes: RouteOutcomes) -> Attributes:
 
 
 def _totals(outcomes: Sequence[RouteOutcomes]) -> Attributes:
-    """Of a batch: how often each status and reason came."""
+    """Returns the number of occurrences of each status and reason in a batch."""
     named = [one for each in outcomes for one in each.each]
     statuses = Counter(f"larder.route.{one.route}.{one.status}" for one in named)
     reasons = Counter(f"larder.route.{one.route}.{one.reason}" for one in named if one.reason)

@@ -39,7 +39,7 @@ class Worker:
 
     def __init__(self, settings: Settings, folder: str) -> None:
         limits, keys = settings.lookup, Keys(settings.redis.namespace)
-        address = parse_address(settings.redis.url)
+        address = parse_address(settings.redis.url.get_secret_value())
         link: Callable[[RedisAddress, float, str], Link] = ClusterLink if limits.cluster else RedisLink
         self._lookups = link(address, limits.deadline_ms / 1000, "larder-lookup")
         # Of its own, so that a visitor never queues behind a dictionary.

@@ -1,4 +1,4 @@
-"""One process of the endpoint: its event loop, where it listens, and how it ends."""
+"""One worker process: its event loop, its listening socket, and its shutdown."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from larder.settings import LookupSettings, Settings
 
 BACKLOG = 2048
 HANDSHAKE_SECONDS = 10.0
-# For which a TLS connection that is closed here waits for the other side to close it too.
+# How long a closed TLS connection waits for the peer to close it too.
 SHUTDOWN_SECONDS = 1.0
-# For requests that were begun when the end came.
+# How long requests under way may take at shutdown.
 END_SECONDS = 10.0
 
 
 def run(settings: Settings, host: str, port: int, folder: str, parent: Connection) -> None:
-    """Answers until SIGTERM, or until the parent is gone or closes its end of the pipe, which learns when it begins."""
-    # An interrupt at a terminal reaches all processes; the parent sees to it that each of them ends.
+    """Answers requests until SIGTERM or until the pipe is closed; sends a message through the pipe once it listens."""
+    # An interrupt at a terminal reaches all processes; the parent ends the workers.
     for each in (signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     logging.config.dictConfig(logging_config(settings.lookup.log_format))
@@ -67,7 +67,7 @@ async def _answer(app: LookupApp, settings: LookupSettings, host: str, port: int
         ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
     )
     watch = loop.create_task(connections.watch())
-    with suppress(OSError):  # a parent that is gone is noticed below
+    with suppress(OSError):  # a dead parent is noticed below
         parent.send(True)
     await ended.wait()
     server.close()
@@ -76,7 +76,7 @@ async def _answer(app: LookupApp, settings: LookupSettings, host: str, port: int
 
 
 def server_context(settings: LookupSettings) -> ssl.SSLContext | None:
-    """For HTTPS, where there is a certificate. Raises OSError (ssl.SSLError is one) where it cannot be used."""
+    """Returns the TLS context, or None without a certificate. Raises OSError (including ssl.SSLError)."""
     if not settings.tls_certificate:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -86,7 +86,7 @@ def server_context(settings: LookupSettings) -> ssl.SSLContext | None:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Of this process alone: the kernel spreads connections evenly over all that listen there."""
+    """Returns a socket of this process alone; the kernel spreads connections over the sockets on the same port."""
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -96,6 +96,6 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _allow_connections() -> None:
-    """As many as the system lets a process have: a login's usual 1,024 are few."""
+    """Raises the limit of open files to its maximum; the usual limit of 1,024 is too low."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

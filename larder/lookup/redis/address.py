@@ -1,4 +1,4 @@
-"""Where Redis listens and how to get in, read from a `redis://`, `rediss://` or `unix://` URL."""
+"""The address and credentials of Redis, parsed from a `redis://`, `rediss://` or `unix://` URL."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ PLAIN_OPTIONS = ("db", "password", "username")
 
 
 class AddressError(ValueError):
-    """The URL names no Redis that the endpoint can talk to; the message says what to change."""
+    """The Redis URL cannot be used; the message says what to change."""
 
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """Either `socket` (a path), or `host` and `port`. `tls` is None for a plain connection."""
+    """A Redis server, at `socket` (a path) or at `host` and `port`. `tls` is None for an unencrypted connection."""
 
     host: str = ""
     port: int = DEFAULT_PORT
@@ -27,12 +27,12 @@ class RedisAddress:
     tls: ssl.SSLContext | None = None
 
     def __str__(self) -> str:
-        """For logs: never with the password."""
+        """Returns the address for logs, without the password."""
         return f"unix://{self.socket}" if self.socket else f"{self.host}:{self.port}"
 
 
 def parse_address(url: str) -> RedisAddress:
-    """Reads a URL as redis-py does; `ssl_*` options come after the question mark. Raises AddressError."""
+    """Returns the address in a URL, read as redis-py reads it. Raises AddressError."""
     parts = urlsplit(url)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     if parts.scheme not in ("redis", "rediss", "unix"):
@@ -43,7 +43,7 @@ def parse_address(url: str) -> RedisAddress:
     password = unquote(parts.password or "") or options.get("password", "")
     if parts.scheme == "unix":
         if not parts.path:
-            raise AddressError("redis.url names no socket; write unix:///path/to/redis.sock")
+            raise AddressError("redis.url has no socket path; write unix:///path/to/redis.sock")
         return RedisAddress(socket=unquote(parts.path), username=username, password=password)
     return RedisAddress(
         host=parts.hostname or "localhost",
@@ -65,12 +65,12 @@ def _check_options(scheme: str, options: dict[str, str]) -> None:
     known = PLAIN_OPTIONS + (TLS_OPTIONS if scheme == "rediss" else ())
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise AddressError(f"redis.url has options the endpoint does not know: {unknown}; it knows {sorted(known)}")
+        raise AddressError(f"redis.url has unknown options {unknown}; the endpoint takes {sorted(known)}")
 
 
 def _check_database(database: str) -> None:
     if database not in ("", "0"):
-        raise AddressError(f"redis.url names database {database!r}; only database 0 is used")
+        raise AddressError(f"redis.url selects database {database!r}; only database 0 is supported")
 
 
 def _tls(options: dict[str, str]) -> ssl.SSLContext:
@@ -79,7 +79,7 @@ def _tls(options: dict[str, str]) -> ssl.SSLContext:
         if "ssl_certfile" in options:
             context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
     except OSError as error:
-        raise AddressError(f"a certificate that redis.url names cannot be read: {error}") from None
+        raise AddressError(f"a certificate file in redis.url cannot be read: {error}") from None
     if options.get("ssl_check_hostname", "true").lower() in ("false", "0", "no"):
         context.check_hostname = False
     requirement = options.get("ssl_cert_reqs", "required")

@@ -1,4 +1,4 @@
-"""Reading beside the requests: replies or an error, for what runs in the background."""
+"""Reads from Redis in background tasks, where a failure is an exception."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from larder.lookup.redis.redis_connection import replies_to
 
 
 class ReadError(ConnectionError):
-    """Redis did not give what was asked for; the same read may work later."""
+    """Redis gave no reply, or an error; the same read may work later."""
 
 
 async def read(link: Link, commands: list[bytes]) -> list[Any]:
-    """The replies to several commands. Raises ReadError where there is none, or an error among them."""
+    """Returns the replies to `commands`, in order. Raises ReadError if there are none or one of them is an error."""
     replies = await replies_to(link.send(b"".join(commands), len(commands)))
     if isinstance(replies, str):
         raise ReadError(MEANINGS[replies])
     for reply in replies:
         if isinstance(reply, hiredis.ReplyError):
-            raise ReadError(f"Redis says {reply}")
+            raise ReadError(f"Redis replied: {reply}")
     return replies

@@ -1,13 +1,13 @@
-"""A route that fails several times in a row is given a pause, after which a single question tries it again."""
+"""A circuit breaker: a route that failed several times in a row is skipped for a while, then tried once."""
 
 from __future__ import annotations
 
 
 class CircuitBreaker:
-    """Of one route and worker. Moments are seconds of any clock that never goes back."""
+    """The circuit breaker of one route in one worker. Times are seconds of a monotonic clock."""
 
     def __init__(self, failures: int, pause: float) -> None:
-        """Opens after `failures` in a row, for `pause` seconds."""
+        """Opens for `pause` seconds after `failures` failures in a row."""
         self._most = failures
         self._pause = pause
         self._failures = 0
@@ -15,11 +15,11 @@ class CircuitBreaker:
 
     @property
     def open(self) -> bool:
-        """Are questions kept from the route, but for the one that tries it?"""
+        """Is the route skipped, except by the query that tries it again?"""
         return self._failures >= self._most
 
     def allows(self, now: float) -> bool:
-        """May the route be asked? Where it is tried again, the next try comes a pause later."""
+        """May this query use the route? While open, one query is let through each pause."""
         if self._failures < self._most:
             return True
         if now < self._until:
@@ -28,10 +28,10 @@ class CircuitBreaker:
         return True
 
     def failed(self, now: float) -> None:
-        """The route was asked in vain."""
+        """Records a failure of the route."""
         self._failures += 1
         self._until = now + self._pause
 
     def succeeded(self) -> None:
-        """The route replied."""
+        """Records a success of the route, which closes the breaker."""
         self._failures = 0

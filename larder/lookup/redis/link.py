@@ -1,4 +1,4 @@
-"""Keeps one connection to Redis up: connects, greets, notices its end, and tries again with back-off."""
+"""A connection to Redis that reconnects by itself, with back-off."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from larder.lookup.redis.address import RedisAddress
 from larder.lookup.redis.redis_commands import command
 from larder.lookup.redis.redis_connection import PendingReplies, RedisConnection, replies_to
 
-# Together with a pause and the silence of a wire these stay below the two seconds in which all must be well again.
+# The sum of these, one pause and SILENCE_SECONDS is below two seconds, in which the endpoint promises to recover.
 CONNECT_SECONDS = 1.0
 PING_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
@@ -24,7 +24,7 @@ log = logging.getLogger("larder.lookup")
 
 
 class Link(Protocol):
-    """What asks Redis, be it one server or a cluster: see RedisLink."""
+    """The interface to Redis, whether one server or a cluster; see RedisLink."""
 
     @property
     def up(self) -> bool: ...
@@ -40,10 +40,10 @@ class Link(Protocol):
 
 
 class RedisLink:
-    """A connection that comes back by itself. `run` must be a task; `send` never waits and never raises."""
+    """A self-reconnecting connection to one server. Run `run` as a task; `send` never waits and never raises."""
 
     def __init__(self, address: RedisAddress, deadline: float, name: str) -> None:
-        """`deadline` in seconds from sending; `name` is what CLIENT LIST shows."""
+        """`deadline` is seconds from sending to the reply; `name` appears in CLIENT LIST."""
         self.address = address
         self.deadline = deadline
         self.name = name
@@ -54,20 +54,20 @@ class RedisLink:
 
     @property
     def up(self) -> bool:
-        """Is there a connection on which replies come in time?"""
+        """Is there a connection with no overdue reply?"""
         connection = self._connection
         return connection is not None and not connection.overdue and not connection.lost.done()
 
     @property
     def problem(self) -> str:
-        """Why it is not up; "" while it is."""
+        """The reason why `up` is false, or ""."""
         if self._connection is not None and self._connection.overdue:
             return f"no reply within {self.deadline:g} s"
         return self._problem
 
     @property
     def reconnects(self) -> int:
-        """Connections that were lost."""
+        """The number of connections that were lost."""
         return self._reconnects
 
     def send(
@@ -77,7 +77,7 @@ class RedisLink:
         return self._connection.send(commands, count, seconds, times) if self._connection is not None else REDIS_DOWN
 
     async def first_attempt(self) -> None:
-        """Waits for the first attempt to connect, whatever comes of it."""
+        """Waits until the first attempt to connect succeeded or failed."""
         await self._first_attempt.wait()
 
     async def run(self) -> None:
@@ -92,7 +92,7 @@ class RedisLink:
             else:
                 pause = FIRST_PAUSE
                 await self._use(connection)
-            # Jitter keeps the workers of a fleet from all coming back in the same instant.
+            # Jitter keeps many workers from reconnecting in the same instant.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -105,7 +105,7 @@ class RedisLink:
         try:
             while not connection.lost.done():
                 await asyncio.wait([connection.lost], timeout=PING_SECONDS)
-                # A middlebox that forgot an idle connection is noticed here and not by a visitor.
+                # Detects a firewall or NAT that dropped the idle connection before a request meets it.
                 connection.send(command(b"PING"), 1)
         finally:
             self._connection = None
@@ -141,7 +141,7 @@ class RedisLink:
         login = (b"AUTH", user, password) if password else ()
         reply = await _reply(connection, command(b"HELLO", b"2", *login, b"SETNAME", self.name.encode()))
         if isinstance(reply, hiredis.ReplyError) and "unknown command" in str(reply).lower():
-            # Some proxies know no HELLO.
+            # Redis before version 6 and some proxies lack HELLO.
             user_words = (user,) if self.address.username else ()
             greeting = command(b"AUTH", *user_words, password) if password else command(b"PING")
             reply = await _reply(connection, greeting)

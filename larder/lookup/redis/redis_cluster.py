@@ -1,4 +1,4 @@
-"""A Redis Cluster behind the interface of one connection: each command goes to the server that holds its key."""
+"""A Redis Cluster with the interface of one connection: each command goes to the server that owns its key."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from larder.lookup.redis.redis_commands import command
 from larder.lookup.redis.redis_connection import PendingReplies, Sent, replies_to
 
 SLOTS = 16384
-# How often it is asked who holds what; a slot that moved is found again after so long.
+# The interval of CLUSTER SLOTS, and so the longest time for which a moved slot is not found.
 LOOK_SECONDS = 0.5
 
 log = logging.getLogger("larder.lookup")
 
-Destination = tuple[str, int]
+HostPort = tuple[str, int]
 
 
 class ClusterLink:
-    """A link to every primary. `run` must be a task; `send` never waits and never raises."""
+    """Links to all primaries. Run `run` as a task; `send` never waits and never raises."""
 
     def __init__(self, address: RedisAddress, deadline: float, name: str) -> None:
-        """`address` of any server of the cluster; user, password and TLS hold for all. Otherwise as RedisLink."""
+        """`address` is any server of the cluster; its user, password and TLS are used for all. See RedisLink."""
         self._address = address
         self._deadline = deadline
         self._name = name
         self._seed = RedisLink(address, deadline, name)
-        self._links: dict[Destination, RedisLink] = {}
-        self._tasks: dict[Destination, asyncio.Task[None]] = {}
+        self._links: dict[HostPort, RedisLink] = {}
+        self._tasks: dict[HostPort, asyncio.Task[None]] = {}
         self._owners: list[RedisLink | None] = [None] * SLOTS
         self._first_attempt = asyncio.Event()
         self._lost = 0
 
     @property
     def up(self) -> bool:
-        """Is there, for every slot, a connection on which replies come in time?"""
+        """Has every slot a connection with no overdue reply?"""
         return bool(self._links) and None not in self._owners and all(link.up for link in self._links.values())
 
     @property
@@ -68,13 +68,13 @@ class ClusterLink:
     def send(
         self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
     ) -> PendingReplies | str:
-        """As RedisLink.send; a server that is not there costs only the commands for its keys, if there are others."""
+        """See RedisLink.send. An unreachable server fails only the commands for its own keys."""
         parts: dict[RedisLink | None, tuple[list[bytes], list[int]]] = {}
         for place, (words, key) in enumerate(split_commands(commands)):
             of_server = parts.setdefault(self._owners[slot_of(key)], ([], []))
             of_server[0].append(words)
             of_server[1].append(place)
-        # A question to several servers is timed as one, until the last of them replied.
+        # Commands to several servers are timed together, until the last server replied.
         of_one = times if len(parts) == 1 else None
         sent = [
             (REDIS_DOWN if link is None else link.send(b"".join(words), len(words), seconds, of_one), places)
@@ -85,7 +85,7 @@ class ClusterLink:
         return _Gathered(sent, count, times).whole
 
     async def run(self) -> None:
-        """Keeps links to all primaries up until cancelled."""
+        """Keeps the links to all primaries up until cancelled."""
         seed = asyncio.create_task(self._seed.run())
         try:
             await self._seed.first_attempt()
@@ -98,18 +98,18 @@ class ClusterLink:
                 task.cancel()
 
     async def _look(self) -> None:
-        """Asks whoever replies for the owners of slots; what is known stays where nobody does."""
+        """Asks any reachable server for the owners of slots; keeps the known owners if none replies."""
         for link in (self._seed, *self._links.values()):
             replies = await replies_to(link.send(command(b"CLUSTER", b"SLOTS"), 1))
             if not isinstance(replies, str) and isinstance(replies[0], list):
                 try:
                     await self._follow(owners_from(replies[0], self._address.host))
                 except (ValueError, TypeError, IndexError, AttributeError) as error:
-                    log.warning("%s: CLUSTER SLOTS makes no sense: %r", self._name, error)
+                    log.warning("%s: the reply to CLUSTER SLOTS is malformed: %r", self._name, error)
                     continue
                 return
 
-    async def _follow(self, owners: Mapping[Destination, list[tuple[int, int]]]) -> None:
+    async def _follow(self, owners: Mapping[HostPort, list[tuple[int, int]]]) -> None:
         new = [place for place in owners if place not in self._links]
         for place in new:
             address = replace(self._address, host=place[0], port=place[1], socket="")
@@ -127,9 +127,9 @@ class ClusterLink:
 
 
 class _Gathered:
-    """Of one question to several servers: `whole` has the replies in the order of the commands once all are there.
+    """Commands that went to several servers: `whole` gets all replies, in the order of the commands.
 
-    Trouble of one server is an error in its place; where all have trouble, the whole has that of the first.
+    A server that fails leaves an exception as each of its replies; if all fail, `whole` gets the first one's reason.
     """
 
     def __init__(self, parts: Sequence[tuple[Sent, list[int]]], count: int, times: Histogram | None) -> None:
@@ -166,7 +166,7 @@ class _Gathered:
 
 
 def split_commands(commands: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Each RESP command and its first argument, the key."""
+    """Yields each RESP command and its first argument, the key."""
     at = 0
     while at < len(commands):
         start = at
@@ -182,13 +182,13 @@ def split_commands(commands: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def slot_of(key: bytes) -> int:
-    """The slot of a key without {braces}: CRC16 (XMODEM) mod 16384."""
+    """Returns the slot of a key without {braces}: CRC16 (XMODEM) mod 16384."""
     return binascii.crc_hqx(key, 0) % SLOTS
 
 
-def owners_from(reply: list[Any], seed_host: str) -> dict[Destination, list[tuple[int, int]]]:
-    """Slot ranges by primary, from CLUSTER SLOTS. A server that does not know its own name is at `seed_host`."""
-    owners: dict[Destination, list[tuple[int, int]]] = {}
+def owners_from(reply: list[Any], seed_host: str) -> dict[HostPort, list[tuple[int, int]]]:
+    """Returns slot ranges by primary, from a CLUSTER SLOTS reply. A server without a name is at `seed_host`."""
+    owners: dict[HostPort, list[tuple[int, int]]] = {}
     for first, last, primary, *_ in reply:
         host = (primary[0] or b"").decode() or seed_host
         owners.setdefault((host, int(primary[1])), []).append((int(first), int(last)))

@@ -1,4 +1,4 @@
-"""Commands to Redis as RESP bytes."""
+"""Redis commands as RESP bytes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ HALF_KEY: Final = (1 << 32) - 1
 
 
 def command(*words: bytes) -> bytes:
-    """Any command."""
+    """Returns one command from its words."""
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
 @final
 class BucketCommands:
-    """Where the records of a kind lie: `codec.bucket_and_field`, worked out in advance as far as it goes."""
+    """Writes HGET commands for records of one kind: `codec.bucket_and_field` with the constant parts prepared."""
 
     def __init__(self, keys: Keys, release: str, kind: str, count: int) -> None:
-        """`count` of them."""
+        """`count` is the number of buckets."""
         self._count = count
         self._width = field_width(count)
         self._prefix = keys.bucket(release, kind, 0)[:-1]
-        # What stands before the bucket's number, by its number of digits.
+        # The bytes before the bucket's number, by its number of digits.
         self._heads = [
             b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b" % (len(self._prefix) + digits, self._prefix)
             for digits in range(hex_digits(count) + 1)
@@ -36,12 +36,12 @@ class BucketCommands:
         self._before_field = b"\r\n$%d\r\n" % self._width
 
     def place(self, key: int) -> tuple[bytes, bytes]:
-        """Redis key and field of the record of a 64-bit key."""
+        """Returns the Redis key and the field of the record of a 64-bit key."""
         quotient, bucket = divmod(key, self._count)
         return b"%b%x" % (self._prefix, bucket), quotient.to_bytes(self._width, "big")
 
     def write_hget(self, out: BytesWriter, key: int) -> None:
-        """The command that reads the record of a 64-bit key."""
+        """Writes the HGET command for the record of a 64-bit key."""
         quotient, bucket = divmod(key, self._count)
         digits = hex_digits(bucket)
         out.write(self._heads[digits])
@@ -53,16 +53,16 @@ class BucketCommands:
 
 @final
 class SeenCommands:
-    """Reads what one visitor is not shown."""
+    """Writes the commands that read the products which one visitor must not be shown."""
 
     def __init__(self, keys: Keys) -> None:
         name = keys.seen(0)
         self._head = b"*2\r\n$8\r\nSMEMBERS\r\n$%d\r\n%b" % (len(name), name[:-KEY_DIGITS])
 
     def write(self, out: BytesWriter, key: int) -> None:
-        """The command, for a cookie's 64-bit key."""
+        """Writes the command for the 64-bit key of a cookie."""
         out.write(self._head)
-        # Half a key at a time: a whole one may be more than a machine's signed number holds.
+        # In two halves, because an unsigned 64-bit key may not fit into a signed 64-bit integer.
         write_hex(out, key >> 32, KEY_DIGITS // 2)
         write_hex(out, key & HALF_KEY, KEY_DIGITS // 2)
         out.write(b"\r\n")

@@ -1,4 +1,4 @@
-"""One connection to Redis: everything asked in a turn of the event loop leaves in one write."""
+"""One pipelined connection to Redis: all commands of one turn of the event loop leave in one write."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import hiredis
 from larder.lookup.answer.reasons import REDIS_DOWN, REDIS_TIMEOUT
 from larder.lookup.operations.metrics import Histogram
 
-# A peer that has been silent for so long past a deadline is given up, and a new connection is tried.
+# A connection whose oldest reply is this late is closed and replaced.
 SILENCE_SECONDS: Final = 1.0
-# Between a deadline and its enforcement, so that replies which wait in the socket are read first.
+# The delay between a deadline and its enforcement, so that replies already in the socket are read first.
 GRACE_SECONDS: Final = 0.001
 
-# What a question comes to: the replies in order of the commands, or the reason why there are none.
+# The replies in the order of the commands, or the reason code why there are none.
 Replies = list[Any] | str
 
 
 @final
 class SocketWrite:
-    """One write to the connection; `at` is the perf_counter's reading when it left, 0 before."""
+    """One write to the socket; `at` is perf_counter() when it was sent, 0 before."""
 
     __slots__ = ("at",)
 
@@ -37,10 +37,10 @@ UNWRITTEN: Final = SocketWrite()
 
 @final
 class PendingReplies:
-    """Commands whose replies are awaited together.
+    """The replies to commands that were sent together.
 
-    `result` is None until it is known, at `ended` by perf_counter; then `then` is called, once, and must raise nothing.
-    A future would do the same by another turn of the event loop and twice the work.
+    `result` is None until all replies arrived or were given up, which happened at `ended` (perf_counter). Then the
+    callback `then` is called once; it must not raise. A future would need another turn of the event loop.
     """
 
     __slots__ = ("deadline", "due", "ended", "left", "replies", "result", "then", "times", "write")
@@ -53,9 +53,9 @@ class PendingReplies:
         write: SocketWrite = UNWRITTEN,
         times: Histogram | None = None,
     ) -> None:
-        """Of `count` replies until `deadline`; after `due`, Redis is late for everybody.
+        """Waits for `count` replies until `deadline`; after `due` the whole connection counts as overdue.
 
-        How long they were awaited since their `write` goes into `times`. The loop's clock would not do: uvloop's has
+        `times` gets the seconds between `write` and the last reply, by perf_counter: uvloop's clock has a resolution of
         milliseconds.
         """
         self.left = count
@@ -69,24 +69,24 @@ class PendingReplies:
         self.then: Callable[[], object] | None = None
 
     def resolve(self, result: Replies, now: float) -> None:
-        """`now` by perf_counter. Replies that come after a deadline change nothing any more."""
+        """Sets the result at `now` (perf_counter). Ignored if there is one already, such as a timeout."""
         if self.result is not None:
             return
         self.result, self.ended = result, now
         if self.times is not None and self.write.at:
             self.times.add(now - self.write.at)
-        # Let go of first, so that it and what it belongs to hold each other no longer.
+        # Dropped before the call, to break the reference cycle.
         then, self.then = self.then, None
         if then is not None:
             then()
 
 
-# A question on its way, or at once what comes of it.
+# What `send` returns: replies to come, or at once the result.
 Sent = PendingReplies | Replies
 
 
 async def replies_to(sent: Sent) -> Replies:
-    """Waits for what was sent, for whoever is a coroutine anyway."""
+    """Returns the result of a `send`, after waiting for it."""
     if not isinstance(sent, PendingReplies):
         return sent
     if sent.result is None:
@@ -104,9 +104,9 @@ async def replies_to(sent: Sent) -> Replies:
 
 @final
 class RedisConnection:
-    """A pipelined connection whose every wait ends by its deadline: what asyncio calls a protocol.
+    """A pipelined connection on which every wait ends by its deadline. It has the methods of asyncio.Protocol.
 
-    `deadline` in seconds from sending. `lost` is done when the connection is, with the reason.
+    `deadline` is seconds from sending. `lost` is a future with the reason for the connection's end.
     """
 
     def __init__(self, deadline: float) -> None:
@@ -125,10 +125,10 @@ class RedisConnection:
     def send(
         self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
     ) -> PendingReplies | str:
-        """Sends `count` commands with this turn's write; waits for `seconds`, at most and by default the deadline.
+        """Sends `count` commands, which wait for replies up to `seconds`, or up to the deadline if that is sooner.
 
-        Returns what will hold the replies, or at once the reason why there will be none. While a reply is
-        overdue nothing is sent: it would only queue behind the one that is late. `times` learns how long the wait was.
+        Returns the replies to come, or at once a reason code. While a reply is overdue nothing is sent, because it
+        would only queue behind the late one. `times` gets the seconds until the last reply.
         """
         if self._transport is None:
             return REDIS_DOWN
@@ -148,15 +148,15 @@ class RedisConnection:
         return pending
 
     def change_deadline(self, deadline: float) -> None:
-        """Another deadline for what is sent from now on; nothing may be waiting."""
+        """Sets the deadline of later commands. No command may be waiting."""
         self._deadline = deadline
-        # It may be set for later than the new deadline.
+        # The timer may be set for later than the new deadline.
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def close(self) -> None:
-        """Gives the connection up, and with it everything that waits."""
+        """Closes at once; every waiting command gets the result `redis_down`."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -165,7 +165,7 @@ class RedisConnection:
 
     def data_received(self, data: bytes) -> None:
         waiting, gets = self._waiting, self._reader.gets
-        # One look at the clock does for all that is read together.
+        # Read the clock once for all replies in this data.
         now = perf_counter()
         try:
             self._reader.feed(data)
@@ -182,13 +182,13 @@ class RedisConnection:
             self.overdue = bool(waiting) and waiting[0].due <= self.loop.time()
 
     def eof_received(self) -> None:
-        """The transport closes itself."""
+        """Lets the transport close itself."""
 
     def pause_writing(self) -> None:
-        """What is not taken in time is given up by its deadline."""
+        """Does nothing: commands that are not sent in time end by their deadline."""
 
     def resume_writing(self) -> None:
-        """Nothing was held back."""
+        """Does nothing: no command was held back."""
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
@@ -227,7 +227,7 @@ class RedisConnection:
             self.close()
             return
         upcoming = due + SILENCE_SECONDS if self.overdue else due
-        # Whoever is told may send what stands at the end of the same queue.
+        # A copy, because a callback may send more commands.
         for pending in list(self._waiting):
             if pending.deadline <= now:
                 pending.resolve(REDIS_TIMEOUT, perf_counter())

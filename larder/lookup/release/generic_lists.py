@@ -1,4 +1,4 @@
-"""Generic lists in process: the ladder from (location, device) down to everybody, and what is known of it."""
+"""The generic lists of a release in process, and the fallback from (location, device) to the list for everybody."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVERYBODY: Final = context_key64("", "")
 
 @lru_cache(maxsize=MEMO)
 def ladder(location: str, device: str) -> tuple[tuple[str, int], ...]:
-    """(level, key) of the lists that suit a location and a device, most specific first; "" stands for any."""
+    """Returns (level, key) of the lists for a location and a device, most specific first; "" stands for any."""
     steps = []
     if location and device:
         steps.append(("location_device", context_key64(location, device)))
@@ -31,9 +31,9 @@ def ladder(location: str, device: str) -> tuple[tuple[str, int], ...]:
 
 
 class GenericLists:
-    """The generic lists of one release, at most `bound` of them; the list of everybody is never let go.
+    """A cache of at most `bound` generic lists of one release; the list for everybody is never dropped.
 
-    Where `complete`, every list of the release is here, and a miss costs no call to Redis.
+    If `complete`, it holds every list of the release, and a missing list needs no call to Redis.
     """
 
     def __init__(self, records: dict[int, bytes], products: int, complete: bool, bound: int) -> None:
@@ -48,11 +48,11 @@ class GenericLists:
         return len(self._records)
 
     def records(self) -> list[tuple[int, bytes]]:
-        """Key and record of each list that is here."""
+        """Returns the key and the record of each cached list."""
         return list(self._records.items())
 
     def missing(self, location: str, device: str) -> list[int]:
-        """Keys to ask Redis for, because nothing is known of them; stops at the first list that is here."""
+        """Returns the keys that must be read from Redis; stops at the first cached list."""
         keys: list[int] = []
         if self.complete or (location, device) in self._offers:
             return keys
@@ -64,7 +64,7 @@ class GenericLists:
         return keys
 
     def learn(self, key: int, record: bytes | None) -> None:
-        """Keeps what Redis said of a key, and lets the oldest go where there are too many."""
+        """Keeps the reply to a key, nil as None, and drops the oldest if there are too many."""
         if record is None:
             self._absent[key] = None
             if len(self._absent) > self._bound:
@@ -76,7 +76,7 @@ class GenericLists:
             del self._records[oldest]
 
     def offer(self, location: str, device: str, problem: str = "") -> RouteOffer:
-        """The most specific list that is here. `problem` says why one above it may be missing, else ""."""
+        """Returns the most specific cached list. `problem` is why a more specific one may be missing, or ""."""
         known = self._offers.get((location, device))
         if known is not None:
             return known

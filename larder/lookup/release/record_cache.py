@@ -1,4 +1,4 @@
-"""Records of a release that were read lately, in process: a few products are looked at again and again."""
+"""A cache of the product records of one release: most requests are for a few popular products."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, final
 
 @final
 class UnreadRecord:
-    """The one value of this type stands for a record of which nothing is known yet."""
+    """The type of UNREAD, which stands for a record that has not been read yet."""
 
 
 UNREAD: Final = UnreadRecord()
@@ -15,7 +15,7 @@ UNREAD: Final = UnreadRecord()
 
 @final
 class CategoryRecord:
-    """Holds the record of a product that has no picture: what sells in its category."""
+    """The record of a product without a picture: the best sellers of its category."""
 
     def __init__(self, record: bytes) -> None:
         self.record = record
@@ -26,7 +26,7 @@ Known = bytes | CategoryRecord | None
 
 @final
 class RecordCache:
-    """At most `bound` records by id, None for an id that has none. A release never changes, so none gets old."""
+    """At most `bound` records by product id, None for an id without one. A release never changes, so none expires."""
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
@@ -36,11 +36,11 @@ class RecordCache:
         return len(self._records)
 
     def get(self, text: str) -> Known | UnreadRecord:
-        """The record of an id, as far as it is known."""
+        """Returns the record of an id, None if it has none, or UNREAD if that is not known."""
         return self._records.get(text, UNREAD)
 
     def learn(self, text: str, record: Known) -> None:
-        """Keeps a record; the one that was learned first goes where there are too many."""
+        """Keeps a record, and drops the oldest one if there are more than `bound`."""
         self._records[text] = record
         if len(self._records) > self._bound:
             del self._records[next(iter(self._records))]

@@ -1,4 +1,4 @@
-"""The head of a record as a ranked list, checked against the release it belongs to."""
+"""Decodes the first items of a record, and checks them against the release."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from larder.loaders.codec import SCORE_STEPS, CorruptRecordError
 MORE: Final = 0x80
 VARINT_BYTES: Final = 5
 HALF_BYTES: Final = 2
-# What a unit of a half's fraction counts, by its exponent.
+# The value of one unit of a half's fraction, by its exponent.
 SCALES: Final = [2.0 ** (exponent - 25) for exponent in range(31)]
 
 Scores = list[float | None] | None
@@ -20,35 +20,35 @@ Scores = list[float | None] | None
 
 @final
 class RankedList:
-    """Ordinals of products, best first, and their scores; None where the release has none."""
+    """Product ordinals, best first, and their scores; `scores` is None if the release has none."""
 
     def __init__(self, ordinals: list[int], scores: Scores) -> None:
         self.ordinals = ordinals
         self.scores = scores
 
     def head(self, limit: int) -> RankedList:
-        """The list itself: it is decoded already, and whoever takes of it stops in time."""
+        """Returns the list itself, which may be longer than `limit`: it is decoded already."""
         return self
 
 
 @final
 class PackedList:
-    """A record of a release of `products` products, decoded only as far as a visitor sees it."""
+    """An undecoded record of a release with `products` products."""
 
     def __init__(self, record: bytes, products: int) -> None:
         self.record = record
         self.products = products
 
     def head(self, limit: int) -> RankedList:
-        """The first `limit` items. Raises CorruptRecordError."""
+        """Returns the first `limit` items. Raises CorruptRecordError."""
         return decode_head(self.record, self.products, limit)
 
 
 def decode_head(record: bytes, products: int, limit: int) -> RankedList:
-    """The first `limit` items of a record, in a release of `products` products. Raises CorruptRecordError.
+    """Returns the first `limit` items of a record of a release with `products` products. Raises CorruptRecordError.
 
-    decode_list of larder.loaders.codec reads all of a record, of which a visitor sees a few items; this path is hot.
-    That the record is whole is checked all the same, by the number of its varints.
+    Faster than decode_list of larder.loaders.codec, which decodes every item. The record's length is checked all the
+    same, by counting its varints.
     """
     head, start = (record[0], 1) if record and record[0] < MORE else _varint(record)
     count, scored = head >> 1, head & 1
@@ -62,7 +62,7 @@ def decode_head(record: bytes, products: int, limit: int) -> RankedList:
 
 
 def _count_varints(record: bytes, start: int, end: int) -> int:
-    """How many varints lie there, or -1 where the last of them has no end."""
+    """Returns the number of varints between `start` and `end`, or -1 if the last one is incomplete."""
     found, place, stop = i64(0), i64(start), i64(end)
     if stop < place or (stop > place and record[stop - 1] >= MORE):
         return -1
@@ -74,7 +74,7 @@ def _count_varints(record: bytes, start: int, end: int) -> int:
 
 
 def _ordinals(record: bytes, start: int, wanted: int, products: int) -> list[int]:
-    """`wanted` varints, all of which are there."""
+    """Returns the first `wanted` varints, which the caller has counted."""
     ordinals: list[int] = []
     place, value, shift = i64(start), i64(0), i64(0)
     while len(ordinals) < wanted:
@@ -105,7 +105,7 @@ def _scores(record: bytes, at: int, wanted: int) -> list[float | None]:
 
 
 def half_at(record: bytes, at: int) -> float:
-    """The IEEE 754 half, little-endian, that lies there. Raises CorruptRecordError where it is not finite."""
+    """Returns the little-endian IEEE 754 half at `at`. Raises CorruptRecordError if it is not finite."""
     place = i64(at)
     bits: i64 = record[place] | (record[place + 1] << 8)
     exponent, fraction = (bits >> 10) & 31, bits & 1023
@@ -121,4 +121,4 @@ def _varint(data: bytes) -> tuple[int, int]:
         value |= (byte & (MORE - 1)) << (7 * place)
         if byte < MORE:
             return value, place + 1
-    raise CorruptRecordError("no varint at the record's beginning")
+    raise CorruptRecordError("the record does not begin with a varint")

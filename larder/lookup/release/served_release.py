@@ -1,4 +1,4 @@
-"""A release as the endpoint holds it: how to ask for its records, its dictionary, its generic lists."""
+"""A release in the endpoint: its metadata, dictionary and generic lists, and the commands that read its records."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from larder.lookup.release.generic_lists import EVERYBODY, GenericLists
 from larder.lookup.release.record_cache import RecordCache
 
 BUCKETS_A_READ: Final = 16
-# Of anything in a release.
+# The largest count of anything in a release.
 MAX_COUNT: Final = 1 << 48
-# From 1, so that 0 can stand for no release.
+# Begins at 1, so that 0 can mean no release.
 LOADS: Final = itertools.count(1)
 
 
 class UnreadableReleaseError(ValueError):
-    """The release cannot be served; the message says why."""
+    """The release in Redis is incomplete or malformed; the message says what is wrong."""
 
 
 class ReleaseMeta(NamedTuple):
-    """What a reader has to know of a release (docs/redis_format.md).
+    """The metadata of a release (docs/redis_format.md).
 
-    A delta holds cookies' lists in `changed_buckets`, and the dictionary from `first_chunk` on; all else is read from
-    `base`, the whole release that it lies over. A whole release is its own base, and `changed_buckets` is 0.
+    A delta release has the changed cookie lists, in `changed_buckets` buckets, and the dictionary from chunk
+    `first_chunk` on; all else is read from the whole release `base`. A whole release is its own base and has 0
+    `changed_buckets`.
     """
 
     release: str
@@ -51,10 +52,10 @@ class ReleaseMeta(NamedTuple):
 
 
 class ServedRelease:
-    """One release, immutable but for the generic and similar lists learned while it is served.
+    """A release that is served. Immutable, except for the caches of generic lists and product records.
 
-    `names` holds the product ids by ordinal as JSON strings, ready for an answer. A snapshot has generic lists alone.
-    `load` tells it from any other of this process, also where a name comes again with other products.
+    `names` has the product ids by ordinal, as JSON strings. `load` is a number unique in this process: a release name
+    may come again with other products. A snapshot has generic lists only.
     """
 
     def __init__(
@@ -84,28 +85,28 @@ class ServedRelease:
         self.product_kinds = [kind for kind in (PRODUCTS, BY_CATEGORY) if kind in meta.buckets]
 
     def places(self, kind: str, key: int) -> list[tuple[bytes, bytes]]:
-        """Where the record of a 64-bit key (key64 of an id) may lie: Redis key and field; the first that is there."""
+        """Returns the (Redis key, field) pairs where a 64-bit key's record may be; the first that exists counts."""
         if kind == PRODUCTS:
             return [self._buckets[each].place(key) for each in self.product_kinds]
         return [each.place(key) for each in (self._cookies if kind == COOKIES else [self._buckets[kind]])]
 
     def write_cookie(self, out: BytesWriter, key: int) -> None:
-        """The `cookie_reads` commands that read a cookie's record: of their replies, the first that is not nil."""
+        """Writes the `cookie_reads` commands that read a cookie's record; the first reply that is not nil counts."""
         for buckets in self._cookies:
             buckets.write_hget(out, key)
 
     def write_product(self, out: BytesWriter, key: int) -> None:
-        """The commands, one for each of `product_kinds`, that read a product's record: the first that is not nil."""
+        """Writes one command for each of `product_kinds`; the first reply that is not nil is the product's record."""
         for kind in self.product_kinds:
             self._buckets[kind].write_hget(out, key)
 
     def write_context(self, out: BytesWriter, key: int) -> None:
-        """The command that reads a generic list."""
+        """Writes the command that reads a generic list."""
         self._buckets[CONTEXTS].write_hget(out, key)
 
 
 def read_meta(raw: bytes, release: str) -> ReleaseMeta:
-    """Checks what Redis says of a release. Raises ReleaseError where it is of another format, or no sense."""
+    """Returns the parsed metadata of a release. Raises UnreadableReleaseError if its format is unknown or malformed."""
     try:
         meta = json.loads(raw)
         if meta["format"] not in (FORMAT, DELTA_FORMAT):
@@ -129,7 +130,7 @@ def read_meta(raw: bytes, release: str) -> ReleaseMeta:
     except UnreadableReleaseError:
         raise
     except (ValueError, KeyError, TypeError) as error:
-        raise UnreadableReleaseError(f"the meta of release {release} does not fit: {error!r}") from None
+        raise UnreadableReleaseError(f"the meta of release {release} is malformed: {error!r}") from None
 
 
 def _utc(text: str) -> datetime:
@@ -143,7 +144,7 @@ def _whole(value: Any, least: int) -> int:
 
 
 async def load_release(link: Link, keys: Keys, meta: ReleaseMeta, bound: int, cached_records: int) -> ServedRelease:
-    """Reads dictionary and generic lists of a release.
+    """Returns a release after reading its dictionary and generic lists.
 
     `bound`: a release with more generic lists has only that of everybody read ahead; the others are learned.
     `hot`: so many similar lists are kept once they are read.
@@ -180,7 +181,7 @@ async def _read_generic(link: Link, keys: Keys, meta: ReleaseMeta) -> dict[int, 
         hashes = await read(link, [command(b"HGETALL", keys.bucket(meta.base, CONTEXTS, bucket)) for bucket in buckets])
         for bucket, flat in zip(buckets, hashes, strict=True):
             records.update(_keyed(flat, bucket, count))
-        # Visitors come first: what waits meanwhile is answered between two reads.
+        # Lets waiting requests be answered between two reads.
         await asyncio.sleep(0)
     return records
 

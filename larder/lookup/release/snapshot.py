@@ -1,7 +1,7 @@
-"""The last good generic lists and masks on disk, for a start while Redis is away.
+"""The last good generic lists and masks on disk, for a start while Redis is unavailable.
 
-They lie there by product id, not by ordinal, so that they are readable without the release's dictionary and whatever
-becomes of the format of records. A file is replaced whole or not at all.
+They are stored by product id, not by ordinal, so that they need no dictionary and no record format. Files are replaced
+atomically.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from larder.lookup.release.served_release import ReleaseMeta, ServedRelease
 
 FORMAT = 1
 LISTS, MASKS = "generic-lists.jsonl", "masks.json"
-# Lists written between two turns of the event loop.
+# The number of lists written before the event loop gets its turn.
 TURN = 20
 
 
 class SnapshotError(ValueError):
-    """The snapshot cannot be used; the message names the file."""
+    """A snapshot file cannot be used; the message names it."""
 
 
 async def save_lists(release: ServedRelease, folder: Path) -> None:
-    """Writes the generic lists that a release has in process. Raises OSError."""
+    """Writes the cached generic lists of a release. Raises OSError."""
     unfinished = _unfinished(folder / LISTS)
     with open(unfinished, "wb") as file:
         head = {"format": FORMAT, "release": release.name, "as_of": release.as_of.decode(), "scores": release.scored}
@@ -51,7 +51,7 @@ async def save_lists(release: ServedRelease, folder: Path) -> None:
 
 
 def load_lists(folder: Path, keys: Keys) -> ServedRelease:
-    """A release that has generic lists alone. Raises SnapshotError, FileNotFoundError."""
+    """Returns a release that has generic lists only. Raises SnapshotError, FileNotFoundError."""
     path = folder / LISTS
     try:
         with open(path, "rb") as file:
@@ -102,14 +102,14 @@ def _release(head: dict[str, object], rows: list[list[object]], keys: Keys) -> S
 
 
 def save_masks(names: Iterable[bytes], folder: Path) -> None:
-    """Writes masked products, named as in an answer. Raises OSError."""
+    """Writes the masked products, which are given as JSON strings. Raises OSError."""
     unfinished = _unfinished(folder / MASKS)
     unfinished.write_bytes(b"[%b]" % b",\n".join(sorted(names)))
     unfinished.replace(folder / MASKS)
 
 
 def load_masks(folder: Path) -> frozenset[bytes]:
-    """Masked products, named as in an answer; none where there is no file. Raises SnapshotError."""
+    """Returns the masked products as JSON strings; none if there is no file. Raises SnapshotError."""
     path = folder / MASKS
     try:
         return frozenset(encode_text(str(product)) for product in json.loads(path.read_bytes()))
@@ -120,6 +120,6 @@ def load_masks(folder: Path) -> frozenset[bytes]:
 
 
 def _unfinished(path: Path) -> Path:
-    """Each worker writes a file of its own, so that none finds it half replaced."""
+    """Returns a temporary path of this process; workers share the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f"{path.name}.{os.getpid()}.part")

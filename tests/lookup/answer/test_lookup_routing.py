@@ -126,11 +126,11 @@ def test_the_level_is_told_only_of_a_list_that_was_used() -> None:
 
 
 def test_the_same_outcomes_are_the_same_object() -> None:
-    used = NO_OUTCOMES.then("similar", USED, "", "")
-    both = used.then("generic", SKIPPED, NOT_NEEDED, "")
-    assert both is NO_OUTCOMES.then("similar", USED, "", "").then("generic", SKIPPED, NOT_NEEDED, "")
+    used = NO_OUTCOMES.with_route("similar", USED, "", "")
+    both = used.with_route("generic", SKIPPED, NOT_NEEDED, "")
+    assert both is NO_OUTCOMES.with_route("similar", USED, "", "").with_route("generic", SKIPPED, NOT_NEEDED, "")
     assert both.each == (RouteOutcome("similar", USED, "", ""), RouteOutcome("generic", SKIPPED, NOT_NEEDED, ""))
-    assert used.then("generic", FILLED, "", "") is not both
+    assert used.with_route("generic", FILLED, "", "") is not both
     assert NO_OUTCOMES.each == ()
 
 
