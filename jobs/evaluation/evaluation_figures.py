@@ -1,4 +1,4 @@
-"""The figures of an evaluation: of lists, by task and group of users, and of strengths."""
+"""The figures of an evaluation: metrics of lists by task and group of users, and errors of strengths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLD, WARM = "cold", "warm"
 
 
 def scored_lists(method: Method, data: EvaluationData, settings: Settings) -> list[dict[str, Any]]:
-    """A row a task: means with intervals, what lists are like, and NDCG@10 of cold and warm users apart."""
+    """Returns a row a task: mean metrics with intervals, diversity, novelty, and NDCG@10 of cold and warm users."""
     resamples, seed = settings.evaluation.bootstrap, settings.evaluation.seed
     owned = np.diff(data.history.bought.offsets)
     groups = {COLD: owned < settings.evaluation.cold_products, WARM: owned >= settings.evaluation.cold_products}
@@ -39,10 +39,11 @@ def scored_lists(method: Method, data: EvaluationData, settings: Settings) -> li
 
 
 def strengths(data: EvaluationData, half_life: float, hours: int) -> dict[str, Any]:
-    """Root mean squared errors, of each pair of user and product that was bought before or afterwards.
+    """Returns root mean squared errors over the pairs of user and product that were bought before or afterwards.
 
-    Purchases expected in the test hours beside those made: who buys at a steady rate r has a decayed count of
-    r x half_life / ln 2. And the factors' affinity beside 1 for what was bought, 0 for what was not.
+    The expected number of purchases in the test hours is compared with the observed one: a user who buys at a steady
+    rate r has a decayed count of r x half_life / ln 2. The affinity of the factors is compared with 1 for bought pairs
+    and 0 for others.
     """
     owned, products = data.history.bought, len(data.item_factors)
     before = owned.users * products + owned.items

@@ -1,4 +1,4 @@
-"""Ways to make lists, each of which an evaluation measures alike."""
+"""The methods that an evaluation compares: baselines, ALS, personal lists as published, and a peer library."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ POPULARITY, ALS, PERSONAL = "popularity", "als", "personal"
 OWN, OWN_DECAYED = "own frequency", "own frequency, decayed"
 RECENT = "popularity, 28 days"
 KNN, IMPLICIT = "item-kNN, BM25 (implicit)", "ALS (implicit)"
-# The best of 24 settings on the sample data's test weeks themselves: chosen in implicit's favour.
+# The best of 24 settings on the test weeks of the sample data: a choice in implicit's favour.
 IMPLICIT_ALS = {"factors": 64, "regularization": 10.0, "alpha": 1.0, "iterations": 15, "random_state": 1}
 NEIGHBOURS = 500
-LEAST = -1e30  # in place of a score: not to be listed
+LEAST = -1e30  # the score of items that may not be listed
 
 
 @dataclass(frozen=True)
 class Method:
-    """`lists` gives items (users, RECALL_AT), -1 for none, of a task. `tasks`: those that it is made for."""
+    """A method by name. `lists(task)` returns items (users, RECALL_AT), -1 for none, for each of its `tasks`."""
 
     name: str
     tasks: tuple[str, ...]
@@ -42,7 +42,7 @@ class Method:
 def methods_of(
     data: EvaluationData, ranker: Ranker, rules: ListRules, varied: Sequence[ListRules] = ()
 ) -> list[Method]:
-    """The baselines, and personal lists as they would be published; then with rules of another diversity."""
+    """Returns the baselines, personal lists as published, and personal lists by each of the rules `varied`."""
     one = np.ones((len(data.factors), 1), np.float32)
     buyers, month = data.statistics.buyers[:, None], data.statistics.month[:, None]
     recent = data.history.bought
@@ -64,7 +64,7 @@ def _by_product(users: Floats, items: Floats, owned: UserItems, rebuy_weight: fl
 
 
 def personal_method(name: str, data: EvaluationData, ranker: Ranker, rules: ListRules) -> Method:
-    """Personal lists as they would be published."""
+    """Returns the method of personal lists as they would be published by this ranker and these rules."""
     order = ranker.bound_to(data.best)
 
     def lists(task: str) -> Ints:
@@ -75,12 +75,12 @@ def personal_method(name: str, data: EvaluationData, ranker: Ranker, rules: List
 
 
 def has_peers() -> bool:
-    """Whether implicit is installed, for `peers_of`."""
+    """Returns whether implicit is installed, which `peers_of` needs."""
     return find_spec("implicit") is not None
 
 
 def peers_of(data: EvaluationData) -> Iterator[Method]:
-    """What a careful person gets from implicit on the plain counts of the measured users; one after the other."""
+    """Yields methods of implicit, well configured, fitted to the undecayed purchase counts of the measured users."""
     from implicit.als import AlternatingLeastSquares
     from implicit.nearest_neighbours import BM25Recommender
     from scipy.sparse import csr_matrix
@@ -103,7 +103,7 @@ def peers_of(data: EvaluationData) -> Iterator[Method]:
 
 
 def _by_scores(scores_of: Callable[[int, int], Floats], owned: UserItems, rows: int = 256) -> Callable[[str], Ints]:
-    """By dense scores of users start to end."""
+    """Returns lists by dense scores; `scores_of(start, end)` gives those of users start to end, shape (m, items)."""
 
     def lists(task: str) -> Ints:
         users, found = len(owned.offsets) - 1, []

@@ -1,4 +1,4 @@
-"""The evaluation as one HTML file that needs nothing else."""
+"""The report of an evaluation as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ Brackets are 95% bootstrap intervals over the pictures asked.</p>
 
 
 def page(results: dict[str, Any]) -> str:
-    """HTML of an evaluation's report.json; the same results give the same text."""
+    """Returns the HTML of an evaluation's report.json; the same results give the same text."""
     plots = {}
     for task in TASKS:
         rows = [row for row in results["lists"] if row["task"] == task]
@@ -112,7 +112,7 @@ def page(results: dict[str, Any]) -> str:
 
 
 def _bars(bars: list[tuple[str, float, list[float] | None]], label: str) -> str:
-    """A bar a method, as SVG without anything that changes from run to run."""
+    """Returns a bar chart, a bar a method, as SVG that is the same on every run."""
     with pyplot.rc_context({"svg.hashsalt": "larder", "font.size": 10}):
         figure, axes = pyplot.subplots(figsize=(8, 0.45 * len(bars) + 0.8))
         names, values = [name for name, _, _ in bars], [value for _, value, _ in bars]

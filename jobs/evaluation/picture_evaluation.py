@@ -1,4 +1,4 @@
-"""Whether pictures that training never saw find their own kind, beside vectors that need no training."""
+"""Precision of picture embeddings on pictures that training never saw, beside baselines without training."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from larder.storage import Manifest, Tables
 from larder.storage.frames import read_frame
 
 EMBEDDING, HISTOGRAM = "embedding", "colour histogram"
-PIXEL_BYTES = 256 << 20  # that the driver holds; as float32, in which they are compared, four times as many
+PIXEL_BYTES = 256 << 20  # the most that the driver holds; they are compared as float32, four times as many bytes
 
 
 @dataclass(frozen=True)
 class PictureMetrics:
-    """For each kind of vectors what `leaf_precision_at_k` returns, and a page to look at."""
+    """The result of `leaf_precision_at_k` for each kind of vectors, and an HTML page of sample pictures."""
 
     shares: dict[str, dict[str, float]] = field(default_factory=dict)
     page: str = ""
@@ -36,8 +36,10 @@ class PictureMetrics:
 def measure_pictures(
     spark: SparkSession, tables: Tables, sources: Mapping[str, Any], evaluation: EvaluationSettings
 ) -> PictureMetrics:
-    """Nothing where there are no embeddings. At most `evaluation.pictures` are compared, and so few that their pixels
-    are at most PIXEL_BYTES: all lie on the driver."""
+    """Returns the metrics of embeddings and baselines, empty if there are no embeddings.
+
+    The driver holds all pictures compared: at most `evaluation.pictures`, and PIXEL_BYTES of pixels.
+    """
     if EMBEDDINGS not in sources:
         return PictureMetrics()
     images = sources[IMAGES]
@@ -46,12 +48,12 @@ def measure_pictures(
 
 
 def most_pictures(image_size: int, evaluation: EvaluationSettings) -> int:
-    """How many pictures of so many pixels a side are compared."""
+    """Returns the number of pictures to compare, for pictures of `image_size` pixels a side."""
     return min(evaluation.pictures, PIXEL_BYTES // (image_size**2 * CHANNELS))
 
 
 def pictures_of(spark: SparkSession, tables: Tables, images: Manifest, embeddings: Manifest, limit: int) -> pa.Table:
-    """PRODUCT_ID, CATEGORY, HELD_OUT, PIXELS and EMBEDDING of at most `limit` products, whichever those are."""
+    """Returns PRODUCT_ID, CATEGORY, HELD_OUT, PIXELS and EMBEDDING of a sample of at most `limit` products."""
     pictures = read_frame(spark, tables, [images], IMAGES.schema)
     vectors = read_frame(spark, tables, [embeddings], EMBEDDINGS.schema)
     some = vectors.orderBy(F.xxhash64(C.PRODUCT_ID), C.PRODUCT_ID).limit(limit)
@@ -59,7 +61,7 @@ def pictures_of(spark: SparkSession, tables: Tables, images: Manifest, embedding
 
 
 def picture_metrics(table: pa.Table, evaluation: EvaluationSettings) -> PictureMetrics:
-    """Of pictures as from `pictures_of`."""
+    """Returns the metrics of a table of `pictures_of`."""
     if not len(table):
         return PictureMetrics()
     leaves, held_out = table[C.CATEGORY].to_pylist(), table[C.HELD_OUT].to_numpy()
@@ -70,7 +72,7 @@ def picture_metrics(table: pa.Table, evaluation: EvaluationSettings) -> PictureM
     pixels, embedding = table[C.PIXELS].to_pylist(), unpacked(table[C.EMBEDDING])
     shown = {EMBEDDING: embedding, HISTOGRAM: histogram_vectors(pixels)}
     shares = {name: share(vectors) for name, vectors in shown.items()}
-    # As long as a picture has pixels: made one after the other, and not kept.
+    # These vectors are as long as a picture has pixels, so they are made one after the other and not kept.
     shares["raw pixels"] = share(pixel_vectors(pixels))
     shares["random projection"] = share(projected_vectors(pixels, embedding.shape[1], evaluation.seed))
     return PictureMetrics(shares, picture_page(table, shown, shares))

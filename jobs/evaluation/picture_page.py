@@ -1,4 +1,4 @@
-"""Pictures that training never saw, and their nearest neighbours, as one HTML file that needs nothing else."""
+"""A self-contained HTML page of pictures that training never saw, and their nearest neighbours."""
 
 from __future__ import annotations
 
@@ -63,9 +63,10 @@ TEMPLATE = """<!doctype html>
 def picture_page(
     table: pa.Table, vectors: Mapping[str, Vectors], shares: Mapping[str, Mapping[str, float]], queries: int = QUERIES
 ) -> str:
-    """HTML of some held-out pictures with their nearest by each kind of vectors; the same input gives the same text.
+    """Returns HTML of some held-out pictures and their nearest by each kind of vectors; deterministic.
 
-    `table` of PRODUCT_ID, CATEGORY, HELD_OUT and PIXELS (n); `vectors` (n, any) by name, the first of them in front.
+    Args: `table` has PRODUCT_ID, CATEGORY, HELD_OUT and PIXELS, n rows; `vectors` (n, any length) by name, the first
+    of which is shown first.
     """
     ids, categories, pixels = (table[name].to_pylist() for name in (C.PRODUCT_ID, C.CATEGORY, C.PIXELS))
 
@@ -95,9 +96,9 @@ def picture_page(
 
 
 def _chosen(ids: Sequence[str], categories: Sequence[str | None], held_out: Sequence[bool], most: int) -> list[int]:
-    """Held-out pictures of categories that have others, one of each category, in the order of categories.
+    """Returns at most one held-out picture a category with other pictures, in the order of categories.
 
-    Which ones follows from their ids alone: nobody picked those that look well.
+    The choice is by a hash of the ids, so that nobody can pick those that look well.
     """
     counts: dict[str, int] = {}
     for category in categories:

@@ -1,1 +1,1 @@
-"""Reads what lists are made from: catalogue, exclusions, weights, rules."""
+"""The inputs of lists (catalogue, exclusions, weights, rules), and lists of products."""

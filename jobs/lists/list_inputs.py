@@ -1,4 +1,4 @@
-"""What lists are made with beside the tables: catalogue, excluded products, weights of the ranking, rules."""
+"""The inputs of lists besides the tables: catalogue attributes, excluded products, weights, list rules."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ from larder.settings import Settings, SettingsError
 from larder.storage import Manifest, StoragePath
 
 COLUMNS = {C.CATEGORY: "string", C.IN_STOCK: "boolean"}
-HALF_LIFE = "half_life"  # of interactions, in hours, as their manifest has it
-TUNED = "tuned"  # of weights: when, and how good they were
-# What affinities depend on; how a training is cut into tasks and steps moves them little.
-OF_FACTORS = ("rank", "iterations", "regularisation", "scaling", "alpha")
+HALF_LIFE = "half_life"  # a parameter in the manifest of interactions, in hours
+TUNED = "tuned"  # in a file of weights: the windows of the fit, and the figures measured then
+# The parameters of a training that affinities depend on. Those that cut it into tasks and steps are left out.
+FACTOR_PARAMETERS = ("rank", "iterations", "regularisation", "scaling", "alpha")
 
 
 @dataclass(frozen=True)
 class ProductAttributes:
-    """By product number: `in_stock` (products,), all that the catalogue does not say are out of stock; `excluded`
-    (products,), which stand in no list whatever the stock; and `categories`."""
+    """The attributes of each product, by product number.
+
+    in_stock, shape (products,): false only if the catalogue says so. excluded, shape (products,): in no list, whatever
+    the stock. categories: the levels of the category path.
+    """
 
     in_stock: npt.NDArray[np.bool_]
     excluded: npt.NDArray[np.bool_]
@@ -38,12 +41,12 @@ class ProductAttributes:
 
     @property
     def allowed(self) -> npt.NDArray[np.bool_]:
-        """What may be listed, shape (products,)."""
+        """Which products may be listed, shape (products,)."""
         return self.in_stock & ~self.excluded
 
 
 def product_attributes(spark: SparkSession, settings: Settings, ids: list[str]) -> ProductAttributes:
-    """Of products with these ids, by number. Raises SettingsError."""
+    """Returns the attributes of the products with these ids. Raises SettingsError and CatalogueError."""
     catalogue, rows = catalogue_of(spark, settings), dict[str, tuple[str | None, bool | None]]()
     if catalogue is not None:
         columns = {name: column_of(catalogue, name, kind) for name, kind in COLUMNS.items()}
@@ -58,13 +61,13 @@ def product_attributes(spark: SparkSession, settings: Settings, ids: list[str]) 
 
 
 def excluded_ids(settings: Settings) -> set[str]:
-    """`lists.exclude` and the lines of `lists.exclude_file`. Raises SettingsError where that is not there."""
+    """Returns `lists.exclude` and the lines of `lists.exclude_file`. Raises SettingsError if there is no such file."""
     lines = _text(settings.lists.exclude_file, "lists.exclude_file").splitlines()
     return {*settings.lists.exclude, *(line.strip() for line in lines)} - {""}
 
 
 def state_of(settings: Settings) -> dict[str, Any]:
-    """What a release depends on beside its tables and [lists]: the catalogue's files, what is excluded, the weights."""
+    """Returns what a release depends on besides tables and settings: catalogue files, excluded products, weights."""
     files = StoragePath(settings.storage.catalogue).files()
     return {
         "catalogue": [f"{info.base_name}:{info.size}:{info.mtime_ns}" for info in files],
@@ -74,7 +77,7 @@ def state_of(settings: Settings) -> dict[str, Any]:
 
 
 def read_weights(settings: Settings) -> dict[str, Any]:
-    """The file of `lists.weights`, as `larder tune-lists` wrote it; empty where none is set. Raises SettingsError."""
+    """Returns the content of the file `lists.weights`, empty if the setting is. Raises SettingsError."""
     if not settings.lists.weights:
         return {}
     where, made_by = f"lists.weights: {settings.lists.weights}", "make it with `larder tune-lists`"
@@ -89,27 +92,28 @@ def read_weights(settings: Settings) -> dict[str, Any]:
 
 
 def conditions_of(settings: Settings, interactions: Manifest, factors: Manifest) -> dict[str, Any]:
-    """What weights hold for: they are written with it, and are no good with anything else."""
+    """Returns the parameters that weights were fitted under. With any other they must be fitted anew."""
     return {
         HALF_LIFE: interactions.parameters.get(HALF_LIFE),
         "candidates": settings.lists.candidates,
-        "factors": {name: value for name, value in factors.parameters.items() if name in OF_FACTORS},
+        "factors": {name: value for name, value in factors.parameters.items() if name in FACTOR_PARAMETERS},
     }
 
 
 def ranker_of(
     settings: Settings,
-    figures: ItemStatistics | None,
+    statistics: ItemStatistics | None,
     attributes: ProductAttributes,
     interactions: Manifest,
     factors: Manifest,
 ) -> Ranker:
-    """How personal lists are ordered. Raises SettingsError for weights that do not fit.
+    """Returns the ranker of personal lists: learned if `lists.weights` is set, else a blend.
 
-    `interactions`: their `figures` are needed where `lists.weights` are set; `factors`: of items.
+    Args: `statistics` are needed only if `lists.weights` is set; `interactions` and `factors` are the manifests of
+    interactions and item factors. Raises SettingsError if the weights were fitted under other parameters.
     """
     lists, weights = settings.lists, read_weights(settings)
-    if not weights or figures is None:
+    if not weights or statistics is None:
         return BlendRanker(lists.rebuy_weight)
     where = f"lists.weights: {settings.lists.weights}"
     try:
@@ -122,18 +126,18 @@ def ranker_of(
                 f"{where} was tuned with {name} = {weights[name]}, and for {interactions.partition} it is {here}; "
                 f"run `larder tune-lists` again"
             )
-    return LearnedRanker(ranking, figures, attributes.categories.whole, lists.candidates)
+    return LearnedRanker(ranking, statistics, attributes.categories.whole, lists.candidates)
 
 
 def statistics_for_ranker(
     settings: Settings, interactions: DataFrame, numbers: DataFrame, products: int, as_of: int
 ) -> ItemStatistics | None:
-    """What ranker_of needs: nothing, and no pass over INTERACTIONS, where no weights are set."""
+    """Returns the item statistics that ranker_of needs, or None, without a pass over INTERACTIONS, if it needs none."""
     return item_statistics(interactions, numbers, products, as_of) if settings.lists.weights else None
 
 
 def rules_of(settings: Settings, categories: CategoryLevels, diversity: float | None = None) -> ListRules:
-    """How long personal lists are, and what they may hold; with this diversity in place of lists.diversity."""
+    """Returns the rules of personal lists; `diversity`, if given, replaces `lists.diversity`."""
     lists = settings.lists
     masked = ALWAYS if lists.rebuy == "mask" else lists.rebuy_after_days
     penalty = lists.diversity if diversity is None else diversity
@@ -141,24 +145,24 @@ def rules_of(settings: Settings, categories: CategoryLevels, diversity: float | 
     return ListRules(
         n=lists.personal + lists.over_fetch,
         masked_days=masked,
-        categories=_kinds(settings, categories) if varied else None,
+        categories=_categories(settings, categories) if varied else None,
         most=lists.most_of_category,
         penalty=penalty,
     )
 
 
 def category_cap(settings: Settings, categories: CategoryLevels) -> CategoryCap | None:
-    """What generic lists may hold."""
+    """Returns the cap on categories in generic lists, or None if `lists.most_of_category` is 0."""
     most = settings.lists.most_of_category
-    return CategoryCap(_kinds(settings, categories), most) if most else None
+    return CategoryCap(_categories(settings, categories), most) if most else None
 
 
-def _kinds(settings: Settings, categories: CategoryLevels) -> npt.NDArray[np.int32]:
+def _categories(settings: Settings, categories: CategoryLevels) -> npt.NDArray[np.int32]:
     return categories.levels[:, (settings.lists.category_levels or LEVELS) - 1]
 
 
 def _text(path: str, setting: str) -> str:
-    """What a file holds; nothing where no path is set."""
+    """Returns the text of a file, or "" if the setting is empty."""
     if not path:
         return ""
     try:

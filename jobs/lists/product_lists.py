@@ -1,4 +1,4 @@
-"""The lists of products in a release: by picture, and by category for those that have none."""
+"""The lists of products in a release: by picture, and by category for products without a picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROBES, RECALL = "similar_probes", "similar_recall_percent"
 
 
 class MissingColumnError(ValueError):
-    """The settings name a column that the catalogue does not have."""
+    """A setting names a column that the catalogue does not have."""
 
 
 def lists_by_picture(
@@ -31,11 +31,10 @@ def lists_by_picture(
     attributes: ProductAttributes,
     settings: Settings,
 ) -> tuple[DataFrame, dict[str, int]]:
-    """A list for each product with an embedding, whether or not anybody ever looked at it. None: no list at all.
+    """Returns a list for each product with an embedding, and PROBES and RECALL if the search was approximate.
 
-    Args: `embeddings` of EMBEDDINGS; `numbers` of PRODUCT_NUMBERS; `attributes` by those numbers.
-    Returns lists and, where not every product was compared with every other, PROBES and RECALL. Raises
-    MissingColumnError.
+    Args: `embeddings` has the columns of EMBEDDINGS, or is None, which gives no lists; `numbers` those of
+    PRODUCT_NUMBERS; `attributes` are by those numbers. Raises MissingColumnError.
     """
     if embeddings is None:
         return spark.createDataFrame([], RELEASE_PRODUCTS.schema), {}
@@ -65,9 +64,9 @@ def lists_by_category(
     attributes: ProductAttributes,
     settings: Settings,
 ) -> DataFrame:
-    """A list for each of the catalogue's products without an embedding, of what sells in its category.
+    """Returns a list of best sellers of its category for each product of the catalogue that has no embedding.
 
-    Args: as above; `popularity` of PRODUCT_ID and STRENGTH, a decayed count.
+    Args: as of `lists_by_picture`; `popularity` has PRODUCT_ID and STRENGTH, a decayed count.
     """
     traits = read_traits(spark, settings)
     if traits is None or not settings.similar.by_category:
@@ -88,7 +87,7 @@ def lists_by_category(
 
 
 def read_traits(spark: SparkSession, settings: Settings) -> DataFrame | None:
-    """PRODUCT_ID, CATEGORY, PRICE and SAME_PRODUCT of the catalogue, a row a product; None where there is none.
+    """Returns PRODUCT_ID, CATEGORY, PRICE and SAME_PRODUCT, a row a product, or None if there is no catalogue.
 
     Raises MissingColumnError.
     """
@@ -101,12 +100,12 @@ def read_traits(spark: SparkSession, settings: Settings) -> DataFrame | None:
 
 
 def _listable(attributes: ProductAttributes, settings: Settings) -> npt.NDArray[np.bool_]:
-    """Which products may stand in another's list, shape (products,)."""
+    """Returns which products may stand in another product's list, shape (products,)."""
     return attributes.allowed if settings.similar.in_stock else ~attributes.excluded
 
 
 def _same_product(catalogue: DataFrame, settings: Settings) -> Column:
-    """What one product has in common in all its sizes; null where nobody asks."""
+    """Returns a column that is equal for one product in all its sizes; null if sizes are not told apart."""
     named = settings.similar.same_product
     if named and named not in catalogue.columns:
         raise MissingColumnError(

@@ -1,1 +1,1 @@
-"""Metrics of ranked lists and of retrieval."""
+"""Metrics of ranked lists and of nearest-neighbour retrieval."""

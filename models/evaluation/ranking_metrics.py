@@ -1,4 +1,4 @@
-"""How good lists are, given what users bought afterwards. Array in, array out."""
+"""Ranking metrics of lists against what users bought afterwards: NDCG, recall, hit rate, diversity, novelty."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.float64]
 Means = dict[str, float | list[float]]
 NDCG_AT, RECALL_AT, HIT_AT = 10, 30, 10
-VARIETY_AT = 10
+DIVERSITY_AT = 10
 
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What users went on to buy: unique pairs of user number and item number, each of shape (k,)."""
+    """The relevant items of each user, which they bought afterwards: unique pairs of user and item, shape (k,) each."""
 
     users: Ints
     items: Ints
@@ -26,22 +26,22 @@ class GroundTruth:
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
-        """Items a user, shape (n_users,)."""
+        """The number of relevant items of each user, shape (n_users,)."""
         return np.bincount(self.users, minlength=self.n_users)
 
     def without(self, users: Ints, items: Ints) -> GroundTruth:
-        """Without these pairs."""
+        """Returns the truth without these pairs."""
         pairs = self.users.astype(np.int64) * self.n_items + self.items
         left = ~np.isin(pairs, users.astype(np.int64) * self.n_items + items)
         return replace(self, users=self.users[left], items=self.items[left])
 
     def of_users(self, some: npt.NDArray[np.bool_]) -> GroundTruth:
-        """Of some users (n_users,) alone; the others bought nothing."""
+        """Returns the truth of the users where `some` (n_users,) is true; the others have no relevant item."""
         left = some[self.users]
         return replace(self, users=self.users[left], items=self.items[left])
 
     def hits(self, lists: Ints) -> npt.NDArray[np.bool_]:
-        """Which entries of lists (n_users, k) were bought; -1 never was."""
+        """Returns which entries of lists (n_users, k) are relevant; -1 never is."""
         pairs = np.arange(self.n_users)[:, None].astype(np.int64) * self.n_items + lists
         bought = self.users.astype(np.int64) * self.n_items + self.items
         return np.isin(pairs, bought) & (lists >= 0)
@@ -49,7 +49,10 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class ListMetrics:
-    """One figure a user with any truth, shape (u,), and the share of items that stand in any list's first 30."""
+    """NDCG, recall and hit of each user with a relevant item, shape (u,), and the catalogue coverage of all lists.
+
+    Coverage is the share of items that stand among the first 30 of any of those users' lists.
+    """
 
     ndcg: Floats
     recall: Floats
@@ -57,7 +60,7 @@ class ListMetrics:
     coverage: float
 
     def means(self, resamples: int, seed: int) -> Means:
-        """Means, and with resamples > 0 their 95% bootstrap intervals over users."""
+        """Returns the means by metric and, with resamples > 0, their 95% bootstrap intervals over users."""
         figures = {f"ndcg@{NDCG_AT}": self.ndcg, f"recall@{RECALL_AT}": self.recall, f"hit@{HIT_AT}": self.hit}
         out = means(figures, resamples, seed)
         out[f"coverage@{RECALL_AT}"] = self.coverage
@@ -65,9 +68,12 @@ class ListMetrics:
 
 
 def list_metrics(lists: Ints, truth: GroundTruth) -> ListMetrics:
-    """NDCG@10 with binary gains (Järvelin, Kekäläinen 2002), Recall@30 over min(30, bought), Hit@10.
+    """Returns NDCG@10, Recall@30, Hit@10 of each user with a relevant item, and coverage@30.
 
-    Args: lists, shape (n_users, k >= 30), item numbers best first, -1 for none; none twice.
+    NDCG has binary gains and discounts 1 / log2(rank + 1), and its ideal list is the min(10, relevant) best (Järvelin,
+    Kekäläinen, Cumulated Gain-Based Evaluation of IR Techniques, TOIS 2002). Recall@30 is relative to min(30,
+    relevant), so that a perfect list has 1; some packages divide by all relevant items.
+    Args: `lists`, shape (n_users, k >= 30), holds item numbers, best first, -1 for none, each at most once a list.
     """
     hits, sizes = truth.hits(lists), truth.sizes
     some = sizes > 0
@@ -84,7 +90,7 @@ def list_metrics(lists: Ints, truth: GroundTruth) -> ListMetrics:
 
 
 def means(figures: Mapping[str, Floats], resamples: int, seed: int) -> Means:
-    """The mean of each figure (users,), with resamples > 0 its 95% bootstrap interval, and how many users."""
+    """Returns the mean of each figure (users,), with resamples > 0 its 95% bootstrap interval, and `users`."""
     users = len(next(iter(figures.values())))
     out: Means = {name: float(values.mean()) if users else 0.0 for name, values in figures.items()}
     out["users"] = users
@@ -96,16 +102,16 @@ def means(figures: Mapping[str, Floats], resamples: int, seed: int) -> Means:
 
 
 def diversity_and_novelty(lists: Ints, levels: Ints, buyers: npt.NDArray[np.number], users: int) -> dict[str, Floats]:
-    """How unlike each other a list's first ten are, and how unexpected; a figure a user, shape (u,).
+    """Returns diversity@10 and novelty@10 of each list, shape (u,) each.
 
-    Diversity is 1 less the mean likeness of two products (Ziegler, McNee, Konstan, Lausen, Improving Recommendation
-    Lists Through Topic Diversification, WWW 2005); likeness is the share of category levels that they have in common.
-    Novelty is the mean of -log2 of the share of users who bought a product (Zhou et al., PNAS 2010).
+    Diversity is 1 minus the mean similarity of two products (intra-list similarity; Ziegler, McNee, Konstan, Lausen,
+    Improving Recommendation Lists Through Topic Diversification, WWW 2005); similarity is the share of category levels
+    in common. Novelty is the mean of -log2 of the share of users who bought a product (Zhou et al., PNAS 2010).
 
-    Args: lists (u, k), -1 for none; `levels` (items, l), a number for each level of an item's category path, -1 for
-    none; `buyers` (items,) of `users` in all.
+    Args: lists (u, k), -1 for none; `levels` (items, l) numbers each level of an item's category path, -1 for none;
+    `buyers` (items,) counts the buyers of each item among `users` users.
     """
-    shown = lists[:, :VARIETY_AT]
+    shown = lists[:, :DIVERSITY_AT]
     there = shown >= 0
     known = np.where(there, shown, 0)
     codes = np.where(there[..., None], levels[known], -1)
@@ -114,13 +120,13 @@ def diversity_and_novelty(lists: Ints, levels: Ints, buyers: npt.NDArray[np.numb
     likeness = (alike.mean(axis=3) * pairs).sum(axis=(1, 2)) / np.maximum(pairs.sum(axis=(1, 2)), 1)
     surprise = -np.log2(np.maximum(buyers[known], 1) / users) * there
     return {
-        f"diversity@{VARIETY_AT}": 1 - likeness,
-        f"novelty@{VARIETY_AT}": surprise.sum(axis=1) / np.maximum(there.sum(axis=1), 1),
+        f"diversity@{DIVERSITY_AT}": 1 - likeness,
+        f"novelty@{DIVERSITY_AT}": surprise.sum(axis=1) / np.maximum(there.sum(axis=1), 1),
     }
 
 
 def strength_errors(predicted: Floats, observed: Floats) -> dict[str, float]:
-    """Root mean squared errors of strengths, and of their logarithms log(1 + s); shape (k,), not negative."""
+    """Returns the root mean squared errors of `predicted` and of log(1 + predicted), each against `observed` (k,)."""
     logs = np.log1p(np.maximum(predicted, 0)) - np.log1p(observed)
     return {
         "rmse": float(np.sqrt(np.mean((predicted - observed) ** 2))) if len(observed) else 0.0,

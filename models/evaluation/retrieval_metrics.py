@@ -1,4 +1,4 @@
-"""How often the nearest products are of the same kind: what an embedding is worth for lists of similar products."""
+"""Precision of nearest-neighbour retrieval: the quality of an embedding for lists of similar products."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def leaf_precision_at_k(
     bootstrap: int = 200,
     seed: int = 42,
 ) -> dict[str, float]:
-    """Mean share of a held-out product's `k` nearest products that have its category leaf.
+    """Returns precision@k over held-out products: the share of the `k` nearest products with the query's category.
 
-    `vectors` (n, d), of any length; `leaves` n full category paths, None or "" where unknown; `held_out_mask` (n,).
-    Neighbours are sought among all products but the query itself; a query needs one other product of its leaf.
-    `ceiling` is what a perfect ranking would reach, less than 1 where leaves have fewer than `k` others. `low` and
-    `high` bound the mean by a percentile bootstrap over queries (Efron 1979), NaN without resamples.
-    Returns precision, low, high, ceiling, queries; NaN for all but the last where there is no query.
+    Args: `vectors` (n, d), of any length; `leaves`, n full category paths, None or "" if unknown; `held_out_mask` (n,).
+    Neighbours are searched among all products but the query itself. Products without another of their category are no
+    queries. Returns `precision`; `low` and `high`, its 95% percentile bootstrap interval over queries (Efron 1979), NaN
+    without resamples; `ceiling`, the precision of a perfect ranking, below 1 if categories have fewer than `k` others;
+    and `queries`, their number. All but the last are NaN if there is no query.
     """
     codes, counts = _codes(leaves)
     queries = np.flatnonzero(held_out_mask & (codes >= 0) & (counts >= 2))
@@ -48,7 +48,7 @@ def leaf_precision_at_k(
 
 
 def _codes(leaves: Sequence[str | None]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Each product's leaf as a number, -1 for none, and how many products have that leaf."""
+    """Returns each product's category as a number, -1 for none, and the number of products of that category."""
     known = np.array([bool(leaf) for leaf in leaves], bool)
     _, codes, counts = np.unique(
         np.array([leaf or "" for leaf in leaves], str), return_inverse=True, return_counts=True

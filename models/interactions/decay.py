@@ -31,7 +31,7 @@ class Decay:
 
     @staticmethod
     def at(hour: int, half_life_days: float) -> Decay:
-        """Returns the decay in force at `hour`. Landmarks are 16 half-lives apart: sums fit in 64 bits."""
+        """Returns the decay in force at `hour`. Landmarks are 16 half-lives apart, so sums fit 64 bits."""
         half_life = half_life_days * HOURS_A_DAY
         stride = half_life * HALF_LIVES_A_LANDMARK
         return Decay(half_life, (hour // stride) * stride)
@@ -42,7 +42,7 @@ class Decay:
         return np.rint(weights * growth * UNIT).astype(np.int64)
 
     def value(self, total: Column, hour: int) -> Column:
-        """Returns the decayed count at `hour` of a sum of terms, as a double. An event of that hour counts undecayed."""
+        """Returns the decay in force at `hour`; landmarks are 16 half-lives apart, so that sums fit int64."""
         return total * F.lit(self.factor(hour))
 
     def factor(self, hour: int) -> float:

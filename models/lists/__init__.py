@@ -1,1 +1,1 @@
-"""Top-n lists by user, by item and by place."""
+"""Top-n lists by user, by item and by context."""
