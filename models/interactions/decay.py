@@ -42,7 +42,7 @@ class Decay:
         return np.rint(weights * growth * UNIT).astype(np.int64)
 
     def value(self, total: Column, hour: int) -> Column:
-        """Returns the decay in force at `hour`; landmarks are 16 half-lives apart, so that sums fit int64."""
+        """Returns the decayed count at `hour` of a sum of terms; an event of that hour counts undecayed."""
         return total * F.lit(self.factor(hour))
 
     def factor(self, hour: int) -> float:
