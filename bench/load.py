@@ -41,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work, contextlib.ExitStack() as stack:
         tables = Path(work) / "tables"
         files = write_release(tables, cookies, products)
-        url = stack.enter_context(embedded_server(Path(work) / "redis"))
+        url = stack.enter_context(embedded_server(Path(work) / "redis", at_port=True))
         client = stack.enter_context(redis.Redis.from_url(url))
         client.config_set("save", "")
         settings = _settings(Path(work), tables, url, arguments.scores)
@@ -94,8 +94,8 @@ def _ours(settings: Path) -> None:
 
 def _payload(file: Path) -> int:
     """Bytes of a record of ours, on average: what redis-benchmark is to write."""
-    from larder.jobs.load_redis import record_lengths
     from larder.jobs.publishing.load_files import as_lists
+    from larder.jobs.publishing.loading import record_lengths
     from larder.loaders.keys import COOKIES
 
     batch = next(pq.ParquetFile(file).iter_batches(10_000))

@@ -69,7 +69,7 @@ def main() -> None:
     workers = arguments.workers
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         work = Path(folder)
-        url = stack.enter_context(embedded_server(work / "redis"))
+        url = stack.enter_context(embedded_server(work / "redis", at_port=True))
         client = stack.enter_context(redis.Redis.from_url(url))
         client.config_set("save", "")
         port = int(client.connection_pool.connection_kwargs["port"])

@@ -18,7 +18,7 @@ import redis
 from larder.loaders.codec import Bytes, buckets_and_fields, encode_lists
 from larder.loaders.keys import Keys
 from larder.loaders.lists import RankedLists, select_lists
-from larder.loaders.releases import Release
+from larder.loaders.registered_release import Release
 from larder.loaders.resp import hset_commands
 from larder.loaders.servers import Client, owner
 
@@ -75,16 +75,35 @@ class PipelinedSocket:
         while self._waiting:
             self._receive()
 
+    def sum_of_replies(self, commands: bytes, count: int) -> int:
+        """Sends `count` commands and returns the sum of their replies; nothing else may be under way."""
+        self._waiting.append(count)
+        self._connection.send_packed_command([commands])
+        parts, missing = [], count
+        while missing > 0:
+            data = self._some_bytes()
+            missing -= data.count(b"\n")
+            parts.append(data)
+        self._waiting.clear()
+        return sum(map(int, b"".join(parts).replace(b":", b"").split()))
+
+    def _some_bytes(self) -> bytes:
+        """Returns the next bytes of replies. Raises redis.ResponseError if one of them is an error."""
+        data: bytes = self._connection._sock.recv(RECEIVED_AT_ONCE)
+        if not data:
+            raise redis.ConnectionError("connection closed by the server")
+        if b"-" in data:
+            raise redis.ResponseError(self._error_in(data))
+        return data
+
     def _receive(self) -> None:
-        """The replies to one block. redis-py's own parser takes longer for a reply than the server for a command."""
+        """Reads the replies to one block.
+
+        redis-py's own parser takes longer for a reply than the server takes for a command.
+        """
         missing = self._waiting[0]
         while missing:
-            data = self._received or self._connection._sock.recv(RECEIVED_AT_ONCE)
-            if not data:
-                raise redis.ConnectionError("connection closed by the server")
-            self._received = b""
-            if b"-" in data:
-                raise redis.ResponseError(self._error_in(data))
+            data, self._received = self._received or self._some_bytes(), b""
             lines = data.count(b"\n")
             if lines > missing:  # those after belong to the next block
                 at = -1

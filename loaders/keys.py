@@ -18,6 +18,7 @@ CONTEXTS: Final = "g"
 KINDS = (COOKIES, PRODUCTS, CONTEXTS)  # every whole release has these
 BY_CATEGORY: Final = "s"  # lists of products without a picture; not every release has some
 ALL_KINDS = (*KINDS, BY_CATEGORY)
+KIND_NAMES = {COOKIES: "cookies", PRODUCTS: "products", CONTEXTS: "contexts", BY_CATEGORY: "products by category"}
 
 
 def key64(text: str) -> int:
@@ -60,6 +61,10 @@ class Keys:
         """Set with a time to live: product ids that this visitor is not shown."""
         return f"{self.namespace}:seen:{cookie_key:016x}".encode()
 
+    def probe(self, token: str) -> bytes:
+        """Hash, for a moment: whether the server keeps hashes compact."""
+        return f"{self.namespace}:probe:{token}".encode()
+
     def load(self, release: str) -> bytes:
         """Hash, while a load is under way: file -> rows that are in the server."""
         return f"{self.namespace}:{release}:load".encode()
@@ -71,6 +76,11 @@ class Keys:
     def bucket(self, release: str, kind: str, bucket: int) -> bytes:
         """Hash of records: field -> packed list."""
         return f"{self.namespace}:{release}:{kind}:{bucket:x}".encode()
+
+    def buckets(self, release: str, kind: str, numbers: range) -> list[bytes]:
+        """The names that `bucket` gives for many buckets."""
+        prefix = f"{self.namespace}:{release}:{kind}:".encode()
+        return [b"%s%x" % (prefix, number) for number in numbers]
 
     def dictionary(self, release: str, chunk: int) -> bytes:
         """String: one chunk of product ids by ordinal."""

@@ -6,7 +6,6 @@ mostly built with jemalloc; those built without have that of their libc, taken t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from larder.loaders.codec import field_width
-from larder.loaders.releases import ReleaseError
 from larder.loaders.servers import Client, info, nodes
 
 LISTPACK_HEAD_AND_END = 7
@@ -22,9 +20,9 @@ LISTPACK_HEAD_AND_END = 7
 KEY_OVERHEAD = 56
 NAME_BYTES = 30
 JEMALLOC = "jemalloc"
+DICTIONARY_PART = "d"
 LIBC_HEAD, LIBC_STEP, LIBC_LEAST = 8, 16, 24
 SIMULATED_BUCKETS = 4000
-MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,9 @@ def estimate(sizes: ReleaseSizes, allocator: str = JEMALLOC) -> Estimate:
         if count
     }
     chunk = sizes.dictionary_bytes / sizes.chunks if sizes.chunks else 0
-    parts["d"] = int(sizes.chunks * (size_class(np.array([chunk]), allocator)[0] + KEY_OVERHEAD + NAME_BYTES))
+    parts[DICTIONARY_PART] = int(
+        sizes.chunks * (size_class(np.array([chunk]), allocator)[0] + KEY_OVERHEAD + NAME_BYTES)
+    )
     return Estimate(parts)
 
 
@@ -101,21 +101,3 @@ def size_class(sizes: npt.NDArray[np.number], allocator: str = JEMALLOC) -> npt.
 def allocator_of(client: Client) -> str:
     """What the servers' memory is handed out by."""
     return str(info(nodes(client)[0], "memory").get("mem_allocator", JEMALLOC))
-
-
-def require_room(client: Client, needed: int, name: str) -> None:
-    """Raises ReleaseError, with the figures, where a server has no room for its share of `needed` bytes."""
-    servers = nodes(client)
-    share = math.ceil(needed / len(servers))
-    for node in servers:
-        memory = info(node, "memory")
-        used, limit = int(memory["used_memory"]), int(memory.get("maxmemory", 0))
-        what = "maxmemory"
-        if not limit:
-            what, limit = "the machine's memory", int(memory.get("total_system_memory", 0))
-        if limit and used + share > limit:
-            raise ReleaseError(
-                f"release {name} takes about {share / MEBIBYTE:,.0f} MiB, and the server has {used / MEBIBYTE:,.0f} of"
-                f" {limit / MEBIBYTE:,.0f} MiB ({what}) in use: it lacks {(used + share - limit) / MEBIBYTE:,.0f} MiB;"
-                " `larder retire` an old release or raise maxmemory; nothing was written"
-            )

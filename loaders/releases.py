@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from larder.loaders.completeness import Completeness, completeness
 from larder.loaders.keys import ALL_KINDS, Keys
+from larder.loaders.registered_release import STAGED, VERIFIED, Release, ReleaseError
 from larder.loaders.servers import Client
 
-STAGED, VERIFIED = "staged", "verified"
 UNLINKED_AT_ONCE = 500
 UNLINKED_PER_SECOND = 20_000
 # The pointer and what it pointed to before change together, whoever else flips at the same time.
@@ -19,30 +20,6 @@ local live = redis.call('HGET', KEYS[1], 'release')
 if live ~= ARGV[1] then redis.call('HSET', KEYS[1], 'release', ARGV[1], 'previous', live or '') end
 return live or ''
 """
-
-
-class ReleaseError(RuntimeError):
-    """A release is not there, not complete, or can't be gone back to."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """What the registry knows of a release. `buckets`, `first_chunk` and `chunks` say which keys it has.
-
-    A delta names its `base`, a whole release: it holds the lists that changed, `added` of them not in the base, and
-    the chunks of the dictionary from `first_chunk` on; all else is the base's.
-    """
-
-    name: str
-    as_of: str
-    order: int  # rises with each load; the higher the newer
-    state: str = STAGED
-    buckets: dict[str, int] = field(default_factory=dict)
-    records: dict[str, int] = field(default_factory=dict)
-    chunks: int = 0
-    base: str = ""
-    first_chunk: int = 0
-    added: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,41 +38,76 @@ class Releases:
         self.keys = Keys(namespace)
 
     def live(self) -> Live:
+        """Returns the pointer."""
         release, previous = self.client.hmget(self.keys.live, ["release", "previous"])
         return Live(_text(release) or None, _text(previous) or None)
 
     def all(self) -> list[Release]:
-        """Oldest first."""
+        """Returns the registered releases, oldest first. An entry that can't be read is left out."""
         found = self.client.hgetall(self.keys.releases)
-        return sorted((Release(**json.loads(value)) for value in found.values()), key=lambda r: r.order)
+        entries = [entry for value in found.values() if (entry := _entry(value))]
+        return sorted(entries, key=lambda release: release.order)
 
     def find(self, name: str) -> Release | None:
-        value = self.client.hget(self.keys.releases, name)
-        return Release(**json.loads(value)) if value else None
+        """Returns the registry's entry, or None if there is none or it can't be read."""
+        return _entry(self.client.hget(self.keys.releases, name))
 
     def register(self, release: Release) -> None:
+        """Writes the registry's entry."""
         self.client.hset(self.keys.releases, release.name, json.dumps(asdict(release), sort_keys=True))
 
     def next_order(self) -> int:
+        """Returns the order of the next release that is registered."""
         return max((release.order for release in self.all()), default=0) + 1
 
     def flip(self, name: str) -> None:
-        """Makes a verified release live, in one command. Raises ReleaseError for any other."""
+        """Makes a verified release live, in one command, after counting every record of it and of its base.
+
+        Raises ReleaseError if anything is missing.
+        """
         live = self.live()
         if (state := self.state(name)) != VERIFIED:
-            raise ReleaseError(f"release {name} is {state}, not verified, and was not made live")
+            raise ReleaseError(
+                f"release {name} is {state}, not verified, and was not made live; `larder status` lists those that "
+                f"are kept, and `larder repair-release {name}` makes it whole from its tables"
+            )
+        if problems := self.problems(name):
+            raise ReleaseError(f"release {'; '.join(problems)}; it was not made live: {remedy(name)}")
         self.client.eval(FLIP, 1, self.keys.live, name)
         if self.state(name) != VERIFIED:  # retired in this very moment
             self.client.eval(FLIP, 1, self.keys.live, live.release or "")
             raise ReleaseError(f"release {name} was retired meanwhile; {live.release or 'none'} is live")
 
+    def problems(self, name: str) -> list[str]:
+        """Returns what is wrong with a release and its base, a phrase each beginning with the name; empty if nothing.
+
+        Every record is counted where it lies: the registry alone does not know what was evicted or deleted.
+        """
+        release = self.find(name)
+        if release is None:
+            return [f"{name} is not in the registry"]
+        found = [f"{name} {problem}" for problem in self.completeness(release).problems]
+        if not release.base:
+            return found
+        base = self.find(release.base)
+        if base is None or base.state != VERIFIED:
+            return [*found, f"{name} lies over {release.base}, which is not whole in this server"]
+        return [*found, *(f"{base.name}, which lies beneath it, {each}" for each in self.completeness(base).problems)]
+
+    def completeness(self, release: Release) -> Completeness:
+        """Returns what the server holds of a release, its base not included."""
+        return completeness(self.client, self.keys.namespace, release)
+
     def state(self, name: str) -> str:
-        """What the registry says of a release: `unknown` where it says nothing."""
+        """Returns what the registry says of a release; `unknown` if it has no entry."""
         release = self.find(name)
         return release.state if release else "unknown"
 
     def rollback(self, to: str | None = None) -> Live:
-        """Goes back to the release that was live before, or to the one named. Returns the new pointer."""
+        """Goes back to the release that was live before, or to the one named. Returns the new pointer.
+
+        Raises ReleaseError if that release is not complete.
+        """
         target = to or self.live().previous
         if target is None:
             raise ReleaseError("no release was live before this one; `larder status` lists those that are kept")
@@ -103,9 +115,9 @@ class Releases:
         return self.live()
 
     def retire_beyond(self, keep: int, per_second: float = UNLINKED_PER_SECOND) -> list[str]:
-        """Removes the oldest deltas beyond `keep`, then the oldest whole releases beyond `keep`; returns their names.
+        """Removes the oldest deltas beyond `keep`, then the oldest whole releases beyond `keep`. Returns their names.
 
-        Never the live one, nor the one before it, nor what lies beneath a delta that is kept.
+        The live release, the one before it and the base of a delta that is kept are never removed.
         """
         live, everything = self.live(), self.all()
         pinned = {live.release, live.previous}
@@ -117,9 +129,9 @@ class Releases:
         return [release.name for release in surplus]
 
     def remove(self, release: Release, per_second: float = UNLINKED_PER_SECOND) -> None:
-        """Unlinks a release's keys, at most `per_second`, and forgets it.
+        """Unlinks a release's keys, at most `per_second`, and removes its registry entry.
 
-        Raises ReleaseError for the live one, and for one that a delta lies over.
+        Raises ReleaseError for the live release, and for the base of a delta.
         """
         if over := [other.name for other in self.all() if other.base == release.name]:
             raise ReleaseError(f"release {release.name} lies beneath {', '.join(over)}; retire those first")
@@ -153,6 +165,20 @@ def _surplus(releases: list[Release], pinned: set[str | None], keep: int) -> lis
     """The oldest beyond `keep`; what is pinned stays, and counts."""
     free = [release for release in releases if release.name not in pinned]
     return free[: max(0, len(releases) - keep)]
+
+
+def remedy(name: str) -> str:
+    """Returns the command that restores a damaged release."""
+    return f"`larder repair-release {name}` restores it from its tables"
+
+
+def _entry(value: bytes | None) -> Release | None:
+    """Returns a registry entry; fields that a newer build added are ignored."""
+    try:
+        fields = json.loads(value or b"null")
+        return Release(**{name: fields[name] for name in Release.__dataclass_fields__ if name in fields})
+    except (ValueError, TypeError):
+        return None
 
 
 def _text(value: bytes | str | None) -> str:

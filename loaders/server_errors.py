@@ -1,10 +1,13 @@
-"""What a server's refusal means for whoever runs the load, and what to do about it."""
+"""What a server's refusal means for whoever runs a load, and what to do about it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import redis
 
-from larder.loaders.releases import ReleaseError
+from larder.loaders.registered_release import ReleaseError
 
 UNTOUCHED = "the live release is as it was"
 # How a server's error begins -> what it means.
@@ -45,3 +48,12 @@ def explained(error: Exception) -> str:
     if isinstance(error, NO_CONNECTION):
         return f"{NOT_REACHED}; {UNTOUCHED} ({text})"
     return f"{text}; {UNTOUCHED}"
+
+
+@contextmanager
+def errors_explained() -> Iterator[None]:
+    """Turns what a server refuses, or a connection that fails, into a LoadError that says what to do."""
+    try:
+        yield
+    except (redis.RedisError, *NO_CONNECTION) as error:
+        raise LoadError(explained(error)) from None

@@ -1,48 +1,156 @@
-"""One server or a cluster behind the same client: how to reach it, and which node holds which key."""
+"""A client of one server, of a cluster or of what Sentinel names, and which node holds which key."""
 
 from __future__ import annotations
 
 import binascii
+import shlex
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import redis
+from redis.credentials import CredentialProvider
+from redis.sentinel import Sentinel
+
+from larder.loaders.redis_url import RedisUrl, RedisUrlError, parse_redis_url
 
 Client: TypeAlias = redis.Redis | redis.RedisCluster
 
 SLOTS = 16384
-CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 60.0
+CONNECT_SECONDS, ANSWER_SECONDS, PASSWORD_SECONDS = 5.0, 60.0, 30.0
+# Without HELLO, which older servers and some proxies do not know, and which redis-py 8 would send first.
+RESP = 2
 
 
-class RedisUrlError(ValueError):
-    """redis.url names no server; the message does not repeat it, since a password may be in it."""
+class PasswordError(RuntimeError):
+    """`redis.password_file` or `redis.password_command` gives no password; the message never shows one."""
 
 
-def connect(url: str) -> Client:
-    """A client of the server at `url` (redis://, rediss:// with TLS, unix://, user and password in it).
+@dataclass(frozen=True)
+class RedisServer:
+    """How a server is reached: its URL, and where its password comes from if it expires. Can be pickled.
 
-    A server that belongs to a Redis Cluster gives a client of the whole cluster.
-
-    Raises redis.RedisError, RedisUrlError.
+    password_file: its contents are the password. password_command: a command line that prints the password. Both are
+    asked anew for every connection; at most one may be set.
     """
+
+    url: str = field(repr=False)
+    password_file: str = ""
+    password_command: str = ""
+
+
+class ExpiringPassword(CredentialProvider):
+    """Asks for the password anew whenever a connection is opened."""
+
+    def __init__(self, server: RedisServer, username: str) -> None:
+        self.server, self.username = server, username
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Returns user and password, or the password alone. Raises PasswordError."""
+        password = current_password(self.server)
+        return (self.username, password) if self.username else (password,)
+
+
+def current_password(server: RedisServer) -> str:
+    """Returns what the password file holds or the password command prints. Raises PasswordError."""
+    if server.password_file:
+        try:
+            text = Path(server.password_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise PasswordError(f"redis.password_file {server.password_file} can't be read: {reason}") from None
+        where = "redis.password_file is empty"
+    else:
+        text, where = _printed(server.password_command), "redis.password_command printed nothing"
+    if not (password := text.strip("\r\n")):
+        raise PasswordError(f"{where}; it must give the password and nothing else")
+    return password
+
+
+def _printed(command: str) -> str:
     try:
-        client = redis.Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=ANSWER_SECONDS)
-    except ValueError:
-        raise RedisUrlError(
-            "redis.url names no server: it must begin with redis://, rediss:// or unix://, its port be a number, and "
-            "/, @, : and # in a password be percent-encoded"
-        ) from None
+        done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=PASSWORD_SECONDS)
+    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise PasswordError(f"redis.password_command can't be run: {reason}") from None
+    if done.returncode:
+        raise PasswordError(f"redis.password_command ended with exit code {done.returncode}; run it by hand to see why")
+    return done.stdout
+
+
+def connect(server: RedisServer | str) -> Client:
+    """Returns a client of the server; if it belongs to a Redis Cluster, a client of the whole cluster.
+
+    Raises redis.RedisError, RedisUrlError, PasswordError.
+    """
+    server = RedisServer(server) if isinstance(server, str) else server
+    address = parse_redis_url(server.url)
+    options = {**_connection_options(server, address), **_tls_options(address)}
+    if address.sentinels:
+        return _sentinel_client(address, options)
+    if address.socket:
+        client = redis.Redis(unix_socket_path=address.socket, db=address.database, **options)
+    else:
+        client = redis.Redis(address.host, address.port, address.database, **options)
     try:
-        if not info(client, "cluster").get("cluster_enabled"):
+        if address.socket or not is_cluster(client):
             return client
     except BaseException:
         client.close()
         raise
     client.close()
-    return redis.RedisCluster.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=ANSWER_SECONDS)
+    if address.database:
+        raise RedisUrlError("redis.url names a database, and its server is a cluster, which has none but 0")
+    return redis.RedisCluster(host=address.host, port=address.port, **options)
+
+
+def _connection_options(server: RedisServer, address: RedisUrl) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "protocol": RESP,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+    }
+    if server.password_file or server.password_command:
+        return options | {"credential_provider": ExpiringPassword(server, address.username)}
+    return options | {"username": address.username or None, "password": address.password or None}
+
+
+def _tls_options(address: RedisUrl) -> dict[str, Any]:
+    if not address.is_tls:
+        return {}
+    files = {name: value for name, value in address.tls_options.items() if name.endswith(("certs", "file"))}
+    return {
+        "ssl": True,
+        "ssl_cert_reqs": "required" if address.verifies_certificates else "none",
+        "ssl_check_hostname": address.checks_hostname,
+        **files,
+    }
+
+
+def _sentinel_client(address: RedisUrl, options: Mapping[str, Any]) -> redis.Redis:
+    """Returns a client that asks the sentinels for the primary whenever it opens a connection."""
+    login = {"username": address.sentinel_username or None, "password": address.sentinel_password or None}
+    no_login = {name: value for name, value in options.items() if name not in (*login, "credential_provider")}
+    sentinel = Sentinel(list(address.sentinels), sentinel_kwargs={**no_login, **login}, **options)
+    client: redis.Redis = sentinel.master_for(address.service, db=address.database)
+    return client
+
+
+def is_cluster(client: redis.Redis) -> bool:
+    """Whether the server belongs to a cluster; where INFO does not say, whether it answers CLUSTER SLOTS."""
+    enabled = info(client, "cluster").get("cluster_enabled")
+    if enabled is not None:
+        return str(enabled) == "1"
+    try:
+        return bool(client.execute_command("CLUSTER SLOTS"))
+    except redis.ResponseError:
+        return False
 
 
 def nodes(client: Client) -> list[redis.Redis]:
-    """The servers that take writes: the one, or a cluster's primaries, in the order of their addresses."""
+    """Returns the servers that take writes: the one, or a cluster's primaries in the order of their addresses."""
     if isinstance(client, redis.RedisCluster):
         primaries = sorted(client.get_primaries(), key=lambda node: str(node.name))
         return [client.get_redis_connection(node) for node in primaries]
@@ -50,23 +158,37 @@ def nodes(client: Client) -> list[redis.Redis]:
 
 
 def owner(client: Client, key: bytes) -> redis.Redis:
-    """The server that holds `key`."""
+    """Returns the server that holds `key`."""
     if isinstance(client, redis.RedisCluster):
         return client.get_redis_connection(client.nodes_manager.get_node_from_slot(slot_of(key)))
     return client
 
 
 def slot_of(key: bytes) -> int:
-    """The cluster slot of a key without {braces}: CRC16 (XMODEM) mod 16384."""
+    """Returns the cluster slot of a key without {braces}: CRC16 (XMODEM) modulo 16384."""
     return binascii.crc_hqx(key, 0) % SLOTS
 
 
 def info(client: redis.Redis, section: str) -> dict[str, Any]:
-    """One section of the server's INFO."""
-    found: dict[str, Any] = client.info(section)
-    return found
+    """Returns one section of the server's INFO; empty if this user may not ask for it, as on some managed servers."""
+    try:
+        found: dict[str, Any] = client.info(section)
+    except redis.ResponseError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def number_of(fields: Mapping[str, Any], name: str) -> int | None:
+    """Returns a field of INFO as a number, or None if the server leaves it out or says something like `tbd`."""
+    try:
+        return int(fields[name])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def run_ids(client: Client) -> tuple[str, ...]:
-    """What each server drew at its start: other values tell that one was restarted or replaced."""
-    return tuple(str(info(node, "server")["run_id"]) for node in nodes(client))
+    """Returns what each server drew at its start: another value means that it was restarted or replaced.
+
+    Empty strings where the servers do not tell it; then the count at the end of a load shows what was lost.
+    """
+    return tuple(str(info(node, "server").get("run_id", "")) for node in nodes(client))

@@ -1,8 +1,7 @@
-"""Reads back what a release is said to hold: beside the lists it was made from, or by itself."""
+"""Reads a release back: compares it with the lists it was made from, or checks it by itself."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +10,13 @@ from larder.loaders.codec import CorruptRecordError, buckets_and_fields, decode_
 from larder.loaders.delta import base_release, read_ids
 from larder.loaders.keys import COOKIES
 from larder.loaders.lists import RankedLists, encode_all
-from larder.loaders.publisher import count_records
-from larder.loaders.releases import Release, ReleaseError, Releases
+from larder.loaders.releases import Release, ReleaseError, Releases, remedy
 
 BUCKETS_READ = 200
 
 
 def compare_lists(releases: Releases, release: Release, kind: str, lists: RankedLists, with_scores: bool) -> int:
-    """Reads these lists back and compares byte by byte. Returns their number; raises ReleaseError at a difference."""
+    """Reads these lists back and compares every byte. Returns their number; raises ReleaseError if one differs."""
     buckets, fields = buckets_and_fields(lists.keys, release.buckets[kind])
     data, ends = encode_all(lists, with_scores)
     pipeline = releases.client.pipeline(transaction=False)
@@ -33,7 +31,7 @@ def compare_lists(releases: Releases, release: Release, kind: str, lists: Ranked
 
 @dataclass(frozen=True)
 class Verified:
-    """What `verify` looked at."""
+    """What `verify` looked at: records by kind, how many of them were decoded, and products of the dictionary."""
 
     records: dict[str, int]
     decoded: int
@@ -43,31 +41,22 @@ class Verified:
 def verify(releases: Releases, name: str, seed: int = 0) -> Verified:
     """Counts every record, decodes those of some buckets, and reads the dictionary, without the tables behind it.
 
-    Under a delta, the whole release that it lies over is looked at too, and what is counted is its own and that one's
-    together. Raises ReleaseError that names the first thing wrong.
+    Of a delta, the base is looked at too, and the counts are those of both together. Raises ReleaseError that names
+    what is wrong and the command that restores the release.
     """
     release = releases.find(name)
-    value = releases.client.get(releases.keys.meta(name))
-    if release is None or value is None:
-        raise ReleaseError(f"release {name} is not complete in this server; `larder releases` lists those that are")
-    meta = json.loads(value)
+    if release is None:
+        raise ReleaseError(f"release {name} is not in the registry; {remedy(name)}")
     base = base_release(releases, release)
-    for kind, expected in meta["records"].items():
-        if (found := count_records(releases, release, kind)) != expected:
-            raise ReleaseError(f"release {name} has {found} records of kind {kind}, not {expected}")
-    _check_dictionary(releases, release, meta["products"])
-    decoded = sum(_decode_some(releases, release, kind, meta["products"], seed) for kind in meta["records"])
+    if problems := releases.completeness(release).problems:
+        raise ReleaseError(f"release {name} {'; '.join(problems)}; {remedy(name)}")
+    products = len(read_ids(releases, release))
+    decoded = sum(_decode_some(releases, release, kind, products, seed) for kind in release.records)
     if base is None:
-        return Verified(meta["records"], decoded, meta["products"])
+        return Verified(release.records, decoded, products)
     below = verify(releases, base.name, seed)
     records = {**below.records, COOKIES: below.records[COOKIES] + release.added}
-    return Verified(records, decoded + below.decoded, meta["products"])
-
-
-def _check_dictionary(releases: Releases, release: Release, products: int) -> None:
-    found = len(read_ids(releases, release))
-    if found != products:
-        raise ReleaseError(f"release {release.name} has {found} products in its dictionary, not {products}")
+    return Verified(records, decoded + below.decoded, products)
 
 
 def _decode_some(releases: Releases, release: Release, kind: str, products: int, seed: int) -> int:

@@ -18,7 +18,7 @@ from larder.loaders.keys import BY_CATEGORY, COOKIES, PRODUCTS, Keys, context_ke
 from larder.loaders.lists import RankedLists
 from larder.loaders.releases import Release, ReleaseError
 from larder.loaders.server_errors import explained
-from larder.loaders.servers import Client, connect
+from larder.loaders.servers import Client, RedisServer, connect
 from larder.models import columns as C
 from larder.storage import StoragePath
 
@@ -87,7 +87,7 @@ class DeltaFile(ReleaseFile):
 class FileLoad:
     """Loads files; pickles into Spark tasks. per_second: lists a second of one task, 0 without limit."""
 
-    url: str
+    server: RedisServer
     namespace: str
     release: Release
     with_scores: bool
@@ -97,7 +97,7 @@ class FileLoad:
     def __call__(self, file: ReleaseFile) -> str:
         """Loads what the server has not got of a file. Returns what went wrong, in a line, or nothing."""
         try:
-            client = connect(self.url)
+            client = connect(self.server)
             try:
                 self._load(client, file)
             finally:

@@ -58,16 +58,19 @@ class WholeRelease:
         self.rows = sum(self.manifests[table].rows for table in self.kind_of)
 
     def content(self, releases: Releases) -> Content:
-        """Reads the dictionary."""
-        records = {kind: self.manifests[table].rows for table, kind in self.kind_of.items()}
-        products = self.manifests[RELEASE_DICTIONARY].rows
+        """Returns what is to be written; reads the dictionary."""
         files = [
             ReleaseFile(kind, uri, file.rows)
             for table, kind in self.kind_of.items()
             for uri, file in zip(self.tables.uris([self.manifests[table]]), self.manifests[table].files, strict=True)
         ]
-        release = publisher.plan(self.name, self.as_of, records, products, self.settings.bucket_size)
-        return Content(release, files, dictionary_of(self.tables, self.manifests[RELEASE_DICTIONARY]))
+        return Content(self.planned(), files, dictionary_of(self.tables, self.manifests[RELEASE_DICTIONARY]))
+
+    def planned(self) -> Release:
+        """Returns the release as it will be registered, without its order."""
+        records = {kind: self.manifests[table].rows for table, kind in self.kind_of.items()}
+        products = self.manifests[RELEASE_DICTIONARY].rows
+        return publisher.plan(self.name, self.as_of, records, products, self.settings.bucket_size)
 
 
 def one_run(tables: Tables, partition: str, first: str, others: list[str], made_by: str) -> dict[str, Manifest]:

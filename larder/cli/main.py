@@ -34,7 +34,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "vision": ("ingest-images", "train-vision", "recipe", "search-vision", "embed-products"),
     "lists": ("precompute", "precompute-cookies"),
     "evaluation": ("evaluate", "tune-lists", "report"),
-    "publishing": ("load-redis", "status", "verify", "rollback", "retire", "diff", "mask", "plan"),
+    "publishing": ("load-redis", "status", "verify", "repair-release", "rollback", "retire", "diff", "mask", "plan"),
     "serving": ("serve", "explain"),
     "installation": ("doctor", "bundle"),
 }

@@ -70,7 +70,7 @@ def _redis(settings: Settings) -> Finding:
     from larder.cli.connected_redis import connected
     from larder.loaders.releases import Releases
 
-    url = str(getattr(settings.redis.url, "get_secret_value", lambda: settings.redis.url)())
+    url = settings.redis.url.get_secret_value()
     if not url:
         return _embedded(settings.redis.directory)
     where = shown("url", url)

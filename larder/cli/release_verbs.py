@@ -1,9 +1,9 @@
-"""What operators do with releases: see them, check them, go back, remove, compare."""
+"""What operators do with releases: see them, check and restore them, go back, remove, compare."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Annotated
 
 import typer
@@ -13,15 +13,18 @@ from rich.table import Table
 from larder.cli.connected_redis import connected
 from larder.cli.settings_option import SettingsFile
 from larder.loaders.differences import difference, release_of
-from larder.loaders.keys import COOKIES, KINDS
+from larder.loaders.keys import COOKIES, KIND_NAMES, KINDS
 from larder.loaders.lease import Lease
 from larder.loaders.releases import Releases
+from larder.loaders.server_errors import errors_explained
+from larder.loaders.servers import connect
 from larder.loaders.verification import verify as verify_release
 from larder.settings import Settings, load_settings
 
 verbs = typer.Typer()
+LEASES_WAITED = 2  # so that a loader killed a moment ago holds nobody up for long
 
-Named = typer.Argument(help="a release of `larder releases`, or `live`, or `previous`")
+Named = typer.Argument(help="A release of `larder status`, or `live`, or `previous`.")
 
 
 @verbs.command()
@@ -42,8 +45,8 @@ def verify(name: Annotated[str, Named] = "live", settings_file: SettingsFile = N
     """Check a release's records where they lie."""
     with _releases(load_settings(settings_file)) as releases:
         found = verify_release(releases, release_of(releases, name).name)
-        counts = ", ".join(f"{found.records.get(kind, 0):,} {kind}" for kind in KINDS)
-        print(f"whole: {counts} records, {found.decoded:,} of them decoded; {found.products:,} products")
+        counts = ", ".join(f"{found.records.get(kind, 0):,} {KIND_NAMES[kind]}" for kind in KINDS)
+        print(f"complete: lists of {counts}, {found.decoded:,} of them decoded; {found.products:,} products")
 
 
 @verbs.command()
@@ -66,6 +69,36 @@ def retire(name: Annotated[str, Named], settings_file: SettingsFile = None) -> N
         Lease(releases.client, settings.redis.namespace, settings.redis.lease_seconds),
     ):
         releases.remove(release_of(releases, name), settings.redis.retired_keys_per_second)
+        _print_status(releases)
+
+
+@verbs.command("repair-release")
+def repair_release(
+    name: Annotated[
+        str, typer.Argument(help="A release of `larder status`. Default: the live one, else the newest of the tables.")
+    ] = "",
+    settings_file: SettingsFile = None,
+) -> None:
+    """Restore a damaged release in Redis from its tables.
+
+    Every list is written again, and those of its base if it is a delta, in redis.threads threads; then all are
+    counted. It works whatever is left of the release in Redis. If no release is live, the restored one is made live.
+    """
+    from larder.jobs.publishing.loading import ReleaseLoading
+    from larder.jobs.publishing.redis_access import redis_of
+    from larder.jobs.publishing.release_repair import repair
+    from larder.storage import Tables
+
+    settings = load_settings(settings_file)
+    with redis_of(settings.redis) as server, closing(connect(server)) as client:
+        releases = Releases(client, settings.redis.namespace)
+        wait = LEASES_WAITED * settings.redis.lease_seconds
+        with errors_explained(), Lease(client, settings.redis.namespace, settings.redis.lease_seconds, wait) as lease:
+            loading = ReleaseLoading(None, server, releases, settings.redis, lease)
+            done = repair(loading, Tables(settings.storage.tables), name)
+        for problem in done.problems or ["nothing was missing"]:
+            print(f"before: {problem}")
+        print(f"restored: {', '.join(done.names)}" + ("; made live, since no release was" if done.made_live else ""))
         _print_status(releases)
 
 

@@ -31,7 +31,7 @@ PATHS = {
     "storage": ("events", "tables", "catalogue", "images"),
     "lists": ("weights", "exclude_file"),
     "vision": ("backbone", "backbone_weights"),
-    "redis": ("directory",),
+    "redis": ("directory", "password_file"),
     "lookup": ("journey", "snapshot", "tls_certificate", "tls_key"),
 }
 

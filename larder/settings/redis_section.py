@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
 
 from larder.settings.section import Section
 
@@ -10,8 +12,23 @@ from larder.settings.section import Section
 class RedisSettings(Section):
     """Where and how releases are published."""
 
-    url: str = Field(
-        "", description="URL of the server: redis://, rediss:// (TLS) or unix://. Empty: an embedded server is started."
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="URL of the server: redis://, rediss:// (TLS), unix:// or redis+sentinel://. It is never printed."
+        " Empty: an embedded server is started.",
+    )
+    password_file: str = Field(
+        "", description="File that holds the password, read again for every connection. It wins over a password in url."
+    )
+    password_command: str = Field(
+        "",
+        description="Command line that prints the password, run again for every connection. It wins over a password"
+        " in url.",
+    )
+    check: Literal["require", "warn", "off"] = Field(
+        "require",
+        description="What a load does if the server has no room or would not keep hashes compact. require: it refuses."
+        " warn: it warns and goes on. off: it does not look.",
     )
     directory: str = Field("data/redis", description="Folder in which the embedded server keeps its data.")
     namespace: str = Field("larder", pattern=r"^[A-Za-z0-9_.-]{1,32}$", description="Prefix of every key.")
@@ -32,3 +49,10 @@ class RedisSettings(Section):
         description="Seconds after which the lock of a killed loader expires. A running loader renews its lock.",
     )
     threads: int = Field(2, ge=1, description="Files that are loaded at the same time by a load without Spark.")
+
+    @model_validator(mode="after")
+    def has_one_source_of_passwords(self) -> RedisSettings:
+        """Raises ValueError if both a password file and a password command are set."""
+        if self.password_file and self.password_command:
+            raise ValueError("set password_file or password_command, not both")
+        return self

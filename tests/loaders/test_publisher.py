@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import redis
 
-from larder.loaders import publisher
+from larder.loaders import publisher, record_counts
 from larder.loaders.codec import DICTIONARY_CHUNK, bucket_and_field, decode_dictionary, decode_list
 from larder.loaders.keys import CONTEXTS, COOKIES, KINDS, PRODUCTS
 from larder.loaders.lists import RankedLists
@@ -121,7 +121,7 @@ def test_a_reader_is_told_all_it_needs(releases: Releases) -> None:
 
 
 def test_more_buckets_than_go_in_one_batch(releases: Releases) -> None:
-    what = content(cookies=4 * publisher.COMMANDS_AT_ONCE * BUCKET_SIZE)
+    what = content(cookies=2 * record_counts.KEYS_AT_ONCE * BUCKET_SIZE)
     completed(releases, "r1", what)
     assert served(releases, "r1", what) == what
 
@@ -147,7 +147,7 @@ def test_a_record_that_did_not_arrive_is_noticed(releases: Releases) -> None:
     release = written(releases, "r1", what)
     bucket, field_ = bucket_and_field(next(iter(what.lists[COOKIES])), release.buckets[COOKIES])
     releases.client.hdel(releases.keys.bucket("r1", COOKIES, bucket), field_)
-    with pytest.raises(ReleaseError, match="r1 has 299 records of kind c, not 300"):
+    with pytest.raises(ReleaseError, match=r"r1 has 299 of 300 records of kind c \(cookies\)"):
         publisher.complete(releases, release, len(what.ids), True)
     with pytest.raises(ReleaseError, match="r1 is staged"):
         releases.flip("r1")

@@ -67,7 +67,7 @@ def test_the_environment_wins_over_the_file_one_value_at_a_time(folder: Path, mo
     monkeypatch.setenv("LARDER_ALS__RANK", "7")
     settings = load_settings(file)
     redis = settings.redis
-    assert (redis.namespace, redis.keep_releases, redis.url) == ("shop", 5, "redis://environment")
+    assert (redis.namespace, redis.keep_releases, redis.url.get_secret_value()) == ("shop", 5, "redis://environment")
     assert settings.als.rank == 7
 
 

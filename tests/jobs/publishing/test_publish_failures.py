@@ -14,7 +14,7 @@ from publishing_readers import Readers, read_list
 from publishing_servers import Server, start_cluster, stop, wait_for_cluster
 
 from larder.loaders.keys import KINDS
-from larder.loaders.publisher import count_records
+from larder.loaders.record_counts import count_records
 from larder.loaders.releases import VERIFIED, Releases
 from larder.loaders.servers import connect, nodes
 
@@ -41,7 +41,7 @@ def whole(releases: Releases, name: str) -> None:
     release = releases.find(name)
     assert release is not None
     assert release.state == VERIFIED
-    assert {kind: count_records(releases, release, kind) for kind in KINDS} == release.records
+    assert {kind: count_records(releases.client, "larder", release, kind).records for kind in KINDS} == release.records
 
 
 def wait_for_load(shop: Shop, lists: int, seconds: float = 20.0) -> None:

@@ -1,0 +1,107 @@
+"""Restores a damaged release in Redis from its tables, whatever is left of it there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from larder.jobs.publishing.delta_release import DeltaRelease
+from larder.jobs.publishing.loading import ReleaseLoading
+from larder.jobs.publishing.whole_release import WholeRelease
+from larder.loaders.releases import VERIFIED, Release, ReleaseError, Releases
+from larder.models.hours import hour
+from larder.models.tables import RELEASE
+from larder.settings import RedisSettings
+from larder.storage import MissingPartitionError, Tables
+
+INSTANT_DIGITS = 10  # of a release's name: YYYYMMDDHH
+MADE_BY = "larder precompute --as-of HOUR"
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What `repair` did: releases written again, the base first; what was wrong; whether one was made live."""
+
+    names: list[str]
+    problems: list[str]
+    made_live: bool
+
+
+def repair(loading: ReleaseLoading, tables: Tables, name: str = "") -> Repaired:
+    """Writes every list of a release again, and of its base if it is a delta, and counts and compares them.
+
+    name: a release; if empty, the live one, or the newest whole release of the tables if the pointer is gone too. The
+    release is made live if none is. Raises ReleaseError if the tables do not make a release of that name.
+    """
+    releases, settings = loading.releases, loading.settings
+    live = releases.live().release
+    source = source_of(releases, tables, settings, name or live or "")
+    problems = releases.problems(source.name)
+    names = []
+    if isinstance(source, DeltaRelease):
+        whole = WholeRelease(tables, hour(source.base.as_of), settings)
+        loading.load(whole.content(releases), everything=True)
+        names.append(whole.name)
+    loading.load(source.content(releases), everything=True)
+    names.append(source.name)
+    made_live = live is None
+    if made_live:
+        loading.lease.check()
+        releases.flip(source.name)
+    return Repaired(names, problems, made_live)
+
+
+def source_of(releases: Releases, tables: Tables, settings: RedisSettings, name: str) -> WholeRelease | DeltaRelease:
+    """Returns the tables that make the release `name`; of the newest whole release if the name is empty.
+
+    The name alone says as of which instant its tables are, so that nothing in Redis is needed. Raises ReleaseError.
+    """
+    if not name:
+        newest = max(_instants(tables), default=None)
+        if newest is None:
+            raise ReleaseError(f"no release is live, and the tables hold none; run `{MADE_BY}`")
+        return WholeRelease(tables, newest, settings)
+    instant = _instant(name)
+    try:
+        whole = WholeRelease(tables, instant, settings)
+        if whole.name == name:
+            return whole
+    except MissingPartitionError:
+        pass  # there may be a delta as of that instant
+    for base in _bases(releases, tables, settings, instant):
+        try:
+            delta = DeltaRelease(tables, instant, base, settings)
+        except MissingPartitionError:
+            continue
+        if delta.name == name:
+            return delta
+    raise ReleaseError(
+        f"the tables and settings (redis.bucket_size, redis.scores) no longer make the release {name}: they were"
+        " changed or removed since it was loaded; load another one with `larder load-redis --as-of HOUR`"
+    )
+
+
+def _instant(name: str) -> int:
+    """Returns the hour that a release's name begins with, as a number of hours. Raises ReleaseError."""
+    digits = name[:INSTANT_DIGITS]
+    if not (digits.isascii() and digits.isdigit() and len(digits) == INSTANT_DIGITS):
+        raise ReleaseError(f"{name} is no name of a release; `larder status` lists those that are kept")
+    return hour(f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}T{digits[8:]}")
+
+
+def _instants(tables: Tables) -> list[int]:
+    """Returns the hours as of which there are whole releases."""
+    manifests = (tables.place(RELEASE) / "manifests").sizes()
+    return [hour(name.removeprefix("as_of=").removesuffix(".json")) for name in manifests]
+
+
+def _bases(releases: Releases, tables: Tables, settings: RedisSettings, instant: int) -> list[Release]:
+    """Returns the whole releases that a delta as of `instant` may lie over, newest first."""
+    bases = []
+    for before in sorted((each for each in _instants(tables) if each < instant), reverse=True):
+        try:
+            whole = WholeRelease(tables, before, settings)
+        except MissingPartitionError:
+            continue
+        known = releases.find(whole.name)
+        bases.append(known if known is not None and known.state == VERIFIED else whole.planned())
+    return bases
