@@ -59,7 +59,7 @@ def _tables(folder: str, setting: str, hours: range, kind: str) -> Iterator[pa.T
     """Every readable file of the hours. Raises SettingsError where there is no such folder."""
     import pyarrow.json
     import pyarrow.parquet
-    from storage.events import find_hours
+    from larder.storage.event_folders import find_hours
 
     from larder.models.hours import hour_partition
     from larder.storage import StoragePath
