@@ -53,7 +53,7 @@ def logging_config(log_format: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": FORMATTERS[log_format]},
-        "filters": {"rate_limited": {"()": "larder.lookup.operations.logs.Seldom"}},
+        "filters": {"rate_limited": {"()": "larder.lookup.operations.logs.RateLimitFilter"}},
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
             "rate_limited": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["rate_limited"]},
