@@ -35,7 +35,7 @@ from larder.jobs.vision.picture_files import (
 )
 from larder.models import columns as C
 from larder.models.tables import CATALOGUE, IMAGE_QUARANTINE, IMAGES, QUARANTINE
-from larder.settings import Settings
+from larder.settings import Settings, VisionSettings
 from larder.storage import Manifest, StoragePath, Tables
 from larder.storage.frames import read_frame, write_frame
 from larder.storage.manifests import plan_run
@@ -44,6 +44,7 @@ JOB = "ingest_images"
 CATALOGUE_IMAGES, UNREAD = "catalogue_images", "unread"  # what a run is made from
 FILE_BYTES = 64 << 20  # pixels in one file: it is made in memory
 TASK_ROWS = 1_000
+TASKS_PER_CORE = 4
 SHARES = 10_000
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):/")
 
@@ -141,7 +142,9 @@ def _has_image() -> F.Column:
 
 def _plan(table: str, digest: str, unread: str, settings: Settings) -> Manifest:
     """A picture that can be read later makes another run, though its file is as it was: `unread` tells them apart."""
-    chosen = ("image_size", "max_pixels", "max_bytes", "min_side", "held_out")
+    chosen = ["image_size", "max_pixels", "max_bytes", "min_side", "held_out"]
+    if settings.vision.decode_seconds != VisionSettings().decode_seconds:
+        chosen.append("decode_seconds")  # a run by the default has the name that it had before there was this limit
     parameters = {name: getattr(settings.vision, name) for name in chosen}
     inputs = {CATALOGUE_IMAGES: digest, **({UNREAD: unread} if unread else {})}
     return plan_run(table, CATALOGUE, inputs, parameters)
@@ -168,12 +171,22 @@ def _may_do_better(spark: SparkSession, tables: Tables, fetch: PictureFetcher) -
 
 def _fetch(settings: Settings) -> PictureFetcher:
     vision = settings.vision
-    return PictureFetcher(vision.image_size, vision.max_pixels, vision.max_bytes, vision.min_side, vision.read_ahead)
+    return PictureFetcher(
+        vision.image_size,
+        vision.max_pixels,
+        vision.max_bytes,
+        vision.min_side,
+        vision.read_ahead,
+        vision.decode_seconds,
+    )
 
 
 def _digest(named: DataFrame) -> tuple[str, int]:
-    """What the run is made from, a sum over products, categories and files, whatever their order; and how many."""
-    stated = named.select(*NAMED.names).mapInArrow(stat, STATED_DDL)
+    """Returns a digest of products, categories and files, the same in any order, and the number of rows."""
+    # In order of their URIs, so that files of a folder come to one task, which lists them.
+    tasks = TASKS_PER_CORE * named.sparkSession.sparkContext.defaultParallelism
+    sorted_ = named.select(*NAMED.names).repartitionByRange(tasks, URI).sortWithinPartitions(URI)
+    stated = sorted_.mapInArrow(stat, STATED_DDL)
     total = stated.agg(F.count("*"), _sum_of(stated.columns)).first()
     assert total is not None
     return f"{total[0]} rows, sum {total[1] or 0}", total[0]

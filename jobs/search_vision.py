@@ -77,6 +77,9 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         while (missing := recipe.trials - len(_ended(study))) > 0:
             report.doing = f"trial {recipe.trials - missing + 1} of {recipe.trials}"
             _try(spark, study, tried, recipe, settings.vision, 1 if _waiting(study) else min(missing, recipe.at_once))
+        shards = [tried.train, tried.test]
+        workers = spark.sparkContext.parallelize(range(recipe.at_once), recipe.at_once)
+        workers.foreach(lambda _: [shard.remove_copy() for shard in shards])
         remove(scratch)
         report.rows_out = len(_ended(study))
         report.details |= {"new_trials": report.rows_out - before, **_counted(study, recipe)}

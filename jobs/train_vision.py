@@ -31,7 +31,7 @@ from larder.jobs.vision.trained_model import ENSEMBLE, TRAINING_FILE, training_o
 from larder.jobs.vision.training_pairs import interactions_of, with_partners
 from larder.jobs.vision.training_pictures import held_back, is_held_back, shards_of, validation_share
 from larder.jobs.vision.training_plan import backbone_of, compile_for, models_of, schedule_of
-from larder.jobs.vision.training_shards import Block, Shard
+from larder.jobs.vision.training_shards import Shard
 from larder.models import columns as C
 from larder.models.tables import CATALOGUE, IMAGES, VISION_MODEL, VISION_SCRATCH
 from larder.models.vision.backbones import Backbone, is_file
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from larder.jobs.vision.training_checkpoints import TrainingState
 
 JOB = "train_vision"
+# What only the ingestion of pictures depends on.
+NOT_OF_A_TRAINING = {"max_pixels", "max_bytes", "min_side", "decode_seconds", "read_ahead", "held_out"}
 
 
 class NoLabelsError(ValueError):
@@ -114,7 +116,7 @@ class _Trained:
 
 
 def _plan(images: Manifest, vision: VisionSettings, backbone: Backbone | None, bought: Manifest | None) -> Manifest:
-    parameters = vision.model_dump(exclude={"max_pixels", "max_bytes", "min_side", "read_ahead", "held_out"})
+    parameters = vision.model_dump(exclude=NOT_OF_A_TRAINING)
     if backbone and backbone.weights is not None:
         # The same bytes elsewhere are the same network.
         place = "backbone" if is_file(backbone.name) else "backbone_weights"
@@ -134,7 +136,8 @@ def _train(
     report: StageReport,
 ) -> _Trained:
     from larder.jobs.runtime.quiet_tensorflow import limit_threads
-    from larder.jobs.vision.training_checkpoints import TrainingState
+    from larder.jobs.vision.data_parallel import FederatedModel
+    from larder.jobs.vision.training_checkpoints import Checkpoints, TrainingState
 
     limit_threads(1)  # the driver builds, measures and saves; workers train
     counted = pictures.groupBy(C.CATEGORY).count().collect()
@@ -150,41 +153,28 @@ def _train(
     told = _Telling(report, vision.ensemble)
     members: list[keras.Model] = []
     states: list[TrainingState] = []
-    for number in range(1, vision.ensemble + 1):
-        member = vision.model_copy(update={"seed": vision.seed + number - 1})
-        model, trained = models_of(member, shares, backbone)
-        compile_for(trained, member, max((shard.samples for shard in shards), default=0))
-        rounds = scratch / ("rounds" if number == 1 else f"rounds-{number}")
-        told.begin(number, sum(state.rounds for state in states))
-        state = _fit(spark, trained, shards, validation, member, rounds, told)
-        states.append(TrainingState([], losses=state.losses, validations=state.validations))
-        model.set_weights(trained.get_weights())
-        members.append(model)
+    # Each shard's name is kept where its task first ran, so that later tasks run beside what was fetched of the shard.
+    dealt = spark.sparkContext.parallelize(shards, max(1, len(shards))).map(_itself).persist()
+    try:
+        for number in range(1, vision.ensemble + 1):
+            member = vision.model_copy(update={"seed": vision.seed + number - 1})
+            model, trained = models_of(member, shares, backbone)
+            compile_for(trained, member, max((shard.samples for shard in shards), default=0))
+            checkpoints = Checkpoints(scratch / ("rounds" if number == 1 else f"rounds-{number}"))
+            told.begin(number, sum(state.rounds for state in states))
+            state = FederatedModel(trained, told).fit(dealt, schedule_of(member), validation, checkpoints)
+            states.append(TrainingState([], losses=state.losses, validations=state.validations))
+            model.set_weights(trained.get_weights())
+            members.append(model)
+        dealt.foreach(Shard.remove_copy)
+    finally:
+        dealt.unpersist()
     trained_on = sum(shard.samples for shard in shards)
     return _Trained(as_one(members), states, labels, trained_on, len(validation[0]) if validation else 0)
 
 
-def _fit(
-    spark: SparkSession,
-    model: keras.Model,
-    shards: list[Shard],
-    validation: Block | None,
-    vision: VisionSettings,
-    folder: StoragePath,
-    told: _Telling,
-) -> TrainingState:
-    from larder.jobs.vision.data_parallel import FederatedModel
-    from larder.jobs.vision.training_checkpoints import Checkpoints
-
-    dealt = spark.sparkContext.parallelize(shards, max(1, len(shards))).map(_itself).persist()
-    try:
-        return FederatedModel(model, told).fit(dealt, schedule_of(vision), validation, Checkpoints(folder))
-    finally:
-        dealt.unpersist()
-
-
 def _itself(shard: Shard) -> Shard:
-    """Mapped and kept, a shard's name stays where its task first ran; so do later tasks, beside their copy of it."""
+    """A transformation, without which Spark would keep nothing of a parallelized list."""
     return shard
 
 

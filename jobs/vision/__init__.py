@@ -1,1 +1,1 @@
-"""Trains the vision model data-parallel, and embeds pictures."""
+"""Reads pictures, trains the vision model data-parallel, and embeds pictures."""

@@ -1,9 +1,9 @@
-"""Elephas's synchronous training, in rounds of several local epochs whose results are averaged by sample.
+"""Synchronous data-parallel training by Elephas, in rounds of local epochs after which results are averaged.
 
-As Elephas comes, each epoch rebuilds the model and forgets the optimizer's moments, a worker without data pulls the
-mean towards no change, and one with less than a batch does not train. Here moments travel with the weights, each
-worker's result counts by the samples it saw (federated averaging, McMahan et al. 2017), the driver may step along the
-mean with momentum (DiLoCo, arXiv 2311.08105), and where the training stands is kept after each round.
+Elephas itself rebuilds the model each epoch and drops the optimizer's moments, counts workers without data in the mean,
+and does not train workers with less than a batch. Here the moments are averaged with the weights, each worker's result
+is weighted by its samples (federated averaging, McMahan et al. 2017), the driver may step along the mean with momentum
+(DiLoCo, arXiv 2311.08105), and the state of the training is saved after each round.
 See docs/decisions/0015-rounds-from-files.md.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from pyspark import RDD, Broadcast
 
-from larder.jobs.vision.rounds_worker import (  # before elephas, which imports TensorFlow
+from larder.jobs.vision.rounds_worker import (  # before elephas: it silences TensorFlow's import
     RoundStart,
     RoundsWorker,
     WorkerResult,
@@ -37,28 +37,28 @@ TO_THE_MEAN = OuterStep()
 
 
 class NoPictureError(ValueError):
-    """All pictures are held back, or there is none."""
+    """There are no pictures to train on: there are none, or all are held back for validation."""
 
 
 @dataclass(frozen=True)
 class TrainingSchedule:
-    """How long to train: `epochs` over all samples, `epochs_per_round` of them between two averages."""
+    """The length of a training: `epochs` over all samples, averaged after every `epochs_per_round` of them."""
 
     epochs: int
     epochs_per_round: int
     batch_size: int
     seed: int
-    patience: int = 0  # rounds without a better validation after which training stops; 0: it does not
+    patience: int = 0  # rounds without a better validation loss after which training stops; 0: never
     precision: str = "float32"
     outer: OuterStep = TO_THE_MEAN
 
     def rounds(self) -> list[int]:
-        """Local epochs of each round; the last may have fewer."""
+        """Returns the local epochs of each round; the last may have fewer."""
         whole, rest = divmod(self.epochs, self.epochs_per_round)
         return [self.epochs_per_round] * whole + ([rest] if rest else [])
 
     def is_done(self, state: TrainingState) -> bool:
-        """Whether all rounds are through, or the last `patience` have brought nothing."""
+        """Returns whether all rounds are done, or the last `patience` of them have not lowered the validation loss."""
         if state.rounds >= len(self.rounds()):
             return True
         if not self.patience or not state.validations:
@@ -68,13 +68,16 @@ class TrainingSchedule:
 
 @dataclass(frozen=True)
 class RoundReport:
-    """What a round did. `seconds` by part: broadcast, training, collecting, averaging, validating, keeping."""
+    """Losses and figures of a round.
+
+    `seconds` has the parts broadcast, training, collecting, averaging, validating and keeping.
+    """
 
     number: int  # from 1
     rounds: int
     loss: float
     validation: float | None
-    samples: int  # trained on, an epoch's each time
+    samples: int  # trained on, counted once an epoch
     seconds: Mapping[str, float]
     checkpoint_bytes: int
     devices: tuple[str, ...]  # GPUs of each worker
@@ -85,13 +88,13 @@ class RoundReport:
 
 
 class FederatedModel(SparkModel):
-    """An Elephas model trained in rounds, each of them told to `on_round`."""
+    """An Elephas model that is trained in rounds; `on_round` is called after each."""
 
     def __init__(self, model: Any, on_round: Callable[[RoundReport], None] = lambda done: None) -> None:
         super().__init__(model)
         self.on_round = on_round
         self.trainable = _trainable(model)
-        self.description = ""  # the same in all rounds: workers know by it what they have compiled
+        self.description = ""  # the model's JSON, the same in all rounds: workers find their compiled model by it
 
     def fit(  # type: ignore[override,unused-ignore]
         self,
@@ -100,11 +103,11 @@ class FederatedModel(SparkModel):
         validation: Block | None = None,
         checkpoints: Checkpoints | None = None,
     ) -> TrainingState:
-        """Trains on an RDD of shards, one a partition; goes on from the newest checkpoint where there is one.
+        """Trains on an RDD with one shard a partition, from the newest checkpoint if there is one.
 
-        The model ends with the weights of the best round by `validation`, or else of the last. Elephas's own would
-        repartition, which deals rows out anew in every run. Raises NoPictureError where there is no sample,
-        DivergedError where training fails.
+        The model ends with the weights of the best round by `validation`, or of the last round without. Unlike
+        Elephas's own `fit` this does not repartition, which would assign samples to workers anew in every run. Raises
+        NoPictureError if there is no sample, and DivergedError if a loss is not finite.
         """
         self.description = self._master_network.to_json()
         found = checkpoints.latest() if checkpoints else None
@@ -186,7 +189,7 @@ class FederatedModel(SparkModel):
 
 
 class _Clock:
-    """Seconds of each part of a round."""
+    """Measures the seconds of each part of a round."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -198,13 +201,13 @@ class _Clock:
         self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - begun
 
     def move(self, seconds: float, source: str, part: str) -> None:
-        """Counts some of one part's seconds, at most all, to another."""
+        """Moves seconds, at most all there are, from one part to another."""
         seconds = min(seconds, self.seconds[source])
         self.seconds[source] -= seconds
         self.seconds[part] = self.seconds.get(part, 0.0) + seconds
 
 
 def _trainable(model: Any) -> list[bool]:
-    """Of each of the model's weights, whether training changes it by its gradient."""
+    """For each of the model's weights, whether training changes it by its gradient."""
     learns = {id(variable) for variable in model.trainable_weights}
     return [id(variable) in learns for variable in model.weights]

@@ -1,6 +1,6 @@
-"""What tasks do with the vision model: load it once a process, embed batch after batch.
+"""Embeds pictures in Spark tasks: the vision model is loaded once a process, then applied batch by batch.
 
-A module of its own, so that it is imported where tasks run and keeps its model there from one task to the next.
+A module of its own, so that tasks import it: the loaded model then stays in the process from one task to the next.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHANNELS = 3
 
 
 class Embedder:
-    """Arrow batches of ids and pixels to EMBEDDED. `model` is the bytes of a .keras file."""
+    """Maps Arrow batches of product ids and pixels to EMBEDDED. `model` is the bytes of a .keras file."""
 
     def __init__(self, model: Broadcast[bytes], image_size: int) -> None:
         self.model, self.shape = model, (image_size, image_size, CHANNELS)
@@ -53,7 +53,7 @@ _LOADED: dict[str, keras.Model] = {}
 
 
 def loaded(model: bytes) -> keras.Model:
-    """The embedding part of the model, loaded once a process."""
+    """Returns the model up to its embedding, loaded once a process."""
     key = hashlib.sha256(model).hexdigest()
     if key not in _LOADED:
         _LOADED.clear()

@@ -8,11 +8,11 @@ REMEDY = "run `larder ingest-images`, or set it back"
 
 
 class OtherSizeError(ValueError):
-    """Pictures were ingested with another size than whoever reads them is made for."""
+    """The pictures were ingested at another size than their reader takes."""
 
 
 def check_size(images: Manifest, size: int, whose: str = "vision.image_size", remedy: str = REMEDY) -> None:
-    """Raises OtherSizeError where the pictures of a run of `images` are not of `size` pixels a side."""
+    """Raises OtherSizeError if the pictures of a run of `images` do not have `size` pixels a side."""
     found = images.parameters["image_size"]
     if found != size:
         raise OtherSizeError(f"{whose} is {size}, and the pictures that were ingested have {found} a side; {remedy}")

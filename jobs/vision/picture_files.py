@@ -1,7 +1,7 @@
-"""What tasks do with pictures: look at files, fetch them, decode them.
+"""What tasks do with pictures: look at files, fetch them, have them decoded.
 
-A module of its own, so that it is imported where tasks run: what stands in the file that spark-submit starts is copied
-there by value, and an open file system cannot be.
+A module of its own, so that tasks import it: Spark copies by value what is defined in the file that spark-submit
+starts, and an open file system cannot be copied.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as fs
 
+from larder.jobs.vision.decoding_process import DECODE, TOO_SLOW, DecodingLimits, PictureDecoder
+from larder.jobs.vision.picture_listing import FILE_ERRORS, located, sizes_and_times
 from larder.models import columns as C
-from larder.models.vision.image_decoding import ImageError, decode
-from larder.storage import StoragePath
+from larder.models.vision.image_decoding import ImageError
 
 NO_PRODUCT_ID = "no_product_id"
 UNSUPPORTED_URI = "unsupported_uri"
@@ -27,13 +27,10 @@ MISSING_IMAGE = "missing_image"
 NOT_A_FILE = "not_a_file"
 UNREADABLE_IMAGE = "unreadable_image"
 TOO_MANY_BYTES = "too_many_bytes"
-FILE_REASONS = (NO_PRODUCT_ID, UNSUPPORTED_URI, MISSING_IMAGE, NOT_A_FILE, UNREADABLE_IMAGE, TOO_MANY_BYTES)
+FILE_REASONS = (NO_PRODUCT_ID, UNSUPPORTED_URI, MISSING_IMAGE, NOT_A_FILE, UNREADABLE_IMAGE, TOO_MANY_BYTES, TOO_SLOW)
 CHUNK_ROWS, CHUNK_BYTES = 128, 16 << 20  # of pictures that are handed on together, whichever is less
 CHANNELS = 3
-STATERS = 8
-# What file systems raise of stores that are down, files that may not be read, and names that cannot be.
-FILE_ERRORS = (OSError, ValueError, pa.ArrowException)
-S3_SCHEMES = ("s3", "s3a", "s3n")
+THREADS = 8  # that ask a store about files
 URI = "uri"
 NAMED = pa.schema([(C.PRODUCT_ID, pa.string()), (C.CATEGORY, pa.string()), (URI, pa.string())])
 STATED = NAMED.append(pa.field("size", pa.int64())).append(pa.field("mtime", pa.int64()))
@@ -45,21 +42,23 @@ Batches = Iterable[pa.RecordBatch]
 
 
 def stat(batches: Batches) -> Iterator[pa.RecordBatch]:
-    """NAMED to STATED: size and time of change (nanoseconds) of each file; -1 where there is none."""
-    with ThreadPoolExecutor(STATERS) as pool:
+    """Maps NAMED to STATED: adds bytes and time of change (nanoseconds) of each file, -1 where there is no file."""
+    with ThreadPoolExecutor(THREADS) as pool:
         for batch in batches:
-            found = list(pool.map(_size_and_time, batch.column(URI).to_pylist()))
-            added = [pa.array([pair[place] for pair in found], pa.int64()) for place in (0, 1)]
+            found = sizes_and_times(batch.column(URI).to_pylist(), pool)
+            added = [pa.array([pair[part] for pair in found], pa.int64()) for part in (0, 1)]
             yield pa.record_batch([*batch.columns, *added], schema=STATED)
 
 
 @dataclass(frozen=True)
 class PictureFetcher:
-    """NAMED to FETCHED: pictures as pixels, or the reason why not.
+    """Maps NAMED to FETCHED: adds the pixels of each picture, or the reason why there are none.
 
-    Files are read ahead, since a store answers slowly; they are decoded one after the other, as a task has one core. So
-    a task holds at most `read_ahead` files of `max_bytes` and the one that it decodes, one picture of `max_pixels`, and
-    CHUNK_BYTES of finished ones, twice while they are handed on, however many there are.
+    Files are read ahead, since a store answers slowly. They are decoded one after the other, since a task has one core,
+    in a process of their own that is ended where one takes more than `decode_seconds` of processor time.
+
+    Whatever the number of pictures, a task holds at most `read_ahead` files of `max_bytes`, the file that is being
+    decoded, one picture of `max_pixels`, and twice CHUNK_BYTES of finished pictures while they are handed on.
     """
 
     image_size: int
@@ -67,28 +66,23 @@ class PictureFetcher:
     max_bytes: int
     min_side: int
     read_ahead: int
+    decode_seconds: int = 10
+    decoder: str = DECODE
 
     def __call__(self, batches: Batches) -> Iterator[pa.RecordBatch]:
-        with ThreadPoolExecutor(self.read_ahead) as pool:
+        limits = DecodingLimits(self.image_size, self.max_pixels, self.min_side, self.decode_seconds)
+        with ThreadPoolExecutor(self.read_ahead) as pool, PictureDecoder(limits, self.decoder) as decoder:
             for batch in batches:
                 for start in range(0, batch.num_rows, self.chunk_rows):
                     rows = batch.slice(start, self.chunk_rows).to_pylist()
                     read = _ahead(pool, self.read_ahead, self._read, rows)
-                    done = [self._with_pixels(row, found) for row, found in zip(rows, read, strict=True)]
+                    done = [_with_pixels(decoder, row, found) for row, found in zip(rows, read, strict=True)]
                     yield pa.RecordBatch.from_pylist(done, schema=FETCHED)
 
     @property
     def chunk_rows(self) -> int:
+        """Pictures that are handed on together."""
         return min(CHUNK_ROWS, CHUNK_BYTES // (self.image_size**2 * CHANNELS))
-
-    def _with_pixels(self, row: dict[str, Any], found: bytes | _UnreadError) -> dict[str, Any]:
-        try:
-            if isinstance(found, _UnreadError):
-                raise found
-            pixels = decode(found, self.image_size, self.max_pixels, self.min_side)
-        except (ImageError, _UnreadError) as error:
-            return {**row, C.REASON: error.reason}
-        return {**row, C.PIXELS: pixels.tobytes()}
 
     def _read(self, row: dict[str, Any]) -> bytes | _UnreadError:
         try:
@@ -103,8 +97,17 @@ class _UnreadError(Exception):
         self.reason = reason
 
 
+def _with_pixels(decoder: PictureDecoder, row: dict[str, Any], found: bytes | _UnreadError) -> dict[str, Any]:
+    try:
+        if isinstance(found, _UnreadError):
+            raise found
+        return {**row, C.PIXELS: decoder.decode(found)}
+    except (ImageError, _UnreadError) as error:
+        return {**row, C.REASON: error.reason}
+
+
 def _ahead(pool: ThreadPoolExecutor, many: int, function: Callable[[Any], Any], values: Iterable[Any]) -> Iterator[Any]:
-    """Results in order, of which at most `many` are being made or wait to be taken, beside the one taken last."""
+    """Yields results in order; beside the last one taken, at most `many` are being made or wait to be taken."""
     left = iter(values)
     waiting = deque(pool.submit(function, value) for value in islice(left, many))
     while waiting:
@@ -113,46 +116,41 @@ def _ahead(pool: ThreadPoolExecutor, many: int, function: Callable[[Any], Any], 
         yield result
 
 
-def _size_and_time(uri: str) -> tuple[int, int]:
-    try:
-        system, path = _located(uri)
-        info = system.get_file_info(path)
-    except FILE_ERRORS:
-        return -1, -1
-    return (info.size, info.mtime_ns or -1) if info.type == fs.FileType.File else (-1, -1)
-
-
 def _read(product_id: str | None, uri: str, max_bytes: int) -> bytes:
     if not product_id:
         raise _UnreadError(NO_PRODUCT_ID)
     try:
-        system, path = _located(uri)
+        system, path = located(uri)
     except FILE_ERRORS:
         raise _UnreadError(UNSUPPORTED_URI) from None
     try:
-        info = system.get_file_info(path)
-        if info.type == fs.FileType.NotFound:
-            raise _UnreadError(MISSING_IMAGE)
-        if info.type != fs.FileType.File:
-            raise _UnreadError(NOT_A_FILE)
-        if info.size is not None and info.size > max_bytes:
-            raise _UnreadError(TOO_MANY_BYTES)
+        if isinstance(system, fs.S3FileSystem):
+            return _read_object(system, path, max_bytes)
+        _check_file(system, path, max_bytes)
         with system.open_input_stream(path) as stream:
             return bytes(stream.read(max_bytes))
     except FILE_ERRORS:
         raise _UnreadError(UNREADABLE_IMAGE) from None
 
 
-def _located(uri: str) -> tuple[fs.FileSystem, str]:
-    """A file system, opened once a process for each store, and the path in it."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        return _system(""), uri
-    authority = rest.partition("/")[0]
-    system = _system(f"{scheme}://{authority}")
-    return system, rest if scheme in S3_SCHEMES else rest[len(authority) :]
+def _read_object(system: fs.S3FileSystem, path: str, max_bytes: int) -> bytes:
+    """Reads an object whose size comes with opening it: asked for by itself, it would cost a request more."""
+    try:
+        file = system.open_input_file(path)
+    except FileNotFoundError:
+        _check_file(system, path, max_bytes)  # which tells a folder from nothing
+        raise
+    with file:
+        if file.size() > max_bytes:
+            raise _UnreadError(TOO_MANY_BYTES)
+        return bytes(file.read())
 
 
-@lru_cache(maxsize=64)
-def _system(store: str) -> fs.FileSystem:
-    return StoragePath(store).open()[0]
+def _check_file(system: fs.FileSystem, path: str, max_bytes: int) -> None:
+    info = system.get_file_info(path)
+    if info.type == fs.FileType.NotFound:
+        raise _UnreadError(MISSING_IMAGE)
+    if info.type != fs.FileType.File:
+        raise _UnreadError(NOT_A_FILE)
+    if info.size is not None and info.size > max_bytes:
+        raise _UnreadError(TOO_MANY_BYTES)

@@ -1,9 +1,9 @@
-"""What a task does in a round: trains its shard from the state it is given, and says what came of it.
+"""The worker's part of a round: trains on its shard from the state it is given, and returns the change.
 
-A subclass of Elephas's worker. That one builds and traces the model anew each epoch, keeps a partition three times
-over, and does not train where there is less than a batch. This one keeps the compiled model in its process, reads
-samples from a file mapped into memory, takes many steps in one call of TensorFlow, and sets everything that a round
-depends on, so that it matters not which process a round runs in.
+A subclass of Elephas's worker. Elephas's own builds and traces the model anew each epoch, holds a partition in memory
+three times, and does not train if there is less than a batch. This one keeps the compiled model in its process, reads
+samples from a memory-mapped file, and takes many steps in one call of TensorFlow. It sets all state that a round
+depends on, so the result is the same in whichever process the round runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from pyspark import TaskContext
 
-from larder.jobs.runtime.quiet_tensorflow import (  # before elephas, which imports TensorFlow
+from larder.jobs.runtime.quiet_tensorflow import (  # before elephas: it silences TensorFlow's import
     limit_threads,
     tf,
     training_precision,
@@ -39,13 +39,13 @@ from larder.models.vision.federated import Arrays, refuse_divergence
 from larder.models.vision.mixed_precision import in_precision
 
 SEED_STATE = "seed_generator_state"
-CALL_BYTES = 16 << 20  # of the samples that one call of TensorFlow trains on, batch after batch
+CALL_BYTES = 16 << 20  # of samples that one call of TensorFlow trains on, batch by batch
 Steps = Callable[[Bytes, Bytes], None]
 
 
 @dataclass(frozen=True)
 class RoundStart:
-    """What workers start a round from. `optimizer` is empty in the first."""
+    """The state that workers start a round from. `optimizer` is empty in the first round."""
 
     number: int
     epochs: int
@@ -55,7 +55,7 @@ class RoundStart:
 
 @dataclass(frozen=True)
 class WorkerResult:
-    """What one worker made of a round: weights before less weights after, as Elephas counts, and its optimizer."""
+    """A worker's result of a round. `deltas` are weights before minus weights after, as Elephas counts them."""
 
     samples: int
     deltas: Arrays
@@ -66,11 +66,14 @@ class WorkerResult:
 
 
 class RoundsWorker(SparkWorker):
-    """Trains a shard for one round. `parameters` is a broadcast RoundStart; `train_config`: batch_size, seed, precision."""
+    """Trains a shard for one round.
+
+    `parameters` is a broadcast RoundStart; `train_config` has batch_size, seed and precision.
+    """
 
     @leaves_worker_ready
     def train(self, data_iterator: Iterable[Shard]) -> Iterator[WorkerResult]:
-        """Yields nothing where there is no sample: no change would pull the mean."""
+        """Yields one result; none if there are no samples, since no change would pull the mean towards 0."""
         begun = time.perf_counter()
         shards = [shard for shard in data_iterator if shard.samples]
         if not shards:
@@ -94,13 +97,13 @@ class RoundsWorker(SparkWorker):
         yield WorkerResult(shard.samples, deltas, optimizer, loss, seconds, seen_devices())
 
     def _compiled(self) -> _Compiled:
-        """What this process has compiled: tracing it takes longer than a small round."""
+        """The model as compiled in this process: tracing it takes longer than a small round."""
         precision = training_precision(self.train_config["precision"])
         size = self.train_config["batch_size"]
         key = hashlib.sha256(repr((self.json, self.master_optimizer, precision, size)).encode()).hexdigest()
         if key not in _COMPILED:
             import_layers(self.json)
-            gc.unfreeze()  # else another model's objects would stay for ever
+            gc.unfreeze()  # otherwise the objects of the model before would never be freed
             _COMPILED.clear()
             model = model_from_json(in_precision(self.json, precision), self.custom_objects)
             model.compile(deserialize(self.master_optimizer), loss=self.master_loss)
@@ -121,7 +124,7 @@ class RoundsWorker(SparkWorker):
 
 @dataclass(frozen=True)
 class _Compiled:
-    """A model, its optimizer's first state, its steps, and what sets weights, optimizer and seeds."""
+    """A model, its optimizer's initial state, its training steps, and a setter of weights, optimizer and seeds."""
 
     model: Any
     fresh: Arrays
@@ -133,9 +136,9 @@ _COMPILED: dict[str, _Compiled] = {}
 
 
 def trained_alone(model: Any, shard: Shard, epochs: int, batch_size: int, seed: int) -> float:
-    """Trains a compiled model on one shard in this process; returns the last epoch's mean loss.
+    """Trains a compiled model on one shard in this process, and returns the last epoch's mean loss.
 
-    Raises DivergedError where it is none.
+    Raises DivergedError if the loss or a weight is not finite.
     """
     model.optimizer.build(model.trainable_variables)
     compiled = _Compiled(model, [], _steps(model, batch_size), lambda values: None)
@@ -145,8 +148,10 @@ def trained_alone(model: Any, shard: Shard, epochs: int, batch_size: int, seed: 
 
 
 def _trained(compiled: _Compiled, shard: Shard, epochs: int, batch_size: int, draw: np.random.Generator) -> float:
-    """The mean loss of the last epoch. Keras's own shuffle follows from all that its process drew before, so samples
-    are shuffled here; the next ones are read while TensorFlow is at work."""
+    """Trains for `epochs` and returns the mean loss of the last. The next samples are read while TensorFlow works.
+
+    Samples are shuffled here, since Keras's own shuffle depends on what its process has drawn before.
+    """
     records, partners = shard.records(), shard.partners()
     at_once = batch_size * max(1, CALL_BYTES // (batch_size * shard.record_bytes))
     with ThreadPoolExecutor(1) as reader:
@@ -164,8 +169,10 @@ def _trained(compiled: _Compiled, shard: Shard, epochs: int, batch_size: int, dr
 
 
 def _paired(order: Rows, partners: Rows, batch_size: int, draw: np.random.Generator) -> Rows:
-    """Half of `order`, with a partner of each drawn for the other half of its batch. Who has none is its own: the two
-    are moved and lit differently."""
+    """Half of `order`, and for the other half of each batch a partner of each sample, drawn at random.
+
+    A sample without partners is its own partner: augmentation makes the two differ.
+    """
     anchors = order[: -(-len(order) // 2)]
     known = (partners[anchors] >= 0).sum(axis=1)
     drawn = partners[anchors, draw.integers(0, np.maximum(known, 1))]
@@ -176,9 +183,9 @@ def _paired(order: Rows, partners: Rows, batch_size: int, draw: np.random.Genera
 
 
 def _steps(model: Any, batch_size: int) -> Steps:
-    """A step of the model's own for each batch of the samples given. Of any number of samples, so traced once."""
+    """Takes a training step for each batch of the samples given. Traced once, for any number of samples."""
 
-    # Without AutoGraph, which reads source files: there may be none where a task runs.
+    # Without AutoGraph: it reads source files, which may be missing where a task runs.
     @tf.function(
         input_signature=[_any_number_of(model.inputs[0]), _any_number_of(model.outputs[0], tf.uint8)], autograph=False
     )
@@ -193,7 +200,7 @@ def _steps(model: Any, batch_size: int) -> Steps:
 
 
 def _assign(variables: Sequence[Any]) -> Callable[[Arrays], None]:
-    """Sets all of them in one call of TensorFlow."""
+    """A function that sets all of `variables` in one call of TensorFlow."""
 
     @tf.function(autograph=False)
     def assign(values: list[tf.Tensor]) -> None:
@@ -206,7 +213,7 @@ def _assign(variables: Sequence[Any]) -> Callable[[Arrays], None]:
 
 
 def _seeds(model: Any) -> list[Any]:
-    """What the model's random layers draw from."""
+    """The seed variables of the model's random layers."""
     return [variable for variable in model.variables if variable.path.endswith(SEED_STATE)]
 
 

@@ -1,4 +1,4 @@
-"""A run of `vision_model`: its files and what they say."""
+"""The files of a run of the table `vision_model`, read."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ ENSEMBLE = "ensemble"  # the parameter that says how many networks were saved as
 
 
 def model_bytes_of(tables: Tables, trained: Manifest) -> bytes:
-    """The .keras file of a run of `vision_model`."""
+    """Returns the .keras file of a run of `vision_model`."""
     return tables.read(trained, MODEL_FILE)
 
 
 def training_of(tables: Tables, trained: Manifest) -> dict[str, Any]:
-    """labels, loss (one figure a round) and a summary, of a run of `vision_model`. An ensemble has `members`, each with
-    a loss of its own."""
+    """Returns training.json of a run of `vision_model`: labels, loss (a figure a round) and a summary.
+
+    That of an ensemble has `members`, each with a loss of its own.
+    """
     return dict(json.loads(tables.read(trained, TRAINING_FILE)))
 
 
 def floats_of(trained: Manifest) -> int:
-    """Floats of an embedding by the model of a run of `vision_model`."""
+    """Returns the number of floats in an embedding by the model of a run of `vision_model`."""
     return int(trained.parameters["embedding"] * trained.parameters.get(ENSEMBLE, 1))

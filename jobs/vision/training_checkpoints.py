@@ -1,4 +1,4 @@
-"""Where a training stands after each round, kept until it is done: a run that was killed goes on from there."""
+"""The state of a training, saved after each round: a run that was killed continues from there."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ FIGURES = "figures"
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that training goes on from."""
+    """The state that a training continues from."""
 
     weights: Arrays
     optimizer: Arrays = field(default_factory=list)  # empty before the first round
-    velocity: Arrays = field(default_factory=list)  # of the outer step; likewise
-    best: Arrays = field(default_factory=list)  # weights of the round with the least loss in validation
+    velocity: Arrays = field(default_factory=list)  # of the outer step; empty before the first
+    best: Arrays = field(default_factory=list)  # weights of the round with the lowest validation loss
     losses: tuple[float, ...] = ()  # of each round, in training
-    validations: tuple[float, ...] = ()  # likewise, on what is held back
+    validations: tuple[float, ...] = ()  # of each round, on the pictures held back
 
     @property
     def rounds(self) -> int:
         return len(self.losses)
 
     def as_bytes(self) -> bytes:
-        """The same bytes for the same state."""
+        """Returns the state as the bytes of an .npz file: the same for the same state."""
         arrays = {f"{name}_{number:05d}": array for name in _LISTS for number, array in enumerate(getattr(self, name))}
         figures = json.dumps({"losses": self.losses, "validations": self.validations})
         sink = io.BytesIO()
@@ -46,6 +46,7 @@ class TrainingState:
 
     @staticmethod
     def from_bytes(data: bytes) -> TrainingState:
+        """Returns the state that `as_bytes` made bytes of. Raises ValueError, KeyError, EOFError and BadZipFile."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             figures: dict[str, Any] = {
                 name: tuple(values) for name, values in json.loads(arrays[FIGURES].tobytes()).items()
@@ -61,19 +62,19 @@ _LISTS = [name.name for name in fields(TrainingState) if name.name not in ("loss
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The states of one training, a file a round, in a folder of its own."""
+    """The saved states of one training, a file a round, in a folder of its own. The last KEPT are kept."""
 
     folder: StoragePath
 
     def save(self, state: TrainingState) -> int:
-        """Writes the state whole or not at all, forgets the one before the last, and returns its bytes."""
+        """Writes the state, whole or not at all, removes the one before the last, and returns the bytes written."""
         data = state.as_bytes()
         self._file(state.rounds).write(data)
         remove(self._file(state.rounds - KEPT))
         return len(data)
 
     def latest(self) -> TrainingState | None:
-        """The newest state that can be read, or None."""
+        """Returns the newest state that can be read, or None."""
         numbers = [int(match[1]) for file in self.folder.files() if (match := NAMED.search(file.path))]
         for number in sorted(numbers, reverse=True):
             try:

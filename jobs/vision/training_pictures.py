@@ -1,4 +1,4 @@
-"""The images table's rows as workers and driver train and measure on them."""
+"""Rows of the images table as samples: divided into shards for the workers and a validation set for the driver."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from larder.storage import StoragePath
 Shape = tuple[int, int, int]
 SHARES = 10_000
 BLOCK_ROWS = 512
-VALIDATION_BYTES = 256 << 20  # of pixels that the driver holds, about
+VALIDATION_BYTES = 256 << 20  # of pixels that the driver holds, approximately
 WRITTEN_DDL = "number int, uri string, samples long, partners_uri string"
 WRITTEN = pa.schema(
     [("number", pa.int32()), ("uri", pa.string()), ("samples", pa.int64()), ("partners_uri", pa.string())]
@@ -37,34 +37,36 @@ WRITTEN = pa.schema(
 
 
 def validation_share(vision: VisionSettings, pictures: int, shape: Shape) -> float:
-    """`vision.validation`, or, of more pictures, the share that is about VALIDATION_BYTES, and at least one of SHARES:
-    what is held back lies on the driver, and all else is trained on."""
+    """Returns the share of training pictures to validate on: `vision.validation`, or less if there are many pictures.
+
+    The driver holds them in memory, so they are limited to about VALIDATION_BYTES, and to at least one of SHARES.
+    """
     most = VALIDATION_BYTES // math.prod(shape)
     return min(vision.validation, max(1, SHARES * most // pictures) / SHARES)
 
 
 def is_held_back(share: float) -> Column:
-    """Whether a training picture is among this share of them, which is not trained on but measured by."""
-    place = F.pmod(F.xxhash64(C.PRODUCT_ID, F.lit("validation")), F.lit(SHARES))
-    return place < round(share * SHARES)
+    """Whether a training picture is in the validation set, which has this share of them."""
+    bucket = F.pmod(F.xxhash64(C.PRODUCT_ID, F.lit("validation")), F.lit(SHARES))
+    return bucket < round(share * SHARES)
 
 
 def held_back(pictures: DataFrame, labels: list[str], shape: Shape) -> Block | None:
-    """Pixels and labels of these pictures, in the order of a hash of their id; None for none."""
+    """Returns pixels and labels of these pictures, in order of a hash of their id; None if there are none."""
     rows = pictures.orderBy(F.xxhash64(C.PRODUCT_ID), C.PRODUCT_ID).select(C.CATEGORY, C.PIXELS)
     table = rows.toArrow().combine_chunks()
     return _block(table.to_batches()[0], labels, shape) if table.num_rows else None
 
 
 def shards_of(pictures: DataFrame, labels: list[str], shape: Shape, workers: int, folder: StoragePath) -> list[Shard]:
-    """Shards of the pictures in `folder`, one a worker and the same in every run; those of an earlier run if whole.
+    """Writes the pictures into `folder` as one shard for each worker, and returns the shards that are not empty.
 
-    A worker that would have no picture has no shard. Where `pictures` have PARTNERS, those dealt to the same worker
-    count.
+    Shards are the same in every run; those of an earlier run are returned if they are complete. If `pictures` has the
+    column PARTNERS, partners in the same shard are used.
     """
     shards = complete_shards(folder)
     if shards is None:
-        # By a hash of the id, so dealt out alike in every run; a product's bytes follow from its place in the order.
+        # By a hash of the id, so that each run assigns and orders products alike.
         columns = [name for name in (C.PRODUCT_ID, C.CATEGORY, C.PIXELS, C.PARTNERS) if name in pictures.columns]
         dealt = pictures.select(*columns).repartition(workers, F.xxhash64(C.PRODUCT_ID, F.lit("worker")))
         write = partial(_write, labels=labels, shape=shape, folder=folder)
@@ -99,7 +101,7 @@ def _write(
 
 
 def _rows_of(partners: list[list[str] | None], ids: list[str]) -> Rows:
-    """Rows of the partners that are among `ids`, first ones first, -1 behind them."""
+    """For each product the rows of its partners that are among `ids`, in their order, padded with -1."""
     row = {id_: number for number, id_ in enumerate(ids)}
     here = [[row[id_] for id_ in some or [] if id_ in row] for some in partners]
     rows = np.full((len(here), max(1, *map(len, here))), -1, np.int32)

@@ -1,4 +1,4 @@
-"""What `[vision]` of the settings asks for: the network, its optimizer and the schedule of its training."""
+"""Builds what `[vision]` of the settings describes: the network, its optimizer and its training schedule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL = "small"  # the value of vision.backbone for Larder's own network
 
 
 def backbone_of(vision: VisionSettings) -> Backbone | None:
-    """The network that the settings name; None for the small one. Raises FileNotFoundError for its file or weights."""
+    """Returns the backbone that the settings name, None for the small one. Raises FileNotFoundError for its files."""
     if vision.backbone == SMALL:
         return None
     file = vision.backbone if is_file(vision.backbone) else vision.backbone_weights
@@ -29,7 +29,10 @@ def backbone_of(vision: VisionSettings) -> Backbone | None:
 
 
 def models_of(vision: VisionSettings, shares: Any, backbone: Backbone | None) -> tuple[keras.Model, keras.Model]:
-    """The model for inference and the one to train, which are one without pairs, and else have the same weights."""
+    """Returns the model for inference and the model to train.
+
+    With the contrastive objective they are two models with the same weights, otherwise one.
+    """
     parts = (vision.image_size, vision.embedding, shares, vision.seed, backbone)
     head = NetworkHead(vision.palette, vision.hidden, vision.dropout, vision.augment)
     model = build_model(*parts, NO_PAIRS, head)
@@ -38,7 +41,7 @@ def models_of(vision: VisionSettings, shares: Any, backbone: Backbone | None) ->
 
 
 def compile_for(model: keras.Model, vision: VisionSettings, samples: int) -> None:
-    """Makes the model ready to train with these settings where a worker has so many samples."""
+    """Compiles the model for training with these settings, on workers with `samples` samples each."""
     steps = ceil(samples / vision.batch_size)  # of an epoch
     compile_model(
         model,
@@ -49,6 +52,7 @@ def compile_for(model: keras.Model, vision: VisionSettings, samples: int) -> Non
 
 
 def schedule_of(vision: VisionSettings) -> TrainingSchedule:
+    """Returns the training schedule that the settings describe."""
     from larder.jobs.vision.data_parallel import TrainingSchedule
 
     return TrainingSchedule(

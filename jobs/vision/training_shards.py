@@ -1,7 +1,8 @@
-"""What each worker trains on, decoded and put together once: one file a worker, mapped into memory wherever it lies.
+"""The samples that each worker trains on: one file a worker, written once and mapped into memory where it is used.
 
-A sample is a record of its pixels and its labels, all of them bytes. Rounds pass only the names of files to workers, so
-no picture is sent or copied again; where the place is not local, a machine fetches a file once and keeps it.
+A record of the file is a sample: its pixels and its labels, one byte each. Rounds pass only the files' names to
+workers, so no picture is sent or copied again. Where the store is not local, a machine fetches a file once and keeps it
+until the training is done.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import json
 import math
 import os
 import tempfile
+import time
+import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.fs as fs
+import pyarrow as pa
 
 from larder.storage import StoragePath
 
@@ -28,11 +31,13 @@ Rows = npt.NDArray[np.integer]
 Block = tuple[Bytes, Bytes]
 COMPLETE = "shards.json"
 COPY_BYTES = 1 << 24
+COPIES = "larder-*.shard*"  # fetched shards, and parts of them
+UNUSED_SECONDS = 2 * 24 * 3600  # after which a copy, of a training that was killed, is removed
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The samples of one worker. Small enough to go with every task."""
+    """The name and shape of one worker's samples. Small enough to be sent with every task."""
 
     uri: str
     samples: int
@@ -41,17 +46,17 @@ class Shard:
     partners_uri: str = ""
 
     def partners(self) -> Rows | None:
-        """Rows of each sample's partners in this shard (samples, most), -1 for none; None where it has no such file."""
+        """Returns the rows of each sample's partners in this shard (samples, most), padded with -1; None if no file."""
         return np.load(io.BytesIO(StoragePath(self.partners_uri).read())) if self.partners_uri else None
 
     def batch(self, records: Bytes, rows: Rows) -> Block:
-        """Pixels and labels of these rows of `records`."""
+        """Returns pixels and labels of these rows of `records`."""
         some, pixels = records[rows], math.prod(self.shape)
         return some[:, :pixels].reshape(len(some), *self.shape), some[:, pixels:]
 
     def records(self) -> Bytes:
-        """All samples (samples, bytes of one), not writable and not yet read."""
-        if not self.samples:  # which cannot be mapped
+        """Returns all samples (samples, record_bytes), read-only; they are read from the file as they are used."""
+        if not self.samples:  # an empty file cannot be mapped
             return np.zeros((0, self.record_bytes), np.uint8)
         place = StoragePath(self.uri)
         path = place.path if place.is_local else _fetched(place)
@@ -59,23 +64,29 @@ class Shard:
 
     @property
     def record_bytes(self) -> int:
+        """Bytes of one sample."""
         return math.prod(self.shape) + self.labels
+
+    def remove_copy(self) -> None:
+        """Removes what this machine has fetched of the shard, if anything."""
+        if not StoragePath(self.uri).is_local:
+            _copy_of(self.uri).unlink(missing_ok=True)
 
 
 def write_shard(place: StoragePath, blocks: Iterable[Block], shape: tuple[int, ...], labels: int) -> Shard:
-    """Writes a worker's samples, in their order, block by block; a reader never sees half a file."""
+    """Writes a worker's samples, in their order, block by block. After an error there is no file, or the one before."""
     samples = 0
     with tempfile.NamedTemporaryFile(suffix=".shard", dir=_local_folder()) as scratch:
         for pixels, marks in blocks:
             np.concatenate([pixels.reshape(len(pixels), math.prod(shape)), marks], axis=1).tofile(scratch)
             samples += len(pixels)
         scratch.flush()
-        _put(scratch.name, place)
+        place.write(pa.memory_map(scratch.name).read_buffer() if samples else b"")
     return Shard(place.uri, samples, shape, labels)
 
 
 def with_partners(shard: Shard, partners: Rows) -> Shard:
-    """The shard with a file of its samples' partners beside it."""
+    """Writes a file of the samples' partners beside the shard, and returns the shard with its name."""
     place, sink = StoragePath(f"{shard.uri}.partners"), io.BytesIO()
     np.save(sink, partners)
     place.write(sink.getvalue())
@@ -83,7 +94,7 @@ def with_partners(shard: Shard, partners: Rows) -> Shard:
 
 
 def complete_shards(folder: StoragePath) -> list[Shard] | None:
-    """The shards that an earlier run has left whole, or None."""
+    """Returns the shards that an earlier run has written completely, or None."""
     listed = folder / COMPLETE
     if not listed.exists():
         return None
@@ -91,39 +102,44 @@ def complete_shards(folder: StoragePath) -> list[Shard] | None:
 
 
 def mark_complete(folder: StoragePath, shards: list[Shard]) -> None:
+    """Notes in `folder` that it has all of these shards."""
     (folder / COMPLETE).write(json.dumps([asdict(shard) for shard in shards], indent=1).encode())
 
 
-def _put(path: str, place: StoragePath) -> None:
-    system, target = place.open()
-    whole = isinstance(system, fs.S3FileSystem)  # an object is seen only once it is complete
-    part = target if whole else f"{target}.{os.getpid()}"
-    if not whole:
-        system.create_dir(target.rpartition("/")[0], recursive=True)
-    with open(path, "rb") as source, system.open_output_stream(part) as sink:
-        while data := source.read(COPY_BYTES):
-            sink.write(data)
-    if whole:
-        return
-    if not place.is_local and place.exists():
-        system.delete_file(target)  # HDFS does not rename onto a file
-    system.move(part, target)
-
-
 def _fetched(place: StoragePath) -> str:
-    """The file's copy on this machine, fetched if it is not there."""
-    name = hashlib.sha256(place.uri.encode()).hexdigest()[:16]
-    copy = _local_folder() / f"larder-{name}.shard"
-    if not copy.exists():
-        system, source = place.open()
-        part = copy.with_suffix(f".{os.getpid()}")
+    """The path of the file's copy on this machine, which is fetched if there is none."""
+    copy = _copy_of(place.uri)
+    if copy.exists():
+        os.utime(copy)  # it is in use
+        return str(copy)
+    _remove_unused(copy.parent)
+    system, source = place.open()
+    # Named at random: machines that share a disk, and containers, have the same process ids.
+    part = copy.with_name(f"{copy.name}.{uuid.uuid4().hex}")
+    try:
         with system.open_input_stream(source) as stream, part.open("wb") as sink:
             while data := stream.read(COPY_BYTES):
                 sink.write(data)
         part.replace(copy)
+    finally:
+        part.unlink(missing_ok=True)
     return str(copy)
 
 
+def _copy_of(uri: str) -> Path:
+    return _local_folder() / f"larder-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.shard"
+
+
+def _remove_unused(folder: Path) -> None:
+    """Removes copies that no training has used for two days: a training that is killed leaves its own."""
+    for copy in folder.glob(COPIES):
+        try:
+            if time.time() - copy.stat().st_mtime > UNUSED_SECONDS:
+                copy.unlink()
+        except OSError:  # gone already, or another user's
+            continue
+
+
 def _local_folder() -> Path:
-    """Where a task may keep files: Spark removes it when the application ends."""
+    """Where a task may keep files. On a cluster Spark removes the folder when the application ends."""
     return Path(os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0])

@@ -1,4 +1,4 @@
-"""What a task does of a search: trains one model with one choice of settings, and measures it."""
+"""A task of a search: trains one model with one choice of settings, and measures it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from larder.settings import VisionSettings
 
 @dataclass(frozen=True)
 class TrialSettings:
-    """A trial's number and its settings of [vision], which need not fit together."""
+    """A trial's number and its settings of [vision], which may contradict each other."""
 
     number: int
     settings: Mapping[str, Any]
@@ -24,7 +24,10 @@ class TrialSettings:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """Share of the ten nearest alike, seconds of training, bytes of the model; or the error that ended it."""
+    """A trial's result, or the error that ended it.
+
+    quality: share of the ten nearest pictures with the same labels. seconds: of training. bytes: of the model.
+    """
 
     number: int
     quality: float = 0.0
@@ -35,7 +38,7 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class TrialRunner:
-    """Called in a task with its choices. `shares` (labels,) are of the training pictures."""
+    """Runs trials in a task. `shares` (labels,) are those of the training pictures that have each label."""
 
     train: Shard
     test: Shard
@@ -45,7 +48,7 @@ class TrialRunner:
         for choice in choices:
             try:
                 yield self._measured(choice)
-            except Exception as error:  # one bad choice must not end the search; it is told and kept
+            except Exception as error:  # one bad choice must not end the search: its error is reported and stored
                 yield TrialResult(choice.number, error=f"{type(error).__name__}: {error}"[:500])
 
     def _measured(self, choice: TrialSettings) -> TrialResult:

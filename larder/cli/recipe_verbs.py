@@ -1,4 +1,4 @@
-"""`larder recipe`: a search over settings, written for the data at hand, to be edited and run."""
+"""`larder recipe`: writes a recipe, fitted to the data, for a search over settings; to be edited and run."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ verbs = typer.Typer(no_args_is_help=True, help="Write a recipe for a search over
 
 @verbs.callback()
 def _group() -> None:
-    """Keeps `vision` a word of its own while it is the only one."""
+    """Keeps `vision` a subcommand: typer would run a single command without its name."""
 
 
 @verbs.command()
 def vision(
-    to: Annotated[Path | None, typer.Option(help="file to write; it must not be there (default: print it)")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="File to write, which must not exist yet (default: print the recipe).")
+    ] = None,
     settings_file: SettingsFile = None,
 ) -> None:
-    """For `larder search-vision`, by the pictures that were ingested."""
+    """Write a recipe for `larder search-vision`, by the pictures that were ingested."""
     settings = load_settings(settings_file)
     leaves = _leaves(settings.storage.tables)
     text = recipe_text(leaves.total(), len(leaves), min(leaves.values(), default=0), settings.vision.learning_rate)
@@ -37,12 +39,12 @@ def vision(
         with to.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        print(f"larder: {to} is there already; name another file, or remove it", file=sys.stderr)
+        print(f"larder: {to} exists already; name another file, or remove it", file=sys.stderr)
         raise typer.Exit(1) from None
 
 
 def _leaves(root: str) -> Counter[str]:
-    """Pictures by category."""
+    """Number of pictures in each leaf category."""
     import pyarrow.parquet as pq
 
     from larder.storage import StoragePath, Tables

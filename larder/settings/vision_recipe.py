@@ -1,4 +1,4 @@
-"""A recipe: what a search over the vision model's settings may try, and what its results must be."""
+"""A recipe: the values that a search over the vision model's settings may try, and the thresholds of its results."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ else:
     import tomli as tomllib
 
 Value = float | int | str | bool
-# Settings of [vision] that nothing in a trial depends on, but through the pictures that were ingested: it trains one
-# model, on one worker, in no rounds, on pictures that the recipe divides.
+# Settings of [vision] that have no effect in a trial: it uses the pictures as they were ingested, and trains one model,
+# on one worker, without rounds, on the pictures that the recipe chooses.
 NOT_OF_A_TRIAL = frozenset(
     {
-        "image_size", "max_pixels", "max_bytes", "min_side", "read_ahead", "held_out",
+        "image_size", "max_pixels", "max_bytes", "min_side", "decode_seconds", "read_ahead", "held_out",
         "workers", "ensemble", "validation", "patience",
         "epochs_per_round", "outer_learning_rate", "outer_momentum", "precision",
     }
 )  # fmt: skip
-OF_ALL_TRIALS = frozenset({"min_label_count", "pairs_of_product"})  # labels and partners are the same for all of them
+OF_ALL_TRIALS = frozenset({"min_label_count", "pairs_of_product"})  # all trials have the same labels and partners
 
 
 class SearchRange(Section):
-    """Values from `low` to `high`; whole numbers where the setting is one."""
+    """A range of values, from `low` to `high`; of integers if the setting is one."""
 
     low: float | int
     high: float | int
-    log: bool = Field(False, description="spread over magnitudes")
+    log: bool = Field(False, description="Whether values are drawn evenly by magnitude rather than by value.")
 
     @model_validator(mode="after")
     def can_be_drawn_from(self) -> SearchRange:
@@ -45,24 +45,29 @@ class SearchRange(Section):
 
 
 class Objectives(Section):
-    """Thresholds: a trial that misses one is not chosen."""
+    """Thresholds of a trial's results. A trial that misses one is not chosen."""
 
-    least_quality: float = Field(0.0, ge=0, le=1, description="share of the ten nearest that have the same labels")
-    most_seconds: float = Field(float("inf"), gt=0, description="of training, on one task")
-    most_bytes: float = Field(float("inf"), gt=0, description="of the model for inference")
+    least_quality: float = Field(
+        0.0, ge=0, le=1, description="Least share of the ten nearest pictures that have the same labels."
+    )
+    most_seconds: float = Field(float("inf"), gt=0, description="Most seconds of training, in one task.")
+    most_bytes: float = Field(float("inf"), gt=0, description="Most bytes of the model for inference.")
 
 
 class VisionRecipe(Section):
-    """What `larder search-vision` does. Names in `space` are settings of [vision]."""
+    """A recipe of `larder search-vision`. The names in `space` are settings of [vision]."""
 
-    trials: int = Field(24, ge=1)
-    at_once: int = Field(2, ge=1, description="trials side by side, each in a task of its own")
-    seed: int = 42
+    trials: int = Field(24, ge=1, description="Trials of the search.")
+    at_once: int = Field(2, ge=1, description="Trials that run at once, each in a task of its own.")
+    seed: int = Field(42, description="Seed of the search's choices.")
     store: str = Field(
-        "vision-search.db", description="SQLite file of results, beside the recipe; a search goes on in it"
+        "vision-search.db",
+        description="SQLite file of results, beside the recipe. A search that is run again continues it.",
     )
-    pictures: int = Field(20_000, ge=10, description="at most so many, by a hash of their id")
-    validation: float = Field(0.2, gt=0, lt=1, description="share of them that trials are measured on")
+    pictures: int = Field(
+        20_000, ge=10, description="Most pictures that trials use, chosen by a hash of the product id."
+    )
+    validation: float = Field(0.2, gt=0, lt=1, description="Share of the pictures that trials are measured on.")
     objectives: Objectives = Objectives()
     space: dict[str, SearchRange | list[Value]] = Field(min_length=1)
 
@@ -71,7 +76,9 @@ class VisionRecipe(Section):
     def settings_that_fit(cls, space: dict[str, SearchRange | list[Value]]) -> dict[str, SearchRange | list[Value]]:
         known = set(VisionSettings.model_fields) - NOT_OF_A_TRIAL - OF_ALL_TRIALS
         if unknown := sorted(set(space) - known):
-            raise ValueError(f"not settings of [vision] that a trial may choose: {unknown}; there are {sorted(known)}")
+            raise ValueError(
+                f"not settings of [vision] that a trial may choose: {unknown}; choose from {sorted(known)}"
+            )
         for name, values in space.items():
             for value in [values.low, values.high] if isinstance(values, SearchRange) else values:
                 VisionSettings(**{name: value})
@@ -79,7 +86,7 @@ class VisionRecipe(Section):
 
 
 def load_recipe(path: Path) -> VisionRecipe:
-    """The recipe in a TOML file, its places absolute. Raises SettingsError, which names file and setting."""
+    """Returns the recipe in a TOML file, its paths made absolute. Raises SettingsError with file and setting."""
     try:
         recipe = VisionRecipe(**tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -88,14 +95,14 @@ def load_recipe(path: Path) -> VisionRecipe:
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        raise SettingsError(f"the recipe {path} does not fit:\n" + "\n".join(lines)) from None
+        raise SettingsError(f"the recipe {path} has wrong values:\n" + "\n".join(lines)) from None
     folder = path.resolve().parent
     space = {name: _beside(folder, values) for name, values in recipe.space.items()}
     return recipe.model_copy(update={"store": str(folder / recipe.store), "space": space})
 
 
 def _beside(folder: Path, values: SearchRange | list[Value]) -> SearchRange | list[Value]:
-    """Networks' files with their places absolute: trials run elsewhere."""
+    """The values, with absolute paths of networks' files: trials run in other directories."""
     if isinstance(values, SearchRange):
         return values
     files = [str(each).endswith(NETWORK_FILE) and "://" not in str(each) for each in values]
@@ -103,7 +110,7 @@ def _beside(folder: Path, values: SearchRange | list[Value]) -> SearchRange | li
 
 
 def recipe_text(pictures: int, leaves: int, smallest: int, learning_rate: float) -> str:
-    """A recipe for so many pictures in so many leaf categories, the smallest of which has `smallest`, with comments."""
+    """Returns a commented recipe for `pictures` in `leaves` leaf categories, the smallest of which has `smallest`."""
     batches = [16, 32] if pictures < 20_000 else [32, 64, 128]
     epochs = [12, 24] if pictures < 20_000 else [4, 8]
     embeddings = [32, 64] if leaves < 500 else [64, 128, 256]

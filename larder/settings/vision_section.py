@@ -35,6 +35,11 @@ class VisionSettings(Section):
         ge=1,
         description="Pixels that each side of a picture must have. A smaller one is quarantined as a placeholder.",
     )
+    decode_seconds: int = Field(
+        10,
+        ge=1,
+        description="Seconds of processor time that decoding a picture may take. A slower one is quarantined.",
+    )
     read_ahead: int = Field(8, ge=1, description="Picture files that a task fetches before it needs them.")
     embedding: int = Field(64, ge=2, description="Floats in the embedding of a picture.")
     epochs: int = Field(24, ge=1, description="Passes of the training over all training pictures.")

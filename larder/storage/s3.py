@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow as pa
 import pyarrow.fs as fs
 
 SCHEMES = ("s3", "s3a", "s3n")
+FOR_MESSAGES = "s3a"
+BYTES_AT_ONCE = 64 << 20  # larger objects are written in parts
 # What tasks on other machines must know too. Keys are not among them: they have their own there.
 SHARED_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
 
@@ -74,11 +78,49 @@ def etags(path: str) -> dict[str, str]:
     }
 
 
+def objects_after(folder: str, key: str) -> tuple[list[tuple[str, int, datetime]], bool]:
+    """Returns up to 1,000 objects below `BUCKET/FOLDER` whose keys follow `key`, and whether there are more.
+
+    Each is its path (`BUCKET/KEY`), its bytes and its time of change; they are in the order of their keys. Raises
+    OSError.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, _, prefix = folder.partition("/")
+    client = _client(S3Access.from_environment(os.environ))
+    try:
+        page = client.list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=key)
+    except (BotoCoreError, ClientError) as error:
+        raise OSError(f"AWS: {FOR_MESSAGES}://{folder} can't be listed: {error}") from error
+    objects = [(f"{bucket}/{each['Key']}", each["Size"], each["LastModified"]) for each in page.get("Contents", [])]
+    return objects, bool(page["IsTruncated"])
+
+
+def put_object(path: str, data: bytes | pa.Buffer) -> None:
+    """Writes the object `BUCKET/KEY`: whole, or not at all if it is cut short. Raises OSError."""
+    from boto3.s3.transfer import TransferConfig
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, _, key = path.partition("/")
+    client = _client(S3Access.from_environment(os.environ))
+    size = data.size if isinstance(data, pa.Buffer) else len(data)
+    try:
+        if size <= BYTES_AT_ONCE:
+            client.put_object(Bucket=bucket, Key=key, Body=pa.BufferReader(data), ContentLength=size)
+        else:  # in parts, which are thrown away if one of them fails
+            client.upload_fileobj(pa.BufferReader(data), bucket, key, Config=TransferConfig(BYTES_AT_ONCE))
+    except (BotoCoreError, ClientError) as error:
+        raise OSError(f"AWS: {FOR_MESSAGES}://{path} can't be written: {error}") from error
+
+
 @cache
 def _client(access: S3Access) -> Any:
     import boto3  # takes a moment, and most never need it
+    from botocore.config import Config
 
-    return boto3.client("s3", endpoint_url=access.endpoint or None, region_name=access.region or None)
+    # Stores other than Amazon's often know no checksums in trailers.
+    config = Config(request_checksum_calculation="when_required", response_checksum_validation="when_required")
+    return boto3.client("s3", endpoint_url=access.endpoint or None, region_name=access.region or None, config=config)
 
 
 @cache

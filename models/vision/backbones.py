@@ -1,4 +1,4 @@
-"""A known network as the body of the vision model: one of keras.applications, or any that Keras saved to a file."""
+"""The backbone of the vision model: a network of keras.applications, or one that Keras saved to a file."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from larder.models.vision.keras_files import check_keras_version
+
 if TYPE_CHECKING:
     import keras
 
-# How each family wants its pixels, by the beginning of its name, longest first; from its own `preprocess_input`.
+# The pixel values that each family of networks takes, by its `preprocess_input`. The longest prefix of a name counts.
 SYMMETRIC, BYTES, STANDARD, BLUE_FIRST = "-1 to 1", "0 to 255", "by ImageNet's mean and deviation", "BGR, less the mean"
-WANTED = {
+PREPROCESSING = {
     "ConvNeXt": BYTES,
     "DenseNet": STANDARD,
     "EfficientNet": BYTES,
@@ -28,8 +30,8 @@ WANTED = {
     "VGG": BLUE_FIRST,
     "Xception": SYMMETRIC,
 }
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels, 0 to 1
-BLUE_FIRST_MEAN = (103.939, 116.779, 123.68)  # likewise, 0 to 255
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels, as values from 0 to 1
+BLUE_FIRST_MEAN = (103.939, 116.779, 123.68)  # of ImageNet's channels B, G and R, as values from 0 to 255
 FILE = ".keras"
 
 
@@ -38,21 +40,24 @@ class UnknownBackboneError(ValueError):
 
 
 class UnusableBackboneError(ValueError):
-    """A file's network cannot be read, or takes or gives something else than a body of the model does."""
+    """A file's network cannot be read, or its input or output does not fit the vision model."""
 
 
 def is_file(name: str) -> bool:
-    """Whether this names a file that Keras saved, and no network of keras.applications."""
+    """Returns whether a backbone's name is that of a .keras file rather than of a network of keras.applications."""
     return name.endswith(FILE)
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network by its name in keras.applications, or by that of a .keras file.
+    """The name of a network, and where its weights come from.
 
-    The weights of a known one are random, or of `weights`, the bytes of a file that Keras reads whose name ends like
-    `weights_name` (.weights.h5, .h5, .keras), or Keras's own download. Of a .keras file `weights` are the bytes; its
-    network takes values from 0 to 255, its own layers prepare them. A frozen one is not trained.
+    name: a network of keras.applications, or a .keras file.
+    weights: for a .keras file, its bytes; its network takes pixel values from 0 to 255. For a network of
+        keras.applications, the bytes of a weights file, or None for random weights.
+    weights_name: the name of the weights file, by whose ending (.weights.h5, .h5, .keras) Keras knows its format.
+    download: whether Keras downloads ImageNet weights.
+    frozen: whether training leaves the network's weights as they are.
     """
 
     name: str
@@ -62,8 +67,11 @@ class Backbone:
     frozen: bool = False
 
     def applied(self, pictures: keras.KerasTensor) -> keras.KerasTensor:
-        """Feature maps of pictures (batch, side, side, 3) whose values are from -1 to 1, or features (batch, any) where
-        a file's network gives such. Raises UnknownBackboneError and UnusableBackboneError."""
+        """Returns the network's output for pictures (batch, side, side, 3) with values from -1 to 1.
+
+        That is feature maps (batch, height, width, channels), or features (batch, channels) where the network of a file
+        pools them itself. Raises UnknownBackboneError, UnusableBackboneError and NewerKerasError.
+        """
         import keras
 
         if is_file(self.name):
@@ -93,12 +101,13 @@ class Backbone:
     def _saved(self) -> keras.Model:
         import keras
 
+        check_keras_version(self.weights or b"", f"vision.backbone {self.name}")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"backbone{FILE}"
             path.write_bytes(self.weights or b"")
             try:
                 found = keras.models.load_model(path, compile=False)
-                # Anew, without what it was compiled with, and by a name that no layer of ours has.
+                # Built anew: without what it was compiled with, and under a name that no other layer has.
                 return keras.Model(found.input, found.output, name="backbone")
             except (AttributeError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
                 raise UnusableBackboneError(
@@ -129,7 +138,7 @@ class Backbone:
 
 
 def _first_line(error: Exception) -> str:
-    """Keras's go on with all it knows."""
+    """The first line of an error: those of Keras go on with a dump of its state."""
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
@@ -146,5 +155,5 @@ def _maker(name: str) -> type[keras.Model]:
 
 
 def _wanted(name: str, otherwise: str = BYTES) -> str:
-    families = [family for family in WANTED if name.startswith(family)]
-    return WANTED[max(families, key=len)] if families else otherwise
+    families = [family for family in PREPROCESSING if name.startswith(family)]
+    return PREPROCESSING[max(families, key=len)] if families else otherwise

@@ -1,4 +1,4 @@
-"""Embeddings as the table has them: half floats in bytes, since Spark knows no such type."""
+"""Embeddings as the table stores them: half-precision floats in a binary column, since Spark has no such type."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ HALF = np.dtype("<f2")
 
 
 class MixedEmbeddingsError(ValueError):
-    """Vectors of one table differ in length."""
+    """The embeddings of one table differ in their number of floats."""
 
 
 def packed(vectors: npt.NDArray[np.floating]) -> pa.BinaryArray:
-    """Vectors (n, d) as n values of 2 d bytes: IEEE 754 binary16, little-endian."""
+    """Returns vectors (n, d) as n binary values of 2 d bytes each: IEEE 754 binary16, little-endian."""
     data = np.ascontiguousarray(vectors, HALF)
     ends = np.arange(len(data) + 1, dtype=np.int32) * (data.shape[1] * HALF.itemsize)
     return pa.BinaryArray.from_buffers(pa.binary(), len(data), [None, pa.py_buffer(ends), pa.py_buffer(data)])
 
 
 def unpacked(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float32]:
-    """What `packed` made, (n, d), of length 1 again: rounding moves a length by up to a thousandth.
+    """Returns the unit vectors (n, d) that `packed` stored, normalised again: rounding changes a norm by up to 0.001.
 
-    Raises MixedEmbeddingsError where vectors differ in length.
+    Raises MixedEmbeddingsError if the values differ in their number of floats.
     """
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if not len(values):

@@ -1,4 +1,4 @@
-"""Several trained networks as one: their embeddings one behind the other, and the mean of what they say."""
+"""An ensemble of trained networks as one model: embeddings are concatenated, probabilities averaged."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def as_one(members: Sequence[keras.Model]) -> keras.Model:
-    """One model for inference of K from `build_model`; of one member, that itself.
+    """Returns one model for inference from K models of `build_model`; a single member is returned itself.
 
-    Its embedding (batch, K x embedding) is the members' unit vectors one behind the other, scaled to length 1, so a
-    cosine of two is the mean of the members' cosines. Its probabilities (batch, labels) are the members' mean
-    (Lakshminarayanan, Pritzel and Blundell, arXiv 1612.01474).
+    Its embedding (batch, K x embedding) concatenates the members' unit vectors and is scaled to length 1, so the cosine
+    of two embeddings is the mean of the members' cosines. Its probabilities (batch, labels) are the mean of the
+    members' (Lakshminarayanan, Pritzel and Blundell, arXiv 1612.01474).
     """
     if len(members) == 1:
         return members[0]
     import keras
 
     layers = keras.layers
-    # Bodies keep their layers to themselves: those of all members have the same names.
+    # Each member is a model inside the model: layers of different members have the same names.
     bodies = [
         keras.Model(member.inputs, member.get_layer(EMBEDDING_LAYER).output, name=f"member_{number}")
         for number, member in enumerate(members, 1)
@@ -34,7 +34,7 @@ def as_one(members: Sequence[keras.Model]) -> keras.Model:
     pictures = keras.Input(members[0].input_shape[1:], dtype="uint8", name="pixels")
     joined = layers.Concatenate(name="joined")([body(pictures) for body in bodies])
     unit = layers.UnitNormalization(name=EMBEDDING_LAYER)(joined)
-    # Each member's part has length 1 / sqrt(K) now; its own head takes it at length 1.
+    # Each member's part has length 1 / sqrt(K) now, and its head was trained on vectors of length 1.
     parts = layers.Reshape((len(members), -1), name="parts")(unit)
     sharpened = layers.Rescaling(SHARPNESS * sqrt(len(members)), name="sharpened")(parts)
     labels = members[0].output_shape[-1]

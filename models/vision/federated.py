@@ -1,4 +1,4 @@
-"""What becomes of the results of several workers: means by sample, and a step of the outer optimizer along them."""
+"""Federated averaging: workers' results are averaged by samples, and the outer optimizer steps along the mean."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Arrays = list[Array]
 
 
 class DivergedError(ArithmeticError):
-    """A training whose loss or weights are no longer numbers; the message names the settings that do that."""
+    """The loss or weights of a training are no longer finite; the message names the settings to lower."""
 
 
 @dataclass(frozen=True)
 class OuterStep:
-    """The driver's step along the mean delta: Nesterov's momentum, as DiLoCo has it (arXiv 2311.08105).
+    """The outer optimizer: a step along the mean delta with Nesterov momentum, as in DiLoCo (arXiv 2311.08105).
 
-    A learning rate of 1 without momentum sets weights to their mean: federated averaging (McMahan et al. 2017).
+    With learning rate 1 and no momentum, weights become their mean: federated averaging (McMahan et al. 2017).
     """
 
     learning_rate: float = 1.0
@@ -29,7 +29,7 @@ class OuterStep:
 
 
 def refuse_divergence(when: str, losses: Sequence[float], weights: Arrays) -> None:
-    """Raises DivergedError where any of these is not finite: what follows from it would be none either."""
+    """Raises DivergedError if a loss or weight is not finite. `when` says at what point of the training."""
     if not all(np.isfinite(values).all() for values in (np.asarray(losses), *weights)):
         raise DivergedError(
             f"the training has diverged in {when} (loss {', '.join(f'{loss:g}' for loss in losses)}); "
@@ -38,7 +38,7 @@ def refuse_divergence(when: str, losses: Sequence[float], weights: Arrays) -> No
 
 
 def sample_mean(parts: Iterable[Any], samples: Sequence[int]) -> Array:
-    """The mean of the parts, each counted by its samples, in the type of the parts: counts of steps stay whole."""
+    """Returns the mean of arrays, weighted by samples, in their type: an optimizer's step count stays an integer."""
     values, total = [np.asarray(part) for part in parts], sum(samples)
     kind, mean = values[0].dtype, np.zeros(values[0].shape)
     for value, count in zip(values, samples, strict=True):
@@ -49,10 +49,12 @@ def sample_mean(parts: Iterable[Any], samples: Sequence[int]) -> Array:
 def stepped(
     weights: Arrays, deltas: Arrays, velocity: Arrays, trainable: Sequence[bool], outer: OuterStep
 ) -> tuple[Arrays, Arrays]:
-    """New weights and velocity. `deltas` are weights before less weights after; `velocity` is empty at first.
+    """Returns new weights and velocity after the outer step.
 
-    What is not trainable (a batch normalisation's mean and variance) takes its mean as it is: with momentum a variance
-    could fall below 0. A plain step has no velocity.
+    deltas: weights before a round minus the mean of the workers' weights after it.
+    velocity: of the step before; empty before the first. It stays empty for a plain step.
+    trainable: for each weight, whether training changes it by its gradient. Others (mean and variance of a batch
+        normalisation) become their mean: with momentum, a variance could fall below 0.
     """
     if outer == OuterStep():
         return [weight - delta for weight, delta in zip(weights, deltas, strict=True)], []

@@ -1,4 +1,4 @@
-"""Encoded pictures to arrays of one size, or the reason why not."""
+"""Decodes pictures to arrays of one size, or says by a reason why that is impossible."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from larder.models.vision.image_signatures import is_cut_short, is_other_format,
 Pixels = npt.NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-# An MPO is a JPEG with a second picture in it, as phones write it; the first one is meant.
+# An MPO is a JPEG file with further pictures after the first, as phones write them; the first is used.
 STILL_FORMATS = ("JPEG", "MPO")
 PAPER = (255, 255, 255)
-# Shrunk as they are. Palettes and keyed transparency must be resolved first, greys of 16 bits be made 8.
+# Modes that can be resized directly. Others are converted first: palettes, transparent colours, 16-bit greys.
 PLAIN_MODES = ("L", "RGB", "RGBA", "LA", "CMYK", "YCbCr")
 
 EMPTY_FILE = "empty_file"
@@ -38,7 +38,7 @@ REASONS = (
 
 
 class ImageError(ValueError):
-    """A picture that cannot be used; `reason` is one of REASONS."""
+    """A picture cannot be used; `reason` is one of REASONS."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -46,16 +46,16 @@ class ImageError(ValueError):
 
 
 def decode(data: bytes, image_size: int, max_pixels: int, min_side: int = 1) -> Pixels:
-    """The picture in `data`, uint8, image_size x image_size x RGB: turned upright, shrunk or grown to fit, on white.
+    """Returns the picture in `data` as uint8 (image_size, image_size, 3): upright, scaled to fit, on white.
 
-    Takes JPEG, PNG, WebP, GIF and BMP, with palettes, transparency, 16 bits, greys or CMYK. Raises ImageError and
-    nothing else; a picture of more than `max_pixels`, or with a side below `min_side` pixels, is refused by what its
-    header says, before any of it is decoded.
+    Decodes JPEG, PNG, WebP, GIF and BMP, with palettes, transparency, 16 bits, greys or CMYK. Raises ImageError and
+    nothing else. A picture of more than `max_pixels`, or with a side below `min_side` pixels, is refused by its header,
+    before any of it is decoded.
     """
     if not data:
         raise ImageError(EMPTY_FILE, "no bytes")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of broken EXIF data and the like, a line for each picture
+        warnings.simplefilter("ignore")  # Pillow warns of broken EXIF data and the like, once a picture
         with _opened(data) as image:
             _check(image, max_pixels, min_side)
             return _decoded(image, image_size)
@@ -71,7 +71,7 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _why_not(data: bytes) -> str:
-    """What is wrong with bytes that cannot be opened."""
+    """The reason why bytes cannot be opened as a picture."""
     if is_other_format(data):
         return UNSUPPORTED_FORMAT
     if is_text(data):
@@ -91,24 +91,24 @@ def _check(image: Image.Image, max_pixels: int, min_side: int) -> None:
 
 
 def _decoded(image: Image.Image, side: int) -> Pixels:
-    # A JPEG decoder can skip detail that would be thrown away: many times faster on photographs.
+    # Lets the JPEG decoder skip detail that resizing would discard: many times faster on photographs.
     image.draft(None, (2 * side, 2 * side))
     try:
         image.load()
-        # All that follows is done on the small picture: a large one is held once, or twice where it is converted.
+        # Resized first, so that a large picture is in memory once, or twice if it must be converted before.
         small = _on_paper(_fitted(_plain(image), side))
         return _squared(_upright(small), side)
     except ImageError:
         raise
-    except Exception as error:  # decoders raise nearly anything on broken data, and one picture stops no job
+    except Exception as error:  # decoders raise nearly any exception on broken data, and no picture may stop the job
         reason = TRUNCATED if "truncated" in str(error).lower() else CORRUPT
         raise ImageError(reason, str(error)) from None
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """The picture in a mode that can be shrunk."""
+    """The picture in a mode that can be resized."""
     if image.mode.startswith("I"):
-        # Pillow's own conversion of 16-bit greys clips at 255.
+        # Pillow's own conversion of 16-bit greys clips them at 255.
         values = np.asarray(image)
         return Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data and image.mode not in ("RGBA", "LA"):
@@ -123,7 +123,7 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
-    """In RGB; what is transparent is white. Raises ImageError where all of it is."""
+    """The picture in RGB, on white where it is transparent. Raises ImageError if it is fully transparent."""
     if image.mode not in ("RGBA", "LA"):
         return image.convert("RGB")
     layer = image.convert("RGBA")
@@ -131,12 +131,12 @@ def _on_paper(image: Image.Image) -> Image.Image:
         raise ImageError(NOTHING_VISIBLE, "every pixel is transparent")
     paper = Image.new("RGBA", layer.size, (*PAPER, 255))
     flat = Image.alpha_composite(paper, layer).convert("RGB")
-    flat.info = image.info  # its EXIF data are needed still
+    flat.info = image.info  # the EXIF data in it are needed later
     return flat
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF data say, where they can be read: a picture is none the worse for broken ones."""
+    """The picture turned as its EXIF data say; unchanged if they cannot be read."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:

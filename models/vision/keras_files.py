@@ -36,5 +36,5 @@ def check_keras_version(data: bytes, name: str) -> None:
 
 def _release(version: str) -> tuple[int, int]:
     """Major and minor version: patch releases read each other's files."""
-    numbers = [int(number) for number in re.findall(r"\d+", str(version))[:2]]
-    return (numbers + [0, 0])[0], (numbers + [0, 0])[1]
+    major, minor, *_ = *(int(number) for number in re.findall(r"\d+", str(version))), 0, 0
+    return major, minor

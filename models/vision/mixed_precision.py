@@ -1,4 +1,4 @@
-"""A model's description in another floating-point precision, for the hardware that trains it."""
+"""Sets the floating-point precision in a model's JSON description, for training on other hardware."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 FULL = "float32"
 POLICY = "DTypePolicy"
-# Pictures are prepared, and embeddings and losses reckoned, in full precision.
+# Layers that stay in full precision: they prepare pictures, or compute embeddings and losses.
 PREPARED = {"pixels", "scaled", "moved", "relit", "bytes", "shares", "standard", "palette"}
 KEPT = PREPARED | {"directions", "embedding", "paired", "sharpened", "labels"}
 
 
 def in_precision(model_json: str, policy: str) -> str:
-    """The description with the policy (such as `mixed_bfloat16`) in every layer but KEPT. Weights stay as they are."""
+    """Returns the description with `policy` (such as `mixed_bfloat16`) in every layer but KEPT; it has no weights."""
     if policy == FULL:
         return model_json
     model = json.loads(model_json)
@@ -26,7 +26,7 @@ def in_precision(model_json: str, policy: str) -> str:
 
 
 def _layers(value: Any) -> Iterator[dict[str, Any]]:
-    """Every layer, those of a model inside a model too."""
+    """Every layer of the description, including those of a model inside the model."""
     if isinstance(value, dict):
         if isinstance(value.get("config"), dict) and "layers" not in value["config"]:
             yield value

@@ -1,6 +1,6 @@
-"""The vision model: pictures in, unit-length embeddings out, trained to name every level of the category path.
+"""The vision model: maps pictures to unit-length embeddings, and is trained to predict all levels of the category.
 
-Keras is imported where it is used: the import takes seconds, and most of what imports this module needs only labels.
+Keras is imported inside functions: that takes seconds, and most users of this module only need its labels.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ if TYPE_CHECKING:
 
 EMBEDDING_LAYER, LABELS_LAYER = "embedding", "labels"
 FILTERS = (24, 48, 96, 128)
-SHIFT = 0.08  # of the picture's side
+SHIFT = 0.08  # of augmentation, as a share of the picture's side
 CONTRAST = 0.3
-# The product of a unit vector and a weight vector is small; this lets the sigmoids leave the middle.
+# Scales the unit vector in front of the sigmoids, whose inputs would otherwise stay close to 0.
 SHARPNESS = 12.0
-# A label that no training picture has would start at a logit of minus infinity.
+# Least share of a label: one that no training picture has would start at a logit of minus infinity.
 RAREST = 1e-4
-# Batches of one size give each picture the same embedding, whatever lies beside it.
+# All batches have one size, so that the embedding of a picture does not depend on those beside it.
 INFERENCE_BATCH = 256
 NO_PAIRS = (0.0, 1.0)
-FOREVER = 1 << 40  # steps: a rate that falls so slowly is constant
+FOREVER = 1 << 40  # steps: a learning rate that decays over these is constant
 
 
 @dataclass(frozen=True)
 class NetworkHead:
-    """What lies about the body: between its features and the embedding, and before it in training.
+    """The layers between backbone and embedding, and augmentation.
 
-    palette: the picture's colours beside the body's features. hidden: units of a layer between these and the
-    embedding, 0 for none. dropout: the share of features, and of that layer's, that a training step leaves out.
-    augmented: whether training moves and relights the pictures that the body sees.
+    palette: whether a colour histogram stands beside the backbone's features.
+    hidden: units of a layer between features and embedding, 0 for none.
+    dropout: the share of the features, and of the hidden layer's outputs, that a training step leaves out.
+    augmented: whether training shifts pictures and changes their contrast.
     """
 
     palette: bool = False
@@ -52,9 +53,10 @@ PLAIN = NetworkHead()
 
 
 def label_list(products_of: Mapping[str | None, int], min_count: int) -> list[str]:
-    """Every path prefix that at least `min_count` products have, sorted. `products_of` counts products by category.
+    """Returns every prefix of a category path that at least `min_count` products have, sorted.
 
-    An ancestor has at least as many products as its descendants, so a label's ancestors are labels.
+    `products_of` counts products by category path. An ancestor has at least as many products as its descendants, so
+    the ancestors of a label are labels.
     """
     counts: Counter[str] = Counter()
     for category, products in products_of.items():
@@ -64,7 +66,7 @@ def label_list(products_of: Mapping[str | None, int], min_count: int) -> list[st
 
 
 def label_matrix(categories: Iterable[str | None], labels: Sequence[str]) -> npt.NDArray[np.uint8]:
-    """(products, labels) of 0 and 1: a product has the label of its category and of every ancestor of it."""
+    """Returns (products, labels) of 0 and 1: a product has the labels of its category and of all its ancestors."""
     column = {label: index for index, label in enumerate(labels)}
     known = [[column[prefix] for prefix in path_prefixes(c) if prefix in column] for c in categories]
     matrix = np.zeros((len(known), len(labels)), np.uint8)
@@ -74,7 +76,7 @@ def label_matrix(categories: Iterable[str | None], labels: Sequence[str]) -> npt
 
 
 def label_shares(products_of: Mapping[str | None, int], labels: Sequence[str]) -> npt.NDArray[np.float32]:
-    """The share of products that have each label, (labels,)."""
+    """Returns the share of products that have each label, (labels,)."""
     categories = list(products_of)
     counts = np.array([products_of[c] for c in categories], np.float64)
     return np.asarray(counts @ label_matrix(categories, labels) / max(counts.sum(), 1), np.float32)
@@ -89,21 +91,23 @@ def build_model(
     pairs: tuple[float, float] = NO_PAIRS,
     head: NetworkHead = PLAIN,
 ) -> keras.Model:
-    """A network from uint8 pictures (batch, image_size, image_size, 3) to the probability of each label.
+    """Returns an untrained network from uint8 pictures (batch, image_size, image_size, 3) to label probabilities.
 
-    The body is a small network from scratch, or `backbone`. Weight and temperature of `pairs` are for training alone:
-    a model for inference has the same weights without them.
+    The layer EMBEDDING_LAYER gives unit vectors of `embedding` floats. Rescaling and augmentation are layers, so a
+    saved model takes the pixels of the images table unchanged.
 
-    Below the head lies EMBEDDING_LAYER: `embedding` floats of length 1. Rescaling and augmentation are layers, so a
-    saved model takes the images table's pixels as they are. `shares` (labels,) are where the probabilities begin.
+    shares: of products with each label (labels,), the initial probabilities.
+    backbone: None for a small convolutional network.
+    pairs: weight and temperature of the contrastive objective, for training only: a model for inference has the same
+        weights and is built without.
     """
     import keras
 
     layers = keras.layers
     if backbone:
-        keras.utils.clear_session()  # its layers are named by counters of the process, and so would the saved bytes be
+        keras.utils.clear_session()  # resets the counters in its layers' names, which would be in the saved bytes
     keras.utils.set_random_seed(seed)
-    # Every layer has a name: Keras's own count up with each model of a process, and so would the saved bytes.
+    # Every layer is named: Keras's own names count up with each model of a process, and are in the saved bytes.
     pictures = keras.Input((image_size, image_size, 3), dtype="uint8", name="pixels")
     scaled = layers.Rescaling(1 / 127.5, offset=-1.0, name="scaled")(pictures)
     shown = _augmented(scaled, seed) if head.augmented else scaled
@@ -122,10 +126,12 @@ def build_model(
 
 
 def compile_model(model: keras.Model, learning_rate: float, falls_over: int = 0, rises_over: int = 0) -> None:
-    """Makes the model ready to train. Its rate falls to 0 along a cosine over so many steps of a worker, after having
-    risen over others; 0: it does not. For the demo's pictures a constant one served the embedding better.
+    """Compiles the model with Adam and a learning rate schedule.
 
-    The rate follows from the optimizer's count of steps, so it goes on wherever that is set.
+    rises_over: steps of a worker in which the rate rises from 0, 0 for no warm-up.
+    falls_over: steps in which it then falls to 0 along a cosine, 0 for a constant rate.
+
+    The rate is a function of the optimizer's step count, so it continues where that is restored.
     """
     import keras
 
@@ -141,14 +147,14 @@ def compile_model(model: keras.Model, learning_rate: float, falls_over: int = 0,
 
 
 def embedding_part(model: keras.Model) -> keras.Model:
-    """The model up to its embedding: pictures in, (batch, embedding) unit vectors out."""
+    """Returns the model up to its embedding: from pictures to unit vectors (batch, embedding)."""
     import keras
 
     return keras.Model(model.inputs, model.get_layer(EMBEDDING_LAYER).output)
 
 
 def embed(part: keras.Model, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Embeddings (n, embedding) of length 1 of pictures (n, size, size, 3)."""
+    """Returns embeddings (n, embedding), unit vectors, of pictures (n, size, size, 3)."""
     found = [
         np.asarray(part.predict_on_batch(_padded(pictures[start : start + INFERENCE_BATCH])))
         for start in range(0, len(pictures), INFERENCE_BATCH)
@@ -158,7 +164,7 @@ def embed(part: keras.Model, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.
 
 
 def _augmented(pictures: keras.KerasTensor, seed: int) -> keras.KerasTensor:
-    """Active in training only: the shot a little off centre, the lamp brighter or dimmer."""
+    """Augmentation, active in training only: small shifts and changes of contrast."""
     from keras import layers
 
     moved = layers.RandomTranslation(SHIFT, SHIFT, fill_mode="nearest", seed=seed, name="moved")(pictures)
@@ -166,7 +172,7 @@ def _augmented(pictures: keras.KerasTensor, seed: int) -> keras.KerasTensor:
 
 
 def _features(body: keras.KerasTensor, pictures: keras.KerasTensor, head: NetworkHead, seed: int) -> keras.KerasTensor:
-    """Features (batch, any) of feature maps; a network from a file may have pooled its own."""
+    """Features (batch, any) of feature maps, or of features that a network from a file has pooled itself."""
     from keras import layers
 
     parts = [body]
@@ -198,7 +204,7 @@ def _small(body: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _convolved(pictures: keras.KerasTensor, filters: int, depth: int) -> keras.KerasTensor:
-    """The first one strides: at full size it would cost more than all others together."""
+    """The first convolution has stride 2: at full size it would cost more than all others together."""
     from keras import layers
 
     size, stride = (5, 2) if depth == 0 else (3, 1)

@@ -1,6 +1,6 @@
-"""The colours of a picture, whatever it shows and wherever they lie, as features beside those of a network.
+"""A colour histogram of the picture, as features beside those of a network.
 
-Imports Keras, so it is imported only where a model is built or read that has it.
+This module imports Keras, so it is itself imported only where a model with this layer is built or read.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ from typing import Any
 import keras
 from keras import ops
 
-STEPS = 8  # of each of three colours: 512 bins
-SPREAD = 4.0  # about as far from 0 as a network's pooled features lie
+STEPS = 8  # bins of each colour channel: 512 in all
+SPREAD = 4.0  # scales the features to about the range of a network's pooled features
 
 
 @keras.saving.register_keras_serializable("larder")
 class Palette(keras.layers.Layer):  # type: ignore[misc,unused-ignore]
-    """Roots of the shares of pixels that have each of 8 x 8 x 8 colours, times SPREAD: shares are mostly tiny."""
+    """A layer that returns the colour histogram: square roots of the shares of pixels in 512 bins, times SPREAD.
+
+    Square roots, since most shares are tiny.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.supports_jit = False  # XLA, which Keras would turn on where there is a GPU, cannot count so
+        self.supports_jit = False  # XLA, which Keras turns on where there is a GPU, does not compile bincount
 
     def call(self, pictures: Any) -> Any:
-        """(batch, 512) of pictures (batch, height, width, 3) from -1 to 1."""
+        """Returns (batch, 512) for pictures (batch, height, width, 3) with values from -1 to 1."""
         steps = ops.cast(ops.clip((pictures + 1) * (STEPS / 2), 0, STEPS - 1), "int32")
         colours = (steps[..., 0] * STEPS + steps[..., 1]) * STEPS + steps[..., 2]
         pixels = pictures.shape[1] * pictures.shape[2]

@@ -1,4 +1,4 @@
-"""Pictures as vectors without any training: what an embedding must beat. All of length 1, compared by cosine."""
+"""Untrained picture vectors, the baselines of an embedding. All are unit vectors, compared by cosine."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy.typing as npt
 from larder.models.search.exact import unit_length
 
 Vectors = npt.NDArray[np.float32]
-STEPS = 8  # of each of three colours: 512 bins
+STEPS = 8  # bins of each colour channel: 512 in all
 CHANNELS = 3
 
 
 def pixel_vectors(pixels: Sequence[bytes]) -> Vectors:
-    """The images table's pixels as vectors (n, height x width x 3).
+    """Returns the pixels of n pictures as vectors (n, height x width x 3).
 
-    Each is centred on its own mean, so that the cosine is a correlation and does not just see how bright a shot is.
+    Each is centred on its own mean, so that a cosine is a correlation and does not just compare brightness.
     """
     flat = np.stack([np.frombuffer(picture, np.uint8) for picture in pixels]).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
@@ -25,9 +25,10 @@ def pixel_vectors(pixels: Sequence[bytes]) -> Vectors:
 
 
 def histogram_vectors(pixels: Sequence[bytes]) -> Vectors:
-    """Colour histograms (n, 512): how many pixels have each of 8 x 8 x 8 colours, wherever they lie.
+    """Returns colour histograms (n, 512): 8 bins of each channel.
 
-    Roots of shares, so that the cosine is the Bhattacharyya coefficient of two histograms (Comaniciu et al. 2000).
+    Entries are square roots of the shares of pixels, so that the cosine of two is their Bhattacharyya coefficient
+    (Comaniciu et al. 2000).
     """
     found = np.zeros((len(pixels), STEPS**CHANNELS), np.float32)
     for row, picture in enumerate(pixels):
@@ -37,7 +38,7 @@ def histogram_vectors(pixels: Sequence[bytes]) -> Vectors:
 
 
 def projected_vectors(pixels: Sequence[bytes], floats: int, seed: int) -> Vectors:
-    """Centred pixels, projected at random to (n, floats): as short as an embedding (Bingham and Mannila 2001)."""
+    """Returns a random projection of the centred pixels to (n, floats) (Bingham and Mannila 2001)."""
     whole = pixel_vectors(pixels)
     matrix = np.random.default_rng(seed).standard_normal((whole.shape[1], floats), np.float32)
     return unit_length(whole @ matrix)

@@ -18,6 +18,7 @@ from written_tables import write_table
 
 from larder.jobs import ingest_images
 from larder.jobs.runtime.stage_report import StageReport
+from larder.jobs.vision.decoding_process import TOO_SLOW
 from larder.jobs.vision.picture_files import (
     CHUNK_BYTES,
     FILE_REASONS,
@@ -122,7 +123,7 @@ def test_every_reason_is_met_and_written_down() -> None:
     table = DOCS.read_text(encoding="utf-8").partition("## Memory")[0]
     stated = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert sorted(stated) == sorted((*REASONS, *FILE_REASONS))
-    assert {kind.reason for kind in KINDS} | {NO_PRODUCT_ID} == set(stated)
+    assert {kind.reason for kind in KINDS} | {NO_PRODUCT_ID, TOO_SLOW} == set(stated)
 
 
 def test_every_kind_is_written_down() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -11,7 +13,7 @@ import pytest
 from s3_server import hold_keys, s3_server
 
 from larder.jobs.vision.training_checkpoints import KEPT, Checkpoints, TrainingState
-from larder.jobs.vision.training_shards import COMPLETE, Shard, complete_shards, mark_complete, write_shard
+from larder.jobs.vision.training_shards import COMPLETE, Block, Shard, complete_shards, mark_complete, write_shard
 from larder.storage import StoragePath
 
 SHAPE, LABELS = (2, 3, 3), 5
@@ -45,6 +47,29 @@ def test_shards_count_once_all_are_written(tmp_path: Path) -> None:
     assert (tmp_path / COMPLETE).exists()
 
 
+def broken_blocks() -> Iterator[Block]:
+    yield block(2)
+    raise OSError("the pictures' store has gone")
+
+
+def test_a_shard_whose_writing_is_cut_short_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="gone"):
+        write_shard(StoragePath(str(tmp_path / "run" / "shard")), broken_blocks(), SHAPE, LABELS)
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.end_to_end
+def test_an_object_whose_writing_is_cut_short_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server() as url:
+        hold_keys(monkeypatch, AWS_ENDPOINT_URL=url, AWS_DEFAULT_REGION="us-east-1")
+        monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
+        boto3.client("s3", endpoint_url=url).create_bucket(Bucket="rounds")
+        with pytest.raises(OSError, match="gone"):
+            write_shard(StoragePath("s3a://rounds/shard"), broken_blocks(), SHAPE, LABELS)
+        assert not StoragePath("s3a://rounds/shard").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.end_to_end
 def test_a_shard_in_a_store_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with s3_server() as url:
@@ -56,6 +81,13 @@ def test_a_shard_in_a_store_is_fetched_once(tmp_path: Path, monkeypatch: pytest.
         assert np.array_equal(shard.batch(shard.records(), np.array([1]))[0], block(2)[0][1:])
         store.delete_object(Bucket="rounds", Key="run/shard")
         assert shard.records().shape == (2, 18 + 5)
+        old = tmp_path / "larder-of-a-killed-training.shard"
+        old.write_bytes(b"")
+        os.utime(old, (0, 0))
+        write_shard(StoragePath("s3a://rounds/run/other"), [block(1)], SHAPE, LABELS).records()
+        assert not old.exists()
+        shard.remove_copy()
+        assert len(list(tmp_path.glob("larder-*"))) == 1
         checkpoints = Checkpoints(StoragePath("s3a://rounds/rounds"))
         checkpoints.save(state(1))
         assert (checkpoints.latest() or state(0)).as_bytes() == state(1).as_bytes()
