@@ -1,4 +1,4 @@
-"""`larder report`: what became of what was served."""
+"""`larder report`: clicks and purchases of the lists that were served."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from larder.settings import SettingsError, load_settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-verbs = typer.Typer(help="What became of what was served.", no_args_is_help=True)
+verbs = typer.Typer(help="Clicks and purchases of the lists that were served.", no_args_is_help=True)
 HOURS_TO_CLICK = 24
 
 
 @verbs.callback()
 def _group() -> None:
-    """A group of its own, so that a single verb is still named."""
+    """Keeps `routes` a verb of its own: without a callback, typer would drop the name of a single verb."""
 
 
 @verbs.command()
 def routes(
-    start: Annotated[str, typer.Option(help="first hour served, like 2017-12-03T00 (UTC)")],
-    end: Annotated[str, typer.Option(help="the hour after the last one (UTC)")],
-    within: Annotated[int, typer.Option(help="clicks count until so many hours later", min=0)] = HOURS_TO_CLICK,
+    start: Annotated[str, typer.Option(help="First hour of served lists, like 2017-12-03T00 (UTC).")],
+    end: Annotated[str, typer.Option(help="The hour after the last one (UTC).")],
+    within: Annotated[int, typer.Option(help="Hours after the last one in which clicks and purchases still count.", min=0)] = HOURS_TO_CLICK,
     settings_file: SettingsFile = None,
 ) -> None:
-    """How often products of each route were clicked and bought, by release."""
+    """Products shown, clicked and bought by release and route."""
     from larder.journey.click_through import events_of_lists
     from larder.journey.click_through import routes as by_route
     from larder.models.hours import window
@@ -56,13 +56,13 @@ def routes(
 
 
 def _tables(folder: str, setting: str, hours: range, kind: str) -> Iterator[pa.Table]:
-    """Every readable file of the hours. Raises SettingsError where there is no such folder."""
+    """Yields the rows of every readable file of these hours. Raises SettingsError if there is no such folder."""
     import pyarrow.json
     import pyarrow.parquet
-    from larder.storage.event_folders import find_hours
 
     from larder.models.hours import hour_partition
     from larder.storage import StoragePath
+    from larder.storage.event_folders import find_hours
 
     if not StoragePath(folder).exists():
         raise SettingsError(f"no folder at {folder} ({setting})")
