@@ -28,7 +28,7 @@ def _group() -> None:
 def routes(
     start: Annotated[str, typer.Option(help="First hour of served lists, like 2017-12-03T00 (UTC).")],
     end: Annotated[str, typer.Option(help="The hour after the last one (UTC).")],
-    within: Annotated[int, typer.Option(help="Hours after the last one in which clicks and purchases still count.", min=0)] = HOURS_TO_CLICK,
+    within: Annotated[int, typer.Option(help="Hours afterwards in which clicks still count.", min=0)] = HOURS_TO_CLICK,
     settings_file: SettingsFile = None,
 ) -> None:
     """Products shown, clicked and bought by release and route."""

@@ -51,7 +51,7 @@ class GroundTruth:
 class ListMetrics:
     """NDCG, recall and hit of each user with a relevant item, shape (u,), and the catalogue coverage of all lists.
 
-    Coverage is the share of items that stand among the first 30 of any of those users' lists.
+    Coverage is the share of items that stand among the first 30 of any list, also of users without a relevant item.
     """
 
     ndcg: Floats
