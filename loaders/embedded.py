@@ -192,7 +192,7 @@ def _binary_for(home: Path) -> str:
     there = ", ".join(f"{binary} is {version or 'of an unknown version'}" for binary, version in versions)
     raise EmbeddedServerError(
         f"{home} was written by {writer}, which none of the servers here can be trusted to read ({there}); put "
-        f"{writer} or later on the PATH, or remove {home / DATA_FILE} and load the release again: it is made from tables"
+        f"{writer} or later on the PATH, or remove {home / DATA_FILE} and load the release again from its tables"
     )
 
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from larder.loaders.keys import Keys, key64
+from larder.loaders.mask_changes import next_version
 from larder.loaders.servers import Client
 
 # The field of the hash that is no product: another value tells readers that something changed.
 VERSION = b""
+# Writes or removes masks together with the next version, unless somebody else has changed the masks meanwhile. In one
+# command, so that no reader sees the one without the other.
+CHANGE = """
+if (redis.call('HGET', KEYS[1], '') or '') ~= ARGV[1] then return false end
+local changed = 0
+for place = 4, #ARGV do
+  if ARGV[3] == '' then changed = changed + redis.call('HDEL', KEYS[1], ARGV[place])
+  else changed = changed + redis.call('HSET', KEYS[1], ARGV[place], ARGV[3]) end
+end
+redis.call('HSET', KEYS[1], '', ARGV[2])
+return changed
+"""
 
 
 class NoProductError(ValueError):
@@ -25,16 +37,22 @@ class MaskSets:
         self._keys = Keys(namespace)
 
     def add(self, products: Sequence[str], reason: str) -> None:
-        """Nobody is shown these products from now on; `reason` is for people."""
-        fields: dict[Any, Any] = {product.encode(): reason for product in _named(products)}
-        # In one command, so that no reader sees the one without the other.
-        self._client.hset(self._keys.masks, mapping={**fields, VERSION: secrets.token_bytes(8)})
+        """Hides these products from every visitor; `reason` is for people."""
+        self._change(_named(products), reason or "masked")
 
     def remove(self, products: Sequence[str]) -> int:
-        """They may be shown again; returns how many of them were masked."""
-        removed = int(self._client.hdel(self._keys.masks, *(product.encode() for product in _named(products))))
-        self._client.hset(self._keys.masks, VERSION, secrets.token_bytes(8))
-        return removed
+        """Shows these products again; returns how many of them were masked."""
+        return self._change(_named(products), "")
+
+    def _change(self, products: Sequence[str], reason: str) -> int:
+        """Masks the products, or unmasks them if there is no reason; returns how many were new, or removed."""
+        client: Any = self._client
+        while True:
+            version = client.hget(self._keys.masks, VERSION)
+            values = (version or b"", next_version(version, products), reason)
+            changed = client.eval(CHANGE, 1, self._keys.masks, *values, *(product.encode() for product in products))
+            if changed is not None:
+                return int(changed)
 
     def all(self) -> Mapping[str, str]:
         """Reason by product, in the order of ids."""

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import redis
 
+from larder.jobs.runtime.printable_text import printable
+
 # An exception class of our own is raised on purpose, with a message that names what is wrong and what to do. A plain
 # ValueError, or another's exception, is a mistake of ours, and keeps its traceback.
 OURS = ("__main__", "larder")
@@ -22,6 +24,7 @@ EXTRA_OF = {
     "optuna": "search",
 }
 OF_SPARK = ("py4j", "pyspark")
+NEWLINE = "\n"
 READING = re.compile(r"\[FAILED_READ_FILE\.\w+] Encountered error while reading file (.+?)\.\s+(.*)")
 CAUSE = re.compile(r"^Caused by: (.*)", re.MULTILINE)
 TRACEBACK, OF_JAVA = "Traceback (most recent call last):\n", "\n\tat "
@@ -29,15 +32,15 @@ TRACEBACK, OF_JAVA = "Traceback (most recent call last):\n", "\n\tat "
 
 @contextmanager
 def errors_in_a_line() -> Iterator[None]:
-    """Prints an error that whoever runs Larder can put right, and exits with 1; lets others pass."""
+    """Prints an error that whoever runs Larder can put right, and exits with its `exit_code` or 1; lets others pass."""
     try:
         yield
     except Exception as error:
         line = explained(error)
         if line is None:
             raise
-        print(f"larder: {line}", file=sys.stderr)
-        sys.exit(1)
+        print(f"larder: {printable(line, keep=NEWLINE)}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))
 
 
 def explained(error: Exception) -> str | None:

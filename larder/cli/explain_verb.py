@@ -11,6 +11,7 @@ from urllib.request import Request, urlopen
 import typer
 
 from larder.cli.settings_option import SettingsFile
+from larder.jobs.runtime.printable_text import printable
 from larder.settings import Settings, SettingsError, load_settings
 
 verbs = typer.Typer()
@@ -35,7 +36,7 @@ def explain(
     asked = {"cookie": cookie, "location": location, "device": device, "scene": scene, "n": str(n), "explain": "1"}
     pairs = [*((name, value) for name, value in asked.items() if value), *(("product", each) for each in product or [])]
     for line in lines(_ask(settings, url, urlencode(pairs))):
-        print(line)
+        print(printable(line))
 
 
 def _ask(settings: Settings, url: str, query: str) -> dict[str, Any]:

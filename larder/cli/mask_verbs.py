@@ -14,26 +14,29 @@ from rich.table import Table
 
 from larder.cli.connected_redis import connected
 from larder.cli.settings_option import SettingsFile
+from larder.jobs.runtime.printable_text import printable
 from larder.loaders.mask_sets import MaskSets
 from larder.settings import load_settings
 
-verbs = typer.Typer(help="Products that are not shown, to anybody or to one visitor.", no_args_is_help=True)
+verbs = typer.Typer(help="Products that are not shown to anybody, or not to one visitor.", no_args_is_help=True)
 
-Products = Annotated[list[str], typer.Argument(help="product ids")]
-Cookie = Annotated[str, typer.Option(help="only for this visitor; else for everybody")]
+Products = Annotated[list[str], typer.Argument(help="Product ids.")]
+Cookie = Annotated[str, typer.Option(help="Only for the visitor with this cookie; default: for everybody.")]
 
 
 @verbs.command()
 def add(
     products: Products,
     cookie: Cookie = "",
-    reason: Annotated[str, typer.Option(help="for people: why nobody is shown them")] = "out_of_stock",
+    reason: Annotated[
+        str, typer.Option(help="Why they are not shown, for people who read `mask list`.")
+    ] = "out_of_stock",
     hours: Annotated[
-        float, typer.Option(help="with --cookie: how long, counted from the last such call", min=0.001)
+        float, typer.Option(help="With --cookie: hours until they are shown again, from the last such call.", min=0.001)
     ] = 168,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Show these products no more."""
+    """Stop showing products, within seconds and without a new release."""
     with _masks(settings_file) as masks:
         if cookie:
             masks.add_for(cookie, products, max(1, round(hours * 3600)))
@@ -44,7 +47,7 @@ def add(
 
 @verbs.command()
 def remove(products: Products, cookie: Cookie = "", settings_file: SettingsFile = None) -> None:
-    """Show them again."""
+    """Show masked products again."""
     with _masks(settings_file) as masks:
         removed = masks.remove_for(cookie, products) if cookie else masks.remove(products)
     print(f"no longer masked: {removed} of {len(products)}")
@@ -52,16 +55,16 @@ def remove(products: Products, cookie: Cookie = "", settings_file: SettingsFile 
 
 @verbs.command("list")
 def list_(cookie: Cookie = "", settings_file: SettingsFile = None) -> None:
-    """What is masked now."""
+    """List the products that are masked now."""
     with _masks(settings_file) as masks:
         if cookie:
             products, seconds = masks.all_for(cookie)
-            rows = [(product, f"for {seconds / 3600:.1f} hours more") for product in products]
+            rows = [(product, f"for {seconds / 3600:.1f} more hours") for product in products]
         else:
             rows = list(masks.all().items())
     table = Table("product", "reason", box=None)
     for product, reason in rows:
-        table.add_row(escape(product), escape(reason))
+        table.add_row(escape(printable(product)), escape(printable(reason)))
     Console().print(table)
 
 

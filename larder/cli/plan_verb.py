@@ -1,4 +1,4 @@
-"""`larder plan`: what a shop of a given size needs, before there is one."""
+"""`larder plan`: memory, servers and hours that a shop of a given size needs."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ BYTES_A_GIBIBYTE = 1 << 30
 
 @verbs.command()
 def plan(
-    cookies: Annotated[int, typer.Option(help="cookies that get a list", min=0)],
-    products: Annotated[int, typer.Option(help="products of the catalogue", min=1)],
-    contexts: Annotated[int, typer.Option(help="pairs of location and device", min=0)] = 1_000,
-    active: Annotated[int, typer.Option(help="cookies that do something in a day: the size of deltas", min=0)] = 0,
-    requests: Annotated[float, typer.Option(help="requests a second at the busiest", min=0)] = 1_000.0,
-    requests_per_instance: Annotated[float, typer.Option(help="requests a second of one endpoint", min=1)] = 10_000.0,
-    lists_per_core: Annotated[float, typer.Option(help="lists a second that a Spark core makes", min=1)] = 6_000.0,
-    shard_gib: Annotated[float, typer.Option(help="memory of one Redis server", min=0.001)] = 16.0,
-    rate: Annotated[float, typer.Option(help="lists loaded a second; 0: measure it here", min=0)] = 0.0,
+    cookies: Annotated[int, typer.Option(help="Cookies that get a list.", min=0)],
+    products: Annotated[int, typer.Option(help="Products of the catalogue.", min=1)],
+    contexts: Annotated[int, typer.Option(help="Pairs of location and device.", min=0)] = 1_000,
+    active: Annotated[int, typer.Option(help="Cookies with an event in a day: the size of a delta.", min=0)] = 0,
+    requests: Annotated[float, typer.Option(help="Requests per second at the busiest time.", min=0)] = 1_000.0,
+    requests_per_instance: Annotated[
+        float, typer.Option(help="Requests per second that one endpoint answers.", min=1)
+    ] = 10_000.0,
+    lists_per_core: Annotated[float, typer.Option(help="Lists per second that one Spark core makes.", min=1)] = 6_000.0,
+    shard_gib: Annotated[float, typer.Option(help="Memory of one Redis server in GiB.", min=0.001)] = 16.0,
+    rate: Annotated[
+        float, typer.Option(help="Lists loaded per second. 0: it is measured on this machine.", min=0)
+    ] = 0.0,
     settings_file: SettingsFile = None,
 ) -> None:
-    """What a shop of some size needs, reckoned."""
+    """Estimate memory, servers and hours for a shop of a given size."""
     settings = load_settings(settings_file)
     size = ShopSize(
         cookies=cookies,

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from larder.cli.settings_option import SettingsFile
+from larder.jobs.runtime.printable_text import printable
 from larder.models.hours import window
 from larder.settings import load_settings
 
@@ -34,5 +35,5 @@ def quarantine(
     table = Table("reason", "rows", box=None)
     table.add_column("for example", overflow="fold")
     for row in found.to_pylist():
-        table.add_row(row["reason"], f"{row[ROWS]:,}", escape(row[EXAMPLE]))
+        table.add_row(row["reason"], f"{row[ROWS]:,}", escape(printable(row[EXAMPLE])))
     Console().print(table)

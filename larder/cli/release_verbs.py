@@ -29,20 +29,20 @@ Named = typer.Argument(help="A release of `larder status`, or `live`, or `previo
 
 @verbs.command()
 def status(settings_file: SettingsFile = None) -> None:
-    """Which releases there are, and which is live."""
+    """List the releases in Redis, and which one is live."""
     with _releases(load_settings(settings_file)) as releases:
         _print_status(releases)
 
 
 @verbs.command("releases", hidden=True)
 def releases_verb(settings_file: SettingsFile = None) -> None:
-    """The same as `status`."""
+    """List the releases in Redis: the same as `status`."""
     status(settings_file)
 
 
 @verbs.command()
 def verify(name: Annotated[str, Named] = "live", settings_file: SettingsFile = None) -> None:
-    """Check a release's records where they lie."""
+    """Count a release's records in Redis, and decode some of them."""
     with _releases(load_settings(settings_file)) as releases:
         found = verify_release(releases, release_of(releases, name).name)
         counts = ", ".join(f"{found.records.get(kind, 0):,} {KIND_NAMES[kind]}" for kind in KINDS)
@@ -51,10 +51,12 @@ def verify(name: Annotated[str, Named] = "live", settings_file: SettingsFile = N
 
 @verbs.command()
 def rollback(
-    to: Annotated[str | None, typer.Option(help="a release of `larder releases`; if not named, the one before")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="A release of `larder status`. Default: the one that was live before.")
+    ] = None,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Make the release before the live one live again."""
+    """Make the release before the live one live again, if it is complete."""
     with _releases(load_settings(settings_file)) as releases:
         releases.rollback(to)
         _print_status(releases)
@@ -62,7 +64,7 @@ def rollback(
 
 @verbs.command()
 def retire(name: Annotated[str, Named], settings_file: SettingsFile = None) -> None:
-    """Remove a release that is not live, slowly."""
+    """Remove a release that is not live, a few keys at a time."""
     settings = load_settings(settings_file)
     with (
         _releases(settings) as releases,
@@ -106,13 +108,13 @@ def repair_release(
 def diff(
     before: Annotated[str, Named] = "previous",
     after: Annotated[str, Named] = "live",
-    kind: Annotated[str, typer.Option(help="c: cookies, p: products, g: location and device")] = COOKIES,
-    show: Annotated[int, typer.Option(help="also print the 64-bit keys of so many lists that changed")] = 0,
+    kind: Annotated[str, typer.Option(help="Kind of lists: c for cookies, p for products, g for contexts.")] = COOKIES,
+    show: Annotated[int, typer.Option(help="Print the 64-bit keys of this many lists that changed.")] = 0,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Which lists changed between two releases."""
+    """Count the lists that changed between two releases."""
     if kind not in KINDS:
-        raise typer.BadParameter(f"{kind} is none of {', '.join(KINDS)}")
+        raise typer.BadParameter(f"{kind} must be one of {', '.join(KINDS)}")
     shown: list[str] = []
 
     def each(key: int, share: float) -> None:
@@ -124,7 +126,7 @@ def diff(
         found = difference(releases, names[0], names[1], kind, each)
     print(f"{found.before} -> {found.after}, kind {kind}")
     print(f"same {found.same:,}  changed {found.changed:,}  gone {found.only_before:,}  new {found.only_after:,}")
-    print(f"of a changed list {found.mean_replaced:.1%} of the items are new; lists by that share, in tenths:")
+    print(f"a changed list has {found.mean_replaced:.1%} new items on average; lists by share of new items:")
     print("  ".join(f"{tenth * 10}%: {count:,}" for tenth, count in enumerate(found.by_tenths)))
     for line in shown:
         print(line)

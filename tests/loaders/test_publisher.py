@@ -14,8 +14,8 @@ from larder.loaders import publisher, record_counts
 from larder.loaders.codec import DICTIONARY_CHUNK, bucket_and_field, decode_dictionary, decode_list
 from larder.loaders.keys import CONTEXTS, COOKIES, KINDS, PRODUCTS
 from larder.loaders.lists import RankedLists
-from larder.loaders.publisher import LISTPACK_BYTES, LISTPACK_SETTING
 from larder.loaders.releases import STAGED, VERIFIED, Live, Release, ReleaseError, Releases
+from larder.loaders.server_limits import LISTPACK_BYTES, LISTPACK_SETTING, require_listpacks
 
 pytestmark = pytest.mark.end_to_end
 
@@ -167,31 +167,12 @@ def test_what_the_server_refuses_is_raised(releases: Releases) -> None:
 
 def test_buckets_stay_compact(releases: Releases) -> None:
     releases.client.config_set(LISTPACK_SETTING, 64)
+    require_listpacks(releases.client, releases.keys.namespace)
     long = Content({COOKIES: {1: [2**31 - 1] * 60}, PRODUCTS: {}, CONTEXTS: {}})
     release = completed(releases, "r1", long)
     assert releases.client.config_get(LISTPACK_SETTING) == {LISTPACK_SETTING: str(LISTPACK_BYTES)}
     assert release.buckets[COOKIES] == 1
     assert releases.client.object("encoding", releases.keys.bucket("r1", COOKIES, 0)) == b"listpack"
-
-
-def test_a_higher_setting_of_the_server_stays(releases: Releases) -> None:
-    releases.client.config_set(LISTPACK_SETTING, 4096)
-    publisher.require_listpacks(releases.client)
-    assert releases.client.config_get(LISTPACK_SETTING) == {LISTPACK_SETTING: "4096"}
-    releases.client.config_set(LISTPACK_SETTING, LISTPACK_BYTES)
-
-
-def test_a_server_that_lets_nothing_be_set_is_refused_with_the_remedy(releases: Releases) -> None:
-    client = releases.client
-    client.acl_setuser("loader", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-config"])
-    port = client.connection_pool.connection_kwargs["port"]
-    remedy = f"{LISTPACK_SETTING} {LISTPACK_BYTES}"
-    with (
-        redis.Redis(port=port, username="loader", password="any") as limited,
-        pytest.raises(ReleaseError, match=remedy),
-    ):
-        staged(Releases(limited, releases.keys.namespace), "r1", content())
-    assert releases.all() == []
 
 
 def test_a_staged_release_is_not_made_live(releases: Releases) -> None:

@@ -10,8 +10,9 @@ import subprocess
 import time
 
 import pytest
-from conftest import FIRST, ROOT, SECOND, Shop
 from publishing_readers import Readers, read_list
+from publishing_shop import FIRST, SECOND, Shop
+from repository import ROOT
 
 from larder.loaders.delta import read_ids
 from larder.loaders.differences import difference
@@ -63,7 +64,7 @@ def test_what_changed_is_laid_over_what_is_live(shop: Shop) -> None:
     assert lists_by_id(shop, names[1], [*keys, 78]) == expected | two
     assert lists_by_id(shop, first, known[:100]) == {key: named(before[key]) for key in known[:100]}
     whole = shop.larder("verify")
-    assert "whole: 5,002 c, 200 p, 2 g records" in whole.stdout, whole.stderr
+    assert "complete: lists of 5,002 cookies, 200 products, 2 contexts" in whole.stdout, whole.stderr
     found = difference(shop.releases(), first, names[1])
     assert (found.changed, found.only_before, found.only_after) == (3, 0, 2)
     found = difference(shop.releases(), names[1], names[0])

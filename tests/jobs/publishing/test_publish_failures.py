@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import CLUSTER, FIRST, ONE_SERVER, SECOND, Shop
 from publishing_readers import Readers, read_list
 from publishing_servers import Server, start_cluster, stop, wait_for_cluster
+from publishing_shop import CLUSTER, FIRST, ONE_SERVER, SECOND, Shop
 
 from larder.loaders.keys import KINDS
 from larder.loaders.record_counts import count_records

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import FIRST, SECOND, Shop
+from publishing_shop import FIRST, SECOND, Shop
 from publishing_tables import skewed
 
 from larder.loaders.capacity import ShopSize, delta_bytes, planned

@@ -8,7 +8,8 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import FIRST, ROOT, Shop
+from publishing_shop import FIRST, Shop
+from repository import ROOT
 
 from larder.loaders.codec import bucket_and_field, decode_dictionary, decode_list, encode_lists
 from larder.loaders.keys import context_key64, key64

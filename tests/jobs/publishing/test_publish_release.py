@@ -6,8 +6,8 @@ import re
 import time
 
 import pytest
-from conftest import FIRST, SECOND, Shop
 from publishing_readers import Readers, read_list
+from publishing_shop import FIRST, SECOND, Shop
 
 from larder.loaders.differences import difference
 from larder.loaders.lease import Lease, LockError
@@ -33,7 +33,7 @@ def test_what_is_loaded_is_served_and_can_be_gone_back_from(shop: Shop) -> None:
     for name, lists in zip(names, (first, second), strict=True):
         assert {key: read_list(client, name, key) for key in list(lists)[:200]} == dict(list(lists.items())[:200])
     whole = shop.larder("verify")
-    assert "whole: 5,000 c, 200 p, 2 g records" in whole.stdout, whole.stderr
+    assert "complete: lists of 5,000 cookies, 200 products, 2 contexts" in whole.stdout, whole.stderr
     assert f"live: {names[0]}" in shop.larder("rollback").stdout
     assert live_of(shop) == names[0]
     assert f"live: {names[1]}" in shop.larder("rollback", "--to", names[1]).stdout

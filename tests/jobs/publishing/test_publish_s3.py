@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pyarrow.fs as fs
 import pytest
-from conftest import FIRST, Shop
 from publishing_readers import read_list
+from publishing_shop import FIRST, Shop
 from s3_server import hold_keys, s3_server
 
 pytestmark = pytest.mark.end_to_end

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from certificates import Certificates
-from conftest import FIRST, Shop
 from ports import free_port
 from publishing_readers import read_list
 from publishing_servers import Server
+from publishing_shop import FIRST, Shop
 from publishing_tls import TlsRelay
 
 from larder.loaders.embedded import server_binary
