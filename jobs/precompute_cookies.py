@@ -12,7 +12,7 @@ from dataclasses import replace
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from larder.jobs.interactions.rolled_up_state import decay_of
+from larder.jobs.interactions.rolled_up_state import decay_of, rolled_up_state
 from larder.jobs.lists.list_inputs import product_attributes, ranker_of, rules_of, state_of, statistics_for_ranker
 from larder.jobs.lists.product_numbers import known_products
 from larder.jobs.runtime.commands import parse
@@ -55,7 +55,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         if model is None:
             report.details["skipped"] = "no model yet"
             return report
-        interactions = tables.get(INTERACTIONS, partition, f"larder roll-up --end {as_text(arguments.end)}")
+        interactions = rolled_up_state(tables, INTERACTIONS, arguments.end)
         planned = _plan(interactions, model, arguments)
         if not all(
             tables.is_current(replace(planned, table=table)) for table in (DELTA, DELTA_COOKIES, DELTA_DICTIONARY)

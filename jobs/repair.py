@@ -11,6 +11,7 @@ import argparse
 from pyspark.sql import SparkSession
 
 from larder.jobs.events.hour_aggregation import aggregate
+from larder.jobs.interactions.rolled_up_state import rolled_up_state
 from larder.jobs.interactions.state_roll_up import roll_up
 from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
@@ -68,8 +69,7 @@ def _first_stale(tables: Tables, start: int, end: int) -> tuple[int, bool] | Non
     from a state that was removed since is taken as right.
     """
     found = None
-    made_by = f"larder roll-up --end {as_text(end)}"
-    states = [tables.get(table, as_of_partition(end), made_by) for table in STATES] if end > start else []
+    states = [rolled_up_state(tables, table, end) for table in STATES] if end > start else []
     while states and end > start:
         begun = min(hour(state.parameters["start"]) for state in states)
         from_empty = any(state.inputs["state"] == "empty" for state in states)

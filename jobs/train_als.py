@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from larder.jobs.als.factor_files import train_factors
 from larder.jobs.als.interaction_blocks import NO_STRENGTH, InteractionFiles, NoStrengthError
 from larder.jobs.als.trained_factors import parameters_of
-from larder.jobs.interactions.rolled_up_state import decay_of
+from larder.jobs.interactions.rolled_up_state import decay_of, rolled_up_state
 from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
@@ -19,7 +19,7 @@ from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.training_files import remove_training
 from larder.models import columns as C
 from larder.models.als.implicit_als import RATING, train_with_mllib
-from larder.models.hours import as_of_partition, as_text
+from larder.models.hours import as_text
 from larder.models.tables import ALS_SCRATCH, INTERACTIONS, ITEM_FACTORS, USER_FACTORS
 from larder.settings import Settings
 from larder.storage import Manifest, StoragePath, Tables
@@ -40,9 +40,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     settings: Settings = arguments.settings
     with stage(spark, JOB, as_text(arguments.as_of)) as report:
         tables = Tables(settings.storage.tables)
-        interactions = tables.get(
-            INTERACTIONS, as_of_partition(arguments.as_of), f"larder roll-up --end {as_text(arguments.as_of)}"
-        )
+        interactions = rolled_up_state(tables, INTERACTIONS, arguments.as_of)
         planned = [_plan(table, interactions, settings) for table in (USER_FACTORS, ITEM_FACTORS)]
         report.rows_in = interactions.rows
         if not all(tables.is_current(plan) for plan in planned):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from larder.jobs.interactions.rolled_up_state import rolled_up_state
 from larder.models.als.implicit_als import AlsParameters
 from larder.models.hours import as_of_partition, as_text
 from larder.models.tables import INTERACTIONS, ITEM_FACTORS, USER_FACTORS, Table
@@ -18,7 +19,7 @@ def model_of(tables: Tables, as_of: int) -> dict[Table, Manifest]:
     """
     partition, instant = as_of_partition(as_of), as_text(as_of)
     made_by = f"larder train-als --as-of {instant}"
-    interactions = tables.get(INTERACTIONS, partition, f"larder roll-up --end {instant}")
+    interactions = rolled_up_state(tables, INTERACTIONS, as_of)
     users, items = (tables.get(table, partition, made_by) for table in (USER_FACTORS, ITEM_FACTORS))
     if (users.inputs, users.parameters) != (items.inputs, items.parameters):
         raise MissingPartitionError(

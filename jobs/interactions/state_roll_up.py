@@ -17,7 +17,7 @@ from larder.jobs.interactions.roll_up_tasks import (
     read_hours,
     roll_up_ranges,
 )
-from larder.jobs.interactions.rolled_up_state import decay_of
+from larder.jobs.interactions.rolled_up_state import decay_of, roll_up_command
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.task_sizes import together
 from larder.models.hours import as_of_partition, as_text, hour_partition
@@ -82,8 +82,12 @@ def _plan(
     settings = window.settings
     before = None
     if not window.from_empty:
-        made_by = f"larder roll-up --end {as_text(window.start)}`, or begin with `--from-empty"
-        before = tables.get(table, as_of_partition(window.start), made_by)
+        before = tables.find(table, as_of_partition(window.start))
+        if before is None:
+            raise MissingPartitionError(
+                f"table {table} has no partition {as_of_partition(window.start)} under {tables.root}; make it with "
+                f"`{roll_up_command(tables, table, window.start)}`, or begin with --from-empty"
+            )
         if "ranges" not in before.parameters:
             raise OlderStateError(f"{before.reference} was made by an older Larder; roll up again with --from-empty")
     decay = Decay.at(window.end, half_life_days)

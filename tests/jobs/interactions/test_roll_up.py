@@ -151,7 +151,8 @@ def test_a_state_not_there_is_named_with_both_ways_to_make_it(spark: SparkSessio
         run(spark, at_once, START + 1, START + 2)
     message = str(caught.value)
     assert "interactions has no partition as_of=2017-12-03T01" in message
-    assert message.endswith("make it with `larder roll-up --end 2017-12-03T01`, or begin with `--from-empty`")
+    command = "larder roll-up --start 2017-12-03T00 --end 2017-12-03T01 --from-empty"
+    assert message.endswith(f"make it with `{command}`, or begin with --from-empty")
 
 
 def test_a_half_life_changed_under_way_is_refused(spark: SparkSession, at_once: Settings) -> None:

@@ -81,7 +81,7 @@ def test_without_a_model_there_is_nothing_to_do(spark: SparkSession, tmp_path: P
 def test_a_state_that_is_missing_is_named_with_its_command(
     spark: SparkSession, made: tuple[Settings, StageReport]
 ) -> None:
-    with pytest.raises(MissingPartitionError, match="larder roll-up --end 2017-12-04T04"):
+    with pytest.raises(MissingPartitionError, match="larder roll-up --start 2017-12-04T03 --end 2017-12-04T04`"):
         run(spark, made[0], END + 1)
 
 
