@@ -1,7 +1,7 @@
 """
 # Each day: train, make the lists, measure, and make them live
 
-At the end E of a day, once its last hour is rolled up:
+At the end E of a day (midnight, UTC), once its last hour is rolled up:
 
 - `train_als` and `precompute` make the release as of E;
 - `vision` ingests the catalogue's pictures, trains on them and embeds them, where any have changed (`LARDER_VISION=off`
@@ -14,6 +14,13 @@ At the end E of a day, once its last hour is rolled up:
 nothing before the day, and the gate is skipped. A backfill never publishes: it would put an old day's lists in place of
 the newest.
 
+## A run by hand
+
+Start it with a logical date: the beginning of the day, such as `airflow dags trigger larder_daily --logical-date
+2025-03-05T00:00:00+00:00` for 5 March. That day is done, whatever data interval Airflow gives the run (its command line
+gives the day of now). A run without a date, of a day that has not ended, or of a day before the event log is refused by
+its first task, `name_the_day`, before anything is done. A run by hand publishes like one by schedule.
+
 ## When a run fails
 
 **It may be ignored** for a day or a few: the live release stays as it is, and the next day's run needs nothing from the
@@ -23,6 +30,7 @@ failed one.
 has failed two days running. Find the reason in the failed task's log, see to it, and clear the failed task. Nothing
 needs cleaning up, in the tables or in Redis.
 
+- `name_the_day`: a run by hand that names no day that has ended. Start another, with a date; see above.
 - `wait_for_last_hour`: the day's last hour is not rolled up. Look at `larder_hourly`; clear this when it is done.
 - `gate.evaluate`, `NDCG@10 of personal lists ...`: personal lists rank worse than popularity does. Read the
   `report.html` that the line names, and compare it with the day before. Look for a change in the events (weights, a
@@ -39,21 +47,28 @@ day is refused while a newer one is live.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow.providers.standard.sensors.external_task import ExternalTaskSensor
 from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup, TriggerRule, task
 
-from larder.dags.submit import DEFAULT_ARGUMENTS, LarderJob, dags_start, first_hour, has_vision, macros, parameters
+from larder.dags.intervals import DAY, HOUR, Interval, RunOfDag, interval_of
+from larder.dags.spark_jobs import DEFAULT_ARGUMENTS, LarderJob, dags_start, first_hour, has_vision, macros, parameters
 
-DAY_BEGIN, DAY_END = "{{ hour(data_interval_start) }}", "{{ hour(data_interval_end) }}"
+DAY_BEGIN, DAY_END = "{{ start_of(dag_run) }}", "{{ end_of(dag_run) }}"
 AS_OF_END = ["--as-of", DAY_END]
+FIRST_HOUR = first_hour()
 
 
-def last_hour(logical_date: datetime, data_interval_end: datetime, **_: Any) -> datetime:
-    """The logical date of the day's last hour: where its interval begins."""
-    return data_interval_end - timedelta(hours=1)
+def day_of(dag_run: RunOfDag) -> Interval:
+    """The day that a run is for. Raises AirflowFailException where it names none."""
+    return interval_of(dag_run, DAY, FIRST_HOUR, datetime.now(timezone.utc))
+
+
+def last_hour(logical_date: datetime | None, dag_run: RunOfDag, **_: Any) -> datetime:
+    """Returns the logical date of the day's last hourly run: the beginning of that hour."""
+    return day_of(dag_run).end - HOUR
 
 
 with DAG(
@@ -67,15 +82,22 @@ with DAG(
     max_active_runs=1,
     default_args=DEFAULT_ARGUMENTS,
     params=parameters(),
-    user_defined_macros=macros(),
+    user_defined_macros=macros(DAY),
     tags=["larder", "daily"],
 ) as dag:
+
+    @task(execution_timeout=timedelta(minutes=5))
+    def name_the_day(dag_run: Any = None) -> str:
+        """Refuses a run by hand that names no day, before anything is done; returns the day."""
+        return f"{day_of(dag_run).start:%Y-%m-%d}"
+
+    named = name_the_day()
     wait = ExternalTaskSensor(
         task_id="wait_for_last_hour",
         external_dag_id="larder_hourly",
         external_task_id="roll_up",
         execution_date_fn=last_hour,
-        # A failed hour is mended under its own name; this goes on when it is.
+        # A failed hour is cleared in its own run; this goes on when that has succeeded.
         failed_states=[],
         mode="reschedule",
         poke_interval=timedelta(minutes=1).total_seconds(),
@@ -88,9 +110,9 @@ with DAG(
     with TaskGroup("gate"):
 
         @task.short_circuit(ignore_downstream_trigger_rules=False, execution_timeout=timedelta(minutes=5))
-        def is_there_a_day_before(data_interval_start: datetime) -> bool:
-            """Whether any event was before the day, for a model to be trained on."""
-            return data_interval_start > first_hour()
+        def is_there_a_day_before(dag_run: Any = None) -> bool:
+            """Whether the event log has hours before the day, for a model to be trained on."""
+            return day_of(dag_run).start > FIRST_HOUR
 
         day_before = is_there_a_day_before()
         train_before = LarderJob(
@@ -104,8 +126,8 @@ with DAG(
         day_before >> train_before >> evaluate
 
     @task.short_circuit(ignore_downstream_trigger_rules=False, execution_timeout=timedelta(minutes=5))
-    def is_it_to_be_live(dag_run: Any) -> bool:
-        """Whether the run is not part of a backfill."""
+    def is_it_to_be_live(dag_run: Any = None) -> bool:
+        """Whether the run may publish its lists: any run may but those of a backfill."""
         return dag_run.run_type != "backfill"
 
     load_redis = LarderJob(
@@ -115,7 +137,7 @@ with DAG(
         # A gate that was skipped is open; one that has failed is not.
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
     )
-    wait >> [train, day_before]
+    named >> wait >> [train, day_before]
     train >> precompute
     [precompute, evaluate, is_it_to_be_live()] >> load_redis
 
@@ -125,5 +147,6 @@ with DAG(
             # With vision.pair_weight it reads the day's interactions; without, it does not look at the hour.
             train_vision = LarderJob(task_id="train_vision", arguments=AS_OF_END, execution_timeout=timedelta(hours=12))
             embed_products = LarderJob(task_id="embed_products", execution_timeout=timedelta(hours=6))
+            named >> ingest_images
             [wait, ingest_images] >> train_vision >> embed_products
         embed_products >> [precompute, evaluate]

@@ -10,6 +10,20 @@ wait for those of the hour before; the hours' counting does not. Only the roll-u
 them over the live release, so that what a visitor did counts minutes after the hour (`LARDER_DELTAS=off` leaves both
 out). They do nothing before there are a model and a live release, and are skipped for hours that are caught up on.
 
+## Incomplete hours
+
+Where the settings say how a complete hour is recognised (`[events] success_file` or `quiet_minutes`), a task that finds
+its hour incomplete is deferred: it gives its worker back and looks again every five minutes, without using up a retry.
+After twelve hours it fails for good: have the files delivered, then clear it. In Spark's deploy mode `cluster` the
+job's exit code does not reach Airflow, so there the task fails and is retried.
+
+## A run by hand
+
+Start it with a logical date: the beginning of the hour, such as `airflow dags trigger larder_hourly --logical-date
+2025-03-05T07:00:00+00:00` for the hour from 07:00 to 08:00. That hour is done, whatever data interval Airflow gives the
+run (its command line gives the hour of now). A run without a date, of an hour that has not ended, or of one before
+`LARDER_FIRST_HOUR` is refused by its first task before anything is done. `airflow dags test` and the API work alike.
+
 ## When a run fails
 
 **It may be ignored** for as long as lists may be made from older events: nothing that is served depends on it before
@@ -19,6 +33,7 @@ out). They do nothing before there are a model and a live release, and are skipp
 failed tasks; the hours that wait go on by themselves. Nothing needs cleaning up: a job cut short has changed nothing
 that is visible, and run again with the same input it writes the same files.
 
+- `aggregate_hours`, `this run was started by hand and names no hour`: start another, with a date; see above.
 - `aggregate_hours`, `counts do not add up`: a row was lost or counted twice. Don't mark it as successful; keep the
   hour's files and report it.
 - `aggregate_hours`, the event store does not answer: clear the task when it does.
@@ -45,12 +60,13 @@ from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup, task
 
-from larder.dags.submit import DEFAULT_ARGUMENTS, LarderJob, dags_start, has_deltas, macros, parameters
+from larder.dags.intervals import FROM_SCHEDULE, HOUR
+from larder.dags.spark_jobs import DEFAULT_ARGUMENTS, LarderJob, dags_start, has_deltas, macros, parameters
 
-WINDOW = ["--start", "{{ hour(data_interval_start) }}", "--end", "{{ hour(data_interval_end) }}"]
+WINDOW = ["--start", "{{ start_of(dag_run) }}", "--end", "{{ end_of(dag_run) }}"]
 NEWEST = timedelta(hours=2)
-BEFORE = ["--start", "{{ hour(look_back(data_interval_start)) }}", "--end", "{{ hour(data_interval_start) }}"]
-FROM_EMPTY = "{{ '--from-empty' if data_interval_start == first_hour else '' }}"
+BEFORE = ["--start", "{{ look_back(dag_run) }}", "--end", "{{ start_of(dag_run) }}"]
+FROM_EMPTY = "{{ '--from-empty' if is_first(dag_run) else '' }}"
 
 with DAG(
     dag_id="larder_hourly",
@@ -63,13 +79,16 @@ with DAG(
     max_active_runs=4,
     default_args=DEFAULT_ARGUMENTS,
     params=parameters(),
-    user_defined_macros=macros(),
+    user_defined_macros=macros(HOUR),
     tags=["larder", "hourly"],
 ) as dag:
-    aggregate = LarderJob(task_id="aggregate_hours", arguments=WINDOW, execution_timeout=timedelta(hours=1))
+    aggregate = LarderJob(
+        task_id="aggregate_hours", arguments=WINDOW, needs_time=True, execution_timeout=timedelta(hours=1)
+    )
     repair = LarderJob(
         task_id="repair",
         arguments=BEFORE,
+        needs_time=True,
         # It puts the state of the hour before right, so nobody may be reading or making that.
         depends_on_past=True,
         wait_for_downstream=True,
@@ -87,14 +106,16 @@ with DAG(
         with TaskGroup("delta"):
 
             @task.short_circuit(ignore_downstream_trigger_rules=False, execution_timeout=timedelta(minutes=5))
-            def is_it_the_newest_hour(dag_run: Any, data_interval_end: datetime) -> bool:
-                """Whether no later hour is about to make better lists; a run by hand is always wanted."""
-                return dag_run.run_type == "manual" or datetime.now(timezone.utc) - data_interval_end < NEWEST
+            def is_it_the_newest_hour(dag_run: Any = None) -> bool:
+                """Whether the hour ended less than two hours ago, or the run was started by hand."""
+                if dag_run.run_type not in FROM_SCHEDULE:
+                    return True
+                return datetime.now(timezone.utc) - dag_run.data_interval_end < NEWEST
 
             make = LarderJob(task_id="precompute_cookies", arguments=WINDOW, execution_timeout=timedelta(hours=1))
             load = LarderJob(
                 task_id="load_redis",
-                arguments=["--as-of", "{{ hour(data_interval_end) }}", "--delta"],
+                arguments=["--as-of", "{{ end_of(dag_run) }}", "--delta"],
                 execution_timeout=timedelta(hours=1),
             )
             roll_up >> is_it_the_newest_hour() >> make >> load

@@ -7,9 +7,10 @@ are as they were is left as it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple, TypeGuard
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
@@ -19,11 +20,14 @@ from larder.jobs.events.hour_tasks import (
     REPORT,
     AggregationRules,
     BrokenFile,
+    FoundColumns,
     HourPlan,
+    Report,
     TaskOutput,
     count_files,
     read_pieces,
 )
+from larder.jobs.events.losses import QuarantinedHourError, check_folders, losses, told_of_columns, unsteady_files
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.task_sizes import together
 from larder.models.hours import as_text, hour_partition
@@ -31,6 +35,7 @@ from larder.models.tables import BOTS, HOURLY_COUNTS, QUARANTINE
 from larder.settings import Settings, SettingsError
 from larder.storage import Manifest, StoragePath, Tables
 from larder.storage.event_folders import UNREADABLE, EventHour, find_hours
+from larder.storage.event_layout import partition_by
 from larder.storage.event_rows import ROWS_A_PIECE, UnreadableError, pieces_of, read_through
 from larder.storage.frames import FileWrittenTwiceError
 from larder.storage.manifests import plan_run
@@ -38,6 +43,9 @@ from larder.storage.parts import Part
 
 JOB = "aggregate_hours"
 NAMED_HOURS = 5
+ROUNDS = 4  # times that an hour is read while its files come and go
+# Settings that decide where hours are found and when a job fails, not what becomes of a row.
+WITHOUT_EFFECT = {"layout", "max_quarantined_share", "empty_hours"}
 TABLES = (HOURLY_COUNTS, QUARANTINE, BOTS)
 
 
@@ -48,21 +56,49 @@ class CountsDoNotReconcileError(RuntimeError):
 class IncompleteHourError(LookupError):
     """An hour's files are not all there yet, by events.success_file or events.quiet_minutes; try again later."""
 
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: a scheduler should wait and try again
+
+
+class UnsteadyStoreError(OSError):
+    """Files that could not be read can be read again, and others not; nothing was changed, try again later."""
+
+    exit_code = 75
+
 
 def aggregate(spark: SparkSession, settings: Settings, start: int, end: int, now: datetime | None) -> StageReport:
-    """Aggregates the hours of [start, end) that are not current; returns what became of their rows."""
+    """Aggregates the hours of [start, end) that are not current; returns what became of their rows.
+
+    Raises FileNotFoundError, LayoutError, IncompleteHourError, UnsteadyStoreError, and what larder.jobs.events.losses
+    names.
+    """
     with stage(spark, JOB, f"{as_text(start)}..{as_text(end)}") as report:
         tables = Tables(settings.storage.tables)
-        wanted = range(start, end)
         events = StoragePath(settings.storage.events)
         if not events.exists():  # an hour without a folder is an empty hour; no folder at all is a mistake
             raise FileNotFoundError(f"no folder of events at {events.uri} (storage.events)")
-        found = find_hours(events, wanted, hour_partition, settings.events.format, settings.events.success_file)
+        found = _look(settings, range(start, end))
+        check_folders(events, settings.events.layout, found)
         _check_complete(found, settings, now)
         hours = _not_current(tables, found, settings)
-        manifests = _aggregate(spark, tables, hours, settings) if hours else []
-        _describe(report, found, hours, manifests)
+        counted, unsteady = _aggregate(spark, tables, hours, settings) if hours else ([], [])
+        made = [_manifests(each, settings) for each in counted]
+        lost = losses([each.hour for each in counted], [counts for *_, counts in made], settings.events)
+        for *apart, counts in made:
+            for manifest in [*apart, *([] if counts.partition in lost else [counts])]:
+                tables.publish(manifest)
+        _describe(report, found, hours, [counts for *_, counts in made])
+        report.details |= told_of_columns([item for each in counted for item in each.columns], settings.events.columns)
+        if unsteady:
+            raise UnsteadyStoreError(unsteady_files(unsteady))
+        if lost:
+            raise QuarantinedHourError("; ".join(lost.values()))
     return report
+
+
+def _look(settings: Settings, hours: Iterable[int]) -> list[EventHour]:
+    rules = settings.events
+    events = StoragePath(settings.storage.events)
+    return find_hours(events, hours, partition_by(rules.layout), rules.format, rules.success_file)
 
 
 def _check_complete(hours: list[EventHour], settings: Settings, now: datetime | None) -> None:
@@ -89,7 +125,7 @@ def _named(hours: list[EventHour]) -> str:
 
 
 def _plan(hour: EventHour, settings: Settings, table: str) -> Manifest:
-    parameters = {"events": settings.events.model_dump()}
+    parameters = {"events": settings.events.model_dump(exclude=WITHOUT_EFFECT)}
     return plan_run(table, hour_partition(hour.hour), {"events": hour.identity}, parameters)
 
 
@@ -100,36 +136,61 @@ def _not_current(tables: Tables, hours: list[EventHour], settings: Settings) -> 
     return [hour for hour, current, *damaged in zip(hours, counted, *apart, strict=True) if not current or any(damaged)]
 
 
-def _aggregate(spark: SparkSession, tables: Tables, hours: list[EventHour], settings: Settings) -> list[Manifest]:
-    """A file with a sound footer can still break while it is read: it is set aside, and its hour begun anew.
+class CountedHour(NamedTuple):
+    """An hour whose rows are all read: what tasks wrote of it, and the columns that its files have."""
 
-    Raises OSError, and publishes nothing, where a file that is set aside can be read after all.
+    hour: EventHour
+    outputs: list[TaskOutput]
+    columns: list[FoundColumns]
+
+
+def _aggregate(
+    spark: SparkSession, tables: Tables, hours: list[EventHour], settings: Settings
+) -> tuple[list[CountedHour], list[EventHour]]:
+    """Reads the hours, and those again in which a file broke; returns also the hours whose files come and go.
+
+    A file with a sound footer can still break while it is read. It is set aside, and its hour begun anew, once another
+    look breaks too; if that does not, the store has stumbled and the file is read again.
     """
-    plans = _plans(tables, hours, settings)
-    found = _in_spark(spark, hours, plans, settings)
-    broken = {item.uri: item.error for item in found if isinstance(item, BrokenFile)}
-    if broken:
-        return _aggregate(spark, tables, [hour.with_errors(broken) for hour in hours], settings)
-    _check_still_broken(hours, settings.events.format)
-    written = [item for item in found if isinstance(item, TaskOutput)]
-    written += [_unreadable(hour, plans[hour.hour]) for hour in hours if hour.broken]
-    made = [_manifests(hour, [item for item in of_hour], settings) for hour, of_hour in _by_hour(hours, written)]
-    for *apart, counts in made:
-        for manifest in [*apart, counts]:
-            tables.publish(manifest)
-    return [counts for *_, counts in made]
+    counted: list[CountedHour] = []
+    for _ in range(ROUNDS):
+        plans = _plans(tables, hours, settings)
+        found = _in_spark(spark, hours, plans, settings)
+        waiting = []
+        for hour in hours:
+            broken = {item.uri: (item.error, item.is_sure) for item in found if _is_broken(item, hour.hour)}
+            broken |= {file.uri: (file.error, file.is_sure) for file in hour.broken}
+            errors = {uri: told for uri, told in broken.items() if told[1] or _breaks(uri, settings.events.format)}
+            if len(errors) == len(hour.broken) and errors.keys() == broken.keys():
+                counted.append(_counted(hour, plans[hour.hour], found))
+            else:
+                [again] = _look(settings, [hour.hour])
+                waiting.append(again.with_errors(errors))
+        hours = waiting
+        if not hours:
+            break
+    return counted, hours
 
 
-def _check_still_broken(hours: list[EventHour], event_format: str) -> None:
-    """Raises OSError for a file that can be read after all: the store stumbled, and its rows must not be set aside."""
-    for file in (file for hour in hours for file in hour.broken):
-        try:
-            read_through(file.uri, event_format)
-        except UnreadableError:
-            continue
-        raise OSError(
-            f"{file.uri} could not be read ({file.error}) and now can; nothing was changed, run the job again"
-        )
+def _is_broken(item: Report, hour: int) -> TypeGuard[BrokenFile]:
+    return isinstance(item, BrokenFile) and item.hour == hour
+
+
+def _breaks(uri: str, event_format: str) -> bool:
+    """Whether the file can't be read now either."""
+    try:
+        read_through(uri, event_format)
+    except UnreadableError:
+        return True
+    return False
+
+
+def _counted(hour: EventHour, plan: HourPlan, found: list[Report]) -> CountedHour:
+    outputs = [item for item in found if isinstance(item, TaskOutput) and item.hour == hour.hour]
+    if hour.broken:
+        outputs.append(_unreadable(hour, plan))
+    uris = {file.uri for file in hour.files}
+    return CountedHour(hour, outputs, [item for item in found if isinstance(item, FoundColumns) and item.uri in uris])
 
 
 def _plans(tables: Tables, hours: list[EventHour], settings: Settings) -> dict[int, HourPlan]:
@@ -149,13 +210,16 @@ def _power_of_two(least: int) -> int:
 
 def _in_spark(
     spark: SparkSession, hours: list[EventHour], plans: Mapping[int, HourPlan], settings: Settings
-) -> list[TaskOutput | BrokenFile]:
+) -> list[Report]:
     """One shuffle, of packed events: all of a cookie's come together, and every byte moves once."""
     pieces = [piece for hour in hours for piece in pieces_of(hour)]
     if not pieces:
         return []
     rules = AggregationRules(
-        settings.events.columns, settings.events.max_lateness_hours, settings.events.max_events_an_hour
+        settings.events.columns,
+        settings.events.max_lateness_hours,
+        settings.events.max_events_an_hour,
+        tuple(sorted(settings.events.placeholder_ids)),
     )
     tasks = together(pieces, [piece.likely_rows for piece in pieces], ROWS_A_PIECE)
     places = [plan.first_file + file for plan in plans.values() for file in range(plan.files)]
@@ -184,15 +248,9 @@ def _unreadable(hour: EventHour, plan: HourPlan) -> TaskOutput:
     return TaskOutput(QUARANTINE, hour.hour, part.write(plan.quarantine, len(pieces_of(hour))), {})
 
 
-def _by_hour(hours: list[EventHour], written: list[TaskOutput]) -> Iterator[tuple[EventHour, list[TaskOutput]]]:
-    of_hour: dict[int, list[TaskOutput]] = {hour.hour: [] for hour in hours}
-    for item in written:
-        of_hour[item.hour].append(item)
-    return ((hour, of_hour[hour.hour]) for hour in hours)
-
-
-def _manifests(hour: EventHour, written: list[TaskOutput], settings: Settings) -> list[Manifest]:
-    """Quarantine, bots, then counts. Raises CountsDoNotReconcileError if any row is unaccounted for."""
+def _manifests(counted: CountedHour, settings: Settings) -> list[Manifest]:
+    """Bots, quarantine, then counts. Raises CountsDoNotReconcileError if any row is unaccounted for."""
+    hour, written = counted.hour, counted.outputs
     totals: Counter[str] = Counter()
     for item in written:
         totals.update(item.counts)
@@ -222,6 +280,7 @@ def _describe(report: StageReport, found: list[EventHour], hours: list[EventHour
         "hours": len(hours),
         "up_to_date": len(found) - len(hours),
         "without_input": sum(not hour.files for hour in hours),
+        **({"files_empty": empty} if (empty := sum(not file.bytes for hour in hours for file in hour.files)) else {}),
         "duplicates": report.duplicates,
         "bot_events": total("bot_events"),
         "files_quarantined": total("files_quarantined"),

@@ -10,6 +10,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,13 +173,10 @@ def test_an_hour_lays_its_lists_over_what_is_live(dags: dict[str, Any]) -> None:
 def test_hours_that_are_caught_up_on_make_no_lists(
     dags: dict[str, Any], run_type: str, hours_ago: int, wanted: bool
 ) -> None:
-    class Run:
-        pass
-
-    Run.run_type = run_type
     is_it_the_newest_hour = dags["larder_hourly"].get_task("delta.is_it_the_newest_hour")
     end = datetime.now(timezone.utc) - timedelta(hours=hours_ago)
-    assert is_it_the_newest_hour.python_callable(dag_run=Run(), data_interval_end=end) is wanted
+    run = run_of(end - timedelta(hours=1), end, run_type)
+    assert is_it_the_newest_hour.python_callable(dag_run=run) is wanted
 
 
 def test_a_shop_may_do_without_deltas(tmp_path: Path) -> None:
@@ -217,7 +215,7 @@ def test_an_hour_waits_for_the_one_before(dags: dict[str, Any]) -> None:
 def test_the_day_waits_for_its_last_hour(dags: dict[str, Any]) -> None:
     wait = dags["larder_daily"].get_task("wait_for_last_hour")
     begin = datetime(2025, 3, 5, tzinfo=timezone.utc)
-    context = {"logical_date": begin, "data_interval_end": begin + timedelta(days=1), "ti": None}
+    context = {"logical_date": begin, "dag_run": run_of(begin, begin + timedelta(days=1)), "ti": None}
     assert wait._get_dttm_filter(context) == [datetime(2025, 3, 5, 23, tzinfo=timezone.utc)]
 
 
@@ -243,12 +241,9 @@ def test_pairs_are_of_the_day_that_has_ended(dags: dict[str, Any], monkeypatch: 
 
 @pytest.mark.parametrize(("run_type", "live"), [("scheduled", True), ("manual", True), ("backfill", False)])
 def test_a_backfill_is_never_made_live(dags: dict[str, Any], run_type: str, live: bool) -> None:
-    class Run:
-        pass
-
-    Run.run_type = run_type
+    begin = datetime(2025, 3, 5, tzinfo=timezone.utc)
     is_it_to_be_live = dags["larder_daily"].get_task("is_it_to_be_live")
-    assert is_it_to_be_live.python_callable(dag_run=Run()) is live
+    assert is_it_to_be_live.python_callable(dag_run=run_of(begin, begin + timedelta(days=1), run_type)) is live
     assert is_it_to_be_live.downstream_task_ids == {"load_redis"}
 
 
@@ -274,11 +269,17 @@ def test_no_job_is_named_like_a_module() -> None:
     assert not {path.stem for path in JOBS.glob("*.py")} - {"__init__"} & taken
 
 
+def run_of(begin: datetime, end: datetime, run_type: str = "scheduled") -> SimpleNamespace:
+    """What Airflow's run of an interval has, as far as the DAGs look at it."""
+    return SimpleNamespace(
+        run_type=run_type, logical_date=begin, data_interval_start=begin, data_interval_end=end, run_after=end
+    )
+
+
 def render(task: Any, begin: datetime, end: datetime, settings: Path = Path("larder.toml")) -> list[str]:
     """The arguments of a task for an interval."""
     context = {
-        "data_interval_start": begin,
-        "data_interval_end": end,
+        "dag_run": run_of(begin, end),
         "params": {"settings": str(settings)},
         **task.dag.user_defined_macros,
     }

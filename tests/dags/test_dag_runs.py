@@ -100,19 +100,15 @@ class Shop:
         assert done.returncode == 0, done.stdout[-20_000:]
         return done.stdout
 
-    def run_dag(self, dag: str, interval_end: datetime, *options: str, deltas: str = "off") -> dict[str, str]:
-        """`airflow dags test` of the interval that ends then; the states of its tasks."""
+    def run_dag(self, dag: str, named: datetime, *options: str, deltas: str = "off") -> dict[str, str]:
+        """`airflow dags test` of the hour or day that begins then; the states of its tasks."""
         self.environment["LARDER_DELTAS"] = deltas
-        self.run("airflow", "dags", "test", dag, interval_end.isoformat(), *options)
+        self.run("airflow", "dags", "test", dag, named.isoformat(), *options)
         query = (
             "SELECT task_id, task_instance.state FROM task_instance JOIN dag_run USING (dag_id, run_id) "
-            "WHERE dag_id = ? AND data_interval_end LIKE ?"
+            "WHERE dag_id = ? AND logical_date LIKE ?"
         )
-        return dict(self._sql(query, dag, f"{interval_end:%Y-%m-%d %H:%M}%"))
-
-    def bear_start_of_interval(self, dag: str) -> None:
-        """A run by schedule is dated by its interval's start; `airflow dags test` dates it by the end."""
-        self._sql("UPDATE dag_run SET logical_date = data_interval_start WHERE dag_id = ?", dag)
+        return dict(self._sql(query, dag, f"{named:%Y-%m-%d %H:%M}%"))
 
     def _sql(self, query: str, *values: str) -> list[Any]:
         with sqlite3.connect(self.folder / "airflow" / "airflow.db") as database:
@@ -163,18 +159,17 @@ def draw_catalogue(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def hours(shop: Shop) -> list[dict[str, str]]:
     """The first and the last hour through Airflow, those between in one run by hand."""
-    first = shop.run_dag("larder_hourly", FIRST_HOUR + timedelta(hours=1))
+    first = shop.run_dag("larder_hourly", FIRST_HOUR)
     between = ["--settings", str(shop.settings_file), "--start", "2025-03-02T00", "--end", "2025-03-02T23"]
     shop.run("larder", "aggregate-hours", *between)
     shop.run("larder", "roll-up", *between)
-    last = shop.run_dag("larder_hourly", DAY_END)
+    last = shop.run_dag("larder_hourly", DAY_END - timedelta(hours=1))
     return [first, last]
 
 
 @pytest.fixture(scope="module")
 def day(shop: Shop, hours: list[dict[str, str]]) -> dict[str, str]:
-    shop.bear_start_of_interval("larder_hourly")
-    return shop.run_dag("larder_daily", DAY_END)
+    return shop.run_dag("larder_daily", DAY)
 
 
 def test_hours_are_counted_and_rolled_up(shop: Shop, hours: list[dict[str, str]]) -> None:
@@ -205,7 +200,7 @@ def test_a_day_ends_with_its_release_live(shop: Shop, day: dict[str, str]) -> No
 
 @pytest.mark.slow
 def test_an_hour_s_cookies_have_new_lists_when_it_ends(shop: Shop, day: dict[str, str]) -> None:
-    states = shop.run_dag("larder_hourly", DAY_END + timedelta(hours=1), deltas="on")
+    states = shop.run_dag("larder_hourly", DAY_END, deltas="on")
     assert set(states.values()) == {"success"}
     assert "delta.load_redis" in states
     with embedded_server(shop.settings.redis.directory) as url, redis.Redis.from_url(url) as client:
@@ -230,7 +225,7 @@ def test_the_gate_measures_the_model_of_the_day_s_beginning(shop: Shop, day: dic
 def test_the_day_before_all_events_has_no_gate(shop: Shop) -> None:
     """The jobs themselves are taken for done: what counts is which would have been skipped."""
     jobs = "(wait|train|precompute|vision|load).*"
-    states = shop.run_dag("larder_daily", DAY, "--mark-success-pattern", jobs)
+    states = shop.run_dag("larder_daily", DAY - timedelta(days=1), "--mark-success-pattern", jobs)
     skipped = {task for task, state in states.items() if state == "skipped"}
     assert skipped == {"gate.train_als", "gate.evaluate"}
     assert states["load_redis"] == "success"
