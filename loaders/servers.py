@@ -3,87 +3,49 @@
 from __future__ import annotations
 
 import binascii
-import shlex
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import redis
 from redis.credentials import CredentialProvider
 from redis.sentinel import Sentinel
 
+from larder.loaders.redis_password import NO_SOURCE, PasswordSource
 from larder.loaders.redis_url import RedisUrl, RedisUrlError, parse_redis_url
 
 Client: TypeAlias = redis.Redis | redis.RedisCluster
 
 SLOTS = 16384
-CONNECT_SECONDS, ANSWER_SECONDS, PASSWORD_SECONDS = 5.0, 60.0, 30.0
+CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 60.0
 # Without HELLO, which older servers and some proxies do not know, and which redis-py 8 would send first.
 RESP = 2
 
 
-class PasswordError(RuntimeError):
-    """`redis.password_file` or `redis.password_command` gives no password; the message never shows one."""
-
-
 @dataclass(frozen=True)
 class RedisServer:
-    """How a server is reached: its URL, and where its password comes from if it expires. Can be pickled.
-
-    password_file: its contents are the password. password_command: a command line that prints the password. Both are
-    asked anew for every connection; at most one may be set.
-    """
+    """How a server is reached: its URL, and where its password comes from if it expires. Can be pickled."""
 
     url: str = field(repr=False)
-    password_file: str = ""
-    password_command: str = ""
+    password: PasswordSource = NO_SOURCE
 
 
 class ExpiringPassword(CredentialProvider):
     """Asks for the password anew whenever a connection is opened."""
 
-    def __init__(self, server: RedisServer, username: str) -> None:
-        self.server, self.username = server, username
+    def __init__(self, source: PasswordSource, username: str) -> None:
+        self.source, self.username = source, username
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """Returns user and password, or the password alone. Raises PasswordError."""
-        password = current_password(self.server)
+        password = self.source.password()
         return (self.username, password) if self.username else (password,)
-
-
-def current_password(server: RedisServer) -> str:
-    """Returns what the password file holds or the password command prints. Raises PasswordError."""
-    if server.password_file:
-        try:
-            text = Path(server.password_file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise PasswordError(f"redis.password_file {server.password_file} can't be read: {reason}") from None
-        where = "redis.password_file is empty"
-    else:
-        text, where = _printed(server.password_command), "redis.password_command printed nothing"
-    if not (password := text.strip("\r\n")):
-        raise PasswordError(f"{where}; it must give the password and nothing else")
-    return password
-
-
-def _printed(command: str) -> str:
-    try:
-        done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=PASSWORD_SECONDS)
-    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise PasswordError(f"redis.password_command can't be run: {reason}") from None
-    if done.returncode:
-        raise PasswordError(f"redis.password_command ended with exit code {done.returncode}; run it by hand to see why")
-    return done.stdout
 
 
 def connect(server: RedisServer | str) -> Client:
     """Returns a client of the server; if it belongs to a Redis Cluster, a client of the whole cluster.
 
-    Raises redis.RedisError, RedisUrlError, PasswordError.
+    Raises redis.RedisError, RedisUrlError, redis_password.PasswordError.
     """
     server = RedisServer(server) if isinstance(server, str) else server
     address = parse_redis_url(server.url)
@@ -112,8 +74,8 @@ def _connection_options(server: RedisServer, address: RedisUrl) -> dict[str, Any
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": ANSWER_SECONDS,
     }
-    if server.password_file or server.password_command:
-        return options | {"credential_provider": ExpiringPassword(server, address.username)}
+    if server.password:
+        return options | {"credential_provider": ExpiringPassword(server.password, address.username)}
     return options | {"username": address.username or None, "password": address.password or None}
 
 

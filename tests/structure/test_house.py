@@ -22,7 +22,10 @@ ALLOWED = {
     "larder.client": (),
     "larder.dags": (),
     "larder.jobs": ("larder.models", "larder.loaders", "larder.storage", "larder.settings"),
-    "larder.lookup": ("larder.loaders.codec", "larder.loaders.keys", "larder.journey", "larder.settings"),
+    "larder.lookup": (
+        *("larder.loaders.codec", "larder.loaders.keys", "larder.loaders.mask_changes"),
+        *("larder.loaders.redis_password", "larder.loaders.redis_url", "larder.journey", "larder.settings"),
+    ),
     "larder.cli": tuple(
         f"larder.{name}" for name in ("jobs", "lookup", "journey", "models", "loaders", "storage", "settings")
     ),

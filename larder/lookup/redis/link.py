@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 
 import hiredis
 
+from larder.loaders.redis_password import PasswordError
 from larder.lookup.answer.reasons import REDIS_DOWN
 from larder.lookup.operations.metrics import Histogram
 from larder.lookup.redis.address import RedisAddress
@@ -128,25 +129,67 @@ class RedisLink:
         return connection
 
     async def _connect(self) -> RedisConnection:
-        loop, address = asyncio.get_running_loop(), self.address
+        address = self.address
         if address.socket:
+            loop = asyncio.get_running_loop()
             _, made = await loop.create_unix_connection(_connection, address.socket)
-        else:
-            _, made = await loop.create_connection(_connection, address.host, address.port, ssl=address.tls)
+            return cast(RedisConnection, made)
+        host, port = await self._primary() if address.sentinels else (address.host, address.port)
+        return await self._open(host, port)
+
+    async def _open(self, host: str, port: int) -> RedisConnection:
+        loop = asyncio.get_running_loop()
+        _, made = await loop.create_connection(_connection, host, port, ssl=self.address.tls)
         return cast(RedisConnection, made)
 
+    async def _primary(self) -> tuple[str, int]:
+        """Returns what the first sentinel that answers calls the primary. Raises OSError."""
+        address, problem = self.address, ""
+        for host, port in address.sentinels:
+            try:
+                connection = await asyncio.wait_for(self._open(host, port), CONNECT_SECONDS / len(address.sentinels))
+            except (OSError, asyncio.TimeoutError) as error:
+                problem = str(error)
+                continue
+            try:
+                if address.sentinel_password:
+                    user = (address.sentinel_username.encode(),) if address.sentinel_username else ()
+                    await _reply(connection, command(b"AUTH", *user, address.sentinel_password.encode()))
+                words = (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", address.service.encode())
+                reply = await _reply(connection, command(*words))
+            except OSError as error:
+                problem = str(error)
+                continue
+            finally:
+                connection.close()
+            if isinstance(reply, list) and len(reply) == 2:
+                return reply[0].decode(), int(reply[1])
+            problem = f"sentinel {host}:{port} knows no service {address.service}"
+        raise ConnectionError(f"no sentinel names a primary: {problem}")
+
     async def _greet(self, connection: RedisConnection) -> None:
-        user = (self.address.username or "default").encode()
-        password = self.address.password.encode()
+        address = self.address
+        user, password = (address.username or "default").encode(), await self._password()
         login = (b"AUTH", user, password) if password else ()
         reply = await _reply(connection, command(b"HELLO", b"2", *login, b"SETNAME", self.name.encode()))
         if isinstance(reply, hiredis.ReplyError) and "unknown command" in str(reply).lower():
             # Redis before version 6 and some proxies lack HELLO.
-            user_words = (user,) if self.address.username else ()
+            user_words = (user,) if address.username else ()
             greeting = command(b"AUTH", *user_words, password) if password else command(b"PING")
             reply = await _reply(connection, greeting)
+        if address.database and not isinstance(reply, hiredis.ReplyError):
+            reply = await _reply(connection, command(b"SELECT", b"%d" % address.database))
         if isinstance(reply, hiredis.ReplyError):
             raise ConnectionError(str(reply))
+
+    async def _password(self) -> bytes:
+        """Returns the password of a new connection. Raises OSError."""
+        if not self.address.expiring:
+            return self.address.password.encode()
+        try:
+            return (await asyncio.to_thread(self.address.expiring.password)).encode()
+        except PasswordError as error:
+            raise ConnectionError(str(error)) from None
 
 
 def _connection() -> asyncio.BaseProtocol:
