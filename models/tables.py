@@ -20,6 +20,21 @@ LONG, INT, STRING, FLOAT = "bigint", "int", "string", "float"
 BOOLEAN, BINARY, TIMESTAMP = "boolean", "binary", "timestamp"
 INTS, FLOATS = "array<int>", "array<float>"
 
+# The logic version of the tables that a job writes, part of every fingerprint. Raise a job's, to the version of Larder
+# that brings the change, if the same inputs give other bytes than before: its tables are then made anew. A release of
+# Larder that leaves it as it is makes nothing anew. tests/compatibility/test_logic_versions.py says when to decide.
+LOGIC = {
+    "aggregate_hours": "0.1.0",
+    "roll_up": "0.1.0",
+    "train_als": "0.1.0",
+    "ingest_images": "0.1.0",
+    "train_vision": "0.1.0",
+    "embed_products": "0.1.0",
+    "precompute": "0.1.0",
+    "precompute_cookies": "0.1.0",
+    "evaluate": "0.1.0",
+}
+
 
 class Table(str):
     """The name of a table, with its contract.
@@ -43,6 +58,11 @@ class Table(str):
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         """Pickles as the bare name: a task needs no more."""
         return str, (str(self),)
+
+    @property
+    def logic(self) -> str:
+        """The version of the code that the table's bytes follow from."""
+        return LOGIC[self.made_by]
 
     @property
     def schema(self) -> StructType:
@@ -120,10 +140,18 @@ CONTEXTS = Table(
     made_by="roll_up",
 )
 USER_FACTORS = Table(
-    "user_factors", {C.COOKIE_KEY: LONG, C.FACTORS: FLOATS}, key=(C.COOKIE_KEY,), partitioned_by=AS_OF, made_by="train_als"
+    "user_factors",
+    {C.COOKIE_KEY: LONG, C.FACTORS: FLOATS},
+    key=(C.COOKIE_KEY,),
+    partitioned_by=AS_OF,
+    made_by="train_als",
 )
 ITEM_FACTORS = Table(
-    "item_factors", {C.PRODUCT_ID: STRING, C.FACTORS: FLOATS}, key=(C.PRODUCT_ID,), partitioned_by=AS_OF, made_by="train_als"
+    "item_factors",
+    {C.PRODUCT_ID: STRING, C.FACTORS: FLOATS},
+    key=(C.PRODUCT_ID,),
+    partitioned_by=AS_OF,
+    made_by="train_als",
 )
 # The catalogue's pictures, decoded and resized once.
 IMAGES = Table(
@@ -139,7 +167,9 @@ IMAGES = Table(
     made_by="ingest_images",
 )
 # One row a picture that can't be used.
-IMAGE_QUARANTINE = Table("image_quarantine", QUARANTINE.columns, key=(), partitioned_by=CATALOGUE, made_by="ingest_images")
+IMAGE_QUARANTINE = Table(
+    "image_quarantine", QUARANTINE.columns, key=(), partitioned_by=CATALOGUE, made_by="ingest_images"
+)
 # Two files: model.keras and training.json.
 VISION_MODEL = Table("vision_model", {}, key=(), partitioned_by=CATALOGUE, made_by="train_vision")
 EMBEDDINGS = Table(

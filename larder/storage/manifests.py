@@ -34,7 +34,7 @@ class DamagedTableError(RuntimeError):
 
 @cache
 def code_version() -> str:
-    """The installed version of Larder, part of every fingerprint."""
+    """The installed version of Larder, part of the fingerprint of a table without a logic version."""
     try:
         return version("larder")
     except PackageNotFoundError:
@@ -89,10 +89,13 @@ class Manifest:
 
 
 def plan_run(table: str, partition: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> Manifest:
-    """The manifest of a run not yet made: its name follows from inputs, parameters and code, and from nothing else."""
-    planned = Manifest(
-        table, partition, run="", inputs=dict(inputs), parameters=dict(parameters), code_version=code_version()
-    )
+    """The manifest of a run not yet made: its name follows from inputs, parameters and code, and from nothing else.
+
+    The code is told by the table's logic version, as larder.models.tables has it, so that a release of Larder that
+    changes no table makes none anew.
+    """
+    logic = getattr(table, "logic", None) or code_version()
+    planned = Manifest(table, partition, run="", inputs=dict(inputs), parameters=dict(parameters), code_version=logic)
     return replace(planned, run=fingerprint(asdict(planned)))
 
 
