@@ -1,4 +1,4 @@
-"""A client of the lookup endpoint that answers within its deadline, whatever becomes of the endpoint. Needs httpx."""
+"""A client of the lookup endpoint that always answers within its deadline, if need be from a fallback. Needs httpx."""
 
 from larder.client.answers import Answer, BadQuestionError, Item, Question
 from larder.client.clients import AsyncLookupClient, LookupClient

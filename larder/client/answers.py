@@ -1,4 +1,4 @@
-"""What is asked of the endpoint, and what it answers, as types."""
+"""The types of questions to the endpoint and of its answers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 
 class BadQuestionError(ValueError):
-    """The endpoint takes the question for a mistake of the caller's; the message is its own."""
+    """The endpoint refused the question as invalid; the message is the endpoint's."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """Who asks, and what they look at. Empty: not known. The parameters of docs/lookup.md."""
+    """A question for one visitor. Empty fields are unknown. docs/lookup.md describes the parameters."""
 
     cookie: str = ""
     products: Sequence[str] = ()
@@ -24,7 +24,7 @@ class Question:
     scene: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """As a question of a batch, without what is not known."""
+        """Returns the question as JSON for a batch, without empty fields."""
         named = {
             "cookie": self.cookie,
             "product": list(self.products),
@@ -39,7 +39,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Item:
-    """A product, its score within its route (None where there is none), and the route: `fallback` if it is our own."""
+    """A recommended product, its score within its route or None, and the route; `fallback` is the caller's own list."""
 
     id: str
     score: float | None
@@ -48,9 +48,9 @@ class Item:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to show. Put `request_id` into the events that it leads to; it is empty where the endpoint did not answer.
+    """The products to show. Put `request_id` into the events that follow; it is empty for a fallback.
 
-    `problem` is why the items are the fallback's; "" where they are the endpoint's.
+    `problem` is why the items are the fallback, or "" if they are from the endpoint.
     """
 
     items: tuple[Item, ...]
@@ -61,13 +61,13 @@ class Answer:
 
 
 def answer_from(body: Mapping[str, Any]) -> Answer:
-    """Reads an answer's JSON. Raises KeyError, TypeError where it is none."""
+    """Returns the answer in a JSON object. Raises KeyError, TypeError or ValueError if it is malformed."""
     items = tuple(Item(str(item["id"]), item["score"], str(item["route"])) for item in body["items"])
     return Answer(items, str(body["request_id"]), str(body["release"]), int(body["age_seconds"]))
 
 
 def fallback_answer(question: Question, products: Sequence[str], problem: str) -> Answer:
-    """The caller's own list, without what the question names or excludes."""
+    """Returns the caller's own list, without the products that the question names or excludes."""
     hidden = {*question.products, *question.exclude}
     shown = [product for product in products if product not in hidden][: question.n]
     return Answer(tuple(Item(product, None, "fallback") for product in shown), problem=problem)
