@@ -96,6 +96,8 @@ def _release(head: dict[str, object], rows: list[list[object]], keys: Keys) -> S
         changed_buckets=0,
         first_chunk=0,
         scored=bool(head["scores"]),
+        records={},
+        changed_records=0,
     )
     lists = GenericLists(records, len(ordinals), complete=True, bound=len(records) + 1)
     return ServedRelease(meta, keys, [encode_text(product) for product in ordinals], lists, is_snapshot=True)
@@ -104,7 +106,7 @@ def _release(head: dict[str, object], rows: list[list[object]], keys: Keys) -> S
 def save_masks(names: Iterable[bytes], folder: Path) -> None:
     """Writes the masked products, which are given as JSON strings. Raises OSError."""
     unfinished = _unfinished(folder / MASKS)
-    unfinished.write_bytes(b"[%b]" % b",\n".join(sorted(names)))
+    unfinished.write_bytes(b"[%b]" % b",\n".join(names))
     unfinished.replace(folder / MASKS)
 
 
