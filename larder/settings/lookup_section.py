@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from larder.settings.section import Section
 
@@ -75,6 +75,9 @@ class LookupSettings(Section):
     seen: bool = Field(
         True, description="Whether products that `larder mask add --cookie` hides from a visitor are left out."
     )
+    max_seen: int = Field(
+        1000, ge=1, le=100_000, description="The number of products hidden from one visitor that are read and left out."
+    )
     breaker_failures: int = Field(
         5, ge=1, description="The number of failures in a row after which a route is skipped for breaker_seconds."
     )
@@ -84,6 +87,13 @@ class LookupSettings(Section):
     api_keys: dict[str, Annotated[SecretStr, Field(min_length=16)]] = Field(
         default_factory=dict,
         description="The API keys of callers, by name of the caller; without any, no key is needed.",
+    )
+    explain_callers: list[str] = Field(
+        default_factory=list, description="The names of api_keys that may use `explain`; empty for every caller."
+    )
+    metrics_callers: list[str] = Field(
+        default_factory=list,
+        description="The names of api_keys that may read /metrics; empty for everyone, even without a key.",
     )
     key_rate: float = Field(
         0.0, ge=0, description="The number of queries a second allowed for each API key; 0 is no limit."
@@ -148,6 +158,13 @@ class LookupSettings(Section):
             if name in options:
                 raise ValueError(f"{name} cannot be set here; {remedy}")
         return options
+
+    @model_validator(mode="after")
+    def callers_have_keys(self) -> LookupSettings:
+        for setting in ("explain_callers", "metrics_callers"):
+            if unknown := sorted(set(getattr(self, setting)) - set(self.api_keys)):
+                raise ValueError(f"{setting} names callers without a key in api_keys: {', '.join(unknown)}")
+        return self
 
     @field_validator("traces")
     @classmethod

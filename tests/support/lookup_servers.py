@@ -178,6 +178,7 @@ def publish(
         "scores": scores,
     }
     client.set(KEYS.meta(release), json.dumps({**known, **meta}))
+    client.hset(KEYS.releases, release, json.dumps({"name": release, "as_of": AS_OF, "order": 1, "state": "verified"}))
     client.hset(KEYS.live, mapping={"release": release})
 
 

@@ -1,4 +1,4 @@
-"""From a question to its answer: what is asked of Redis, and what each route makes of the replies."""
+"""From a query to its answer: the reads from Redis, and what each route makes of the replies."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from larder.lookup.answer.reasons import (
     REDIS_DOWN,
     REDIS_ERROR,
     REDIS_TIMEOUT,
+    RELEASE_GONE,
     SNAPSHOT,
     UNKNOWN_COOKIE,
     UNKNOWN_PRODUCT,
@@ -38,12 +39,13 @@ from larder.lookup.release.record_decoding import PackedList, RankedList
 from larder.lookup.release.served_release import ServedRelease
 from larder.settings import LookupSettings
 
-# Of several things that went wrong with a basket, the first of these is told.
+# The reason that is given for several products, if some of their lists are missing for different reasons.
 REASONS_BY_SEVERITY: Final = (
     REDIS_DOWN,
     REDIS_TIMEOUT,
     BREAKER_OPEN,
     SNAPSHOT,
+    RELEASE_GONE,
     REDIS_ERROR,
     CORRUPT_RECORD,
     UNKNOWN_PRODUCT,
@@ -52,19 +54,21 @@ NO_SIMILAR: Final = RouteOffer(SIMILAR, None, NO_PRODUCT)
 NO_PERSONAL: Final = RouteOffer(PERSONAL, None, NO_COOKIE)
 
 NOT_ASKED: Final = ""
+# The cursor of SSCAN that says that there are no more members.
+LAST_CURSOR: Final = b"0"
 
 
 @final
 class PendingAnswer:
-    """A question on its way. It keeps the release it began with, whatever goes live meanwhile.
+    """A query whose reads were sent to Redis. It keeps its release, even if another one goes live meanwhile.
 
-    `of_cookie` brings what the visitor is not shown, then the visitor's list, each where it is asked for. `similar` are
-    the products' records as far as they are in process; `of_products` brings the others, in their order.
+    `cookie_replies` begins with the products that the visitor has seen, if they are read, and then has the visitor's
+    list. `similar` has the cached records of the products; `product_replies` has the others, in order.
     """
 
     def __init__(
         self,
-        question: RecommendationQuery,
+        query: RecommendationQuery,
         release: ServedRelease,
         cookie_replies: Sent,
         similar: list[Known | UnreadRecord],
@@ -72,7 +76,7 @@ class PendingAnswer:
         context_replies: Sent,
         generic_keys: list[int],
     ) -> None:
-        self.question = question
+        self.query = query
         self.release = release
         self.cookie_replies = cookie_replies
         self.similar = similar
@@ -81,14 +85,14 @@ class PendingAnswer:
         self.generic_keys = generic_keys
 
     def unfinished(self) -> list[PendingReplies]:
-        """What has to be waited for before it can be answered; each ends by its deadline."""
+        """Returns the replies to wait for; each ends by its deadline."""
         every = (self.cookie_replies, self.product_replies, self.context_replies)
         return [sent for sent in every if isinstance(sent, PendingReplies) and sent.result is None]
 
 
 @final
 class RoutedAnswer:
-    """What a visitor gets. `seen`: how many products the visitor is not shown."""
+    """The picked products and the routes' outcomes. `seen` is the number of products hidden from this visitor."""
 
     def __init__(self, picked: list[PickedItems], outcomes: RouteOutcomes, seen: int) -> None:
         self.picked = picked
@@ -97,37 +101,38 @@ class RoutedAnswer:
 
 
 class Answering:
-    """Answers the questions of one worker."""
+    """Answers queries in one worker."""
 
     def __init__(self, link: Link, keys: Keys, masks: MaskCache, metrics: Metrics, settings: LookupSettings) -> None:
         self._link = link
         self._masks = masks
         self._metrics = metrics
         self._times = metrics.route_times
-        self._seen = SeenCommands(keys) if settings.seen else None
+        self._max_seen = settings.max_seen
+        self.seen = SeenCommands(keys, settings.max_seen) if settings.seen else None
         self.breakers = {route: CircuitBreaker(settings.breaker_failures, settings.breaker_seconds) for route in ROUTES}
 
-    def ask(self, question: RecommendationQuery, release: ServedRelease) -> PendingAnswer:
-        """Sends all that any route may need at once: a second trip costs more than a record that goes unused."""
+    def ask(self, query: RecommendationQuery, release: ServedRelease) -> PendingAnswer:
+        """Sends the reads of all routes at once: a second round trip costs more than reading an unused record."""
         cookie_replies: Sent = NOT_ASKED
         product_replies: Sent = NOT_ASKED
         context_replies: Sent = NOT_ASKED
         generic_keys: list[int] = []
         similar: list[Known | UnreadRecord] = []
-        steps = question.scene.by_route
-        if question.cookie:
-            key, out, count = key64(question.cookie), BytesWriter(), 0
-            # It concerns every route, so it is read even where the scene has no personal one.
-            if self._seen is not None:
-                self._seen.write(out, key)
+        steps = query.scene.by_route
+        if query.cookie:
+            key, out, count = key64(query.cookie), BytesWriter(), 0
+            # Seen products are left out of every route, so they are read for scenes without a personal route too.
+            if self.seen is not None:
+                self.seen.write(out, key)
                 count = 1
-            if PERSONAL in steps:
+            if PERSONAL in steps and not release.unreadable:
                 release.write_cookie(out, key)
                 count += release.cookie_reads
             cookie_replies = self._send(PERSONAL, steps, out.getvalue(), count, release)
-        if question.products and SIMILAR in steps:
+        if query.products and SIMILAR in steps:
             out, count = BytesWriter(), 0
-            for product in question.products:
+            for product in query.products:
                 record = release.products.get(product)
                 similar.append(record)
                 if record is UNREAD:
@@ -135,17 +140,18 @@ class Answering:
                     count += len(release.product_kinds)
             product_replies = self._send(SIMILAR, steps, out.getvalue(), count, release)
         if GENERIC in steps:
-            generic_keys = release.generic.missing(question.location, question.device)
+            generic_keys = release.generic.missing(query.location, query.device)
             if generic_keys:
                 out = BytesWriter()
                 for key in generic_keys:
                     release.write_context(out, key)
                 context_replies = self._send(GENERIC, steps, out.getvalue(), len(generic_keys), release)
-        return PendingAnswer(question, release, cookie_replies, similar, product_replies, context_replies, generic_keys)
+        return PendingAnswer(query, release, cookie_replies, similar, product_replies, context_replies, generic_keys)
 
     def _send(self, route: str, steps: Mapping[str, Step], commands: bytes, count: int, release: ServedRelease) -> Sent:
-        if release.is_snapshot:
-            return SNAPSHOT
+        # What the visitor has seen does not depend on the release.
+        if release.unreadable and (release.is_snapshot or route != PERSONAL):
+            return release.unreadable
         if not count:
             return NOT_ASKED
         breaker = self.breakers[route]
@@ -154,33 +160,33 @@ class Answering:
         step = steps.get(route)
         return self._link.send(commands, count, step.seconds if step is not None else None, self._times[route])
 
-    def answer(self, asked: PendingAnswer) -> RoutedAnswer:
-        """The answer to a question whose replies are there. Raises nothing."""
-        question, release = asked.question, asked.release
-        cookie_replies = self._noted(PERSONAL, asked.cookie_replies)
-        product_replies = self._noted(SIMILAR, asked.product_replies)
-        context_replies = self._noted(GENERIC, asked.context_replies)
+    def answer(self, pending: PendingAnswer) -> RoutedAnswer:
+        """Returns the answer to a query whose replies have arrived. Raises nothing."""
+        query, release = pending.query, pending.release
+        cookie_replies = self._noted(PERSONAL, pending.cookie_replies)
+        product_replies = self._noted(SIMILAR, pending.product_replies)
+        context_replies = self._noted(GENERIC, pending.context_replies)
         excluded: set[bytes] = set()
-        if question.products or question.exclude:
-            excluded.update(encode_text(product) for product in (*question.products, *question.exclude))
+        if query.products or query.exclude:
+            excluded.update(encode_text(product) for product in (*query.products, *query.exclude))
         asked_for = len(excluded)
-        if self._seen and cookie_replies is not NOT_ASKED:
+        if self.seen and cookie_replies is not NOT_ASKED:
             cookie_replies = self._without_seen(cookie_replies, excluded)
         seen = len(excluded) - asked_for
         offers: list[RouteOffer] = []
-        for step in question.scene.steps:
+        for step in query.scene.steps:
             if step.route == PERSONAL:
-                offers.append(personal_offer(cookie_replies, release) if question.cookie else NO_PERSONAL)
+                offers.append(personal_offer(cookie_replies, release) if query.cookie else NO_PERSONAL)
             elif step.route == SIMILAR:
-                offers.append(similar_offer(asked, product_replies) if asked.similar else NO_SIMILAR)
+                offers.append(similar_offer(pending, product_replies) if pending.similar else NO_SIMILAR)
             else:
-                offers.append(generic_offer(context_replies, release, question, asked.generic_keys))
-        picked, outcomes = compose(question.n, question.scene, offers, release.names, self._masks.names, excluded)
+                offers.append(generic_offer(context_replies, release, query, pending.generic_keys))
+        picked, outcomes = compose(query.n, query.scene, offers, release.names, self._masks.names, excluded)
         self._metrics.answered(outcomes)
         return RoutedAnswer(picked, outcomes, seen)
 
     def _noted(self, route: str, sent: Sent) -> Replies:
-        """The replies, of which the route's breaker is told."""
+        """Returns the replies, after telling the route's circuit breaker about them."""
         if not isinstance(sent, PendingReplies):
             return sent
         replies = sent.result
@@ -195,32 +201,45 @@ class Answering:
         return replies
 
     def _without_seen(self, replies: Replies, excluded: set[bytes]) -> Replies:
-        """Adds to `spent` what the visitor is not shown; returns the replies that are left."""
-        found = replies if isinstance(replies, str) else replies[0]
+        """Adds the products that the visitor has seen to `excluded`; returns the other replies."""
+        if isinstance(replies, str):
+            self._metrics.count_unknown_seen()
+            return replies
+        found = replies[0]
+        # SSCAN gives a cursor and members, SMEMBERS the members.
+        if isinstance(found, list) and len(found) == 2 and isinstance(found[1], list):
+            if found[0] != LAST_CURSOR:
+                self._metrics.count_cut_seen()
+            found = found[1]
         if not isinstance(found, list):
-            self._metrics.unseen()
+            self._metrics.count_unknown_seen()
         elif found:
-            excluded.update(encode_text(product.decode("utf-8", "replace")) for product in found)
-        return replies if isinstance(replies, str) else replies[1:]
+            members = found if len(found) <= self._max_seen else found[: self._max_seen]
+            excluded.update([encode_text(product.decode("utf-8", "replace")) for product in members])
+        return replies[1:]
 
 
-def similar_offer(asked: PendingAnswer, replies: Replies) -> RouteOffer:
-    """The lists of the products that are looked at, merged, or why there are none. Keeps those that were read."""
-    question, release = asked.question, asked.release
+def similar_offer(pending: PendingAnswer, replies: Replies) -> RouteOffer:
+    """Returns the merged lists of the query's products, or why there are none. Caches the records that were read."""
+    query, release = pending.query, pending.release
     records: list[Any] = []
     read = iter(_of_products(replies, release) if not isinstance(replies, str) else ())
-    for product, record in zip(question.products, asked.similar, strict=True):
+    for product, record in zip(query.products, pending.similar, strict=True):
         if isinstance(record, UnreadRecord):
             reply = replies if isinstance(replies, str) else next(read)
-            # One that is broken is read again, in case it was mended.
-            if reply is None or (isinstance(reply, (bytes, CategoryRecord)) and _is_whole(reply, release)):
+            # A nil is believed, and with it a list by category, only while no record of the release is missing.
+            if (
+                (isinstance(reply, bytes) or release.trusts_absence)
+                and (reply is None or isinstance(reply, (bytes, CategoryRecord)))
+                and (reply is None or _is_whole(reply, release))
+            ):
                 release.products.learn(product, reply)
             records.append(reply)
         else:
             records.append(record)
     if len(records) == 1:
         return _single(SIMILAR, records[0], UNKNOWN_PRODUCT, release)
-    limit = 2 * question.n + len(records)
+    limit = 2 * query.n + len(records)
     found = [_decoded(record, UNKNOWN_PRODUCT, release, limit) for record in records]
     problems = {each for each in found if isinstance(each, str)}
     lists = [each for each in found if isinstance(each, RankedList)]
@@ -230,7 +249,7 @@ def similar_offer(asked: PendingAnswer, replies: Replies) -> RouteOffer:
 
 
 def _of_products(replies: Sequence[Any], release: ServedRelease) -> Sequence[Any]:
-    """One reply a product: its record, else that of its category."""
+    """Returns one reply for each product: its record, else the record of its category."""
     if len(release.product_kinds) == 1:
         return replies
     found = []
@@ -241,10 +260,13 @@ def _of_products(replies: Sequence[Any], release: ServedRelease) -> Sequence[Any
 
 
 def personal_offer(replies: Replies, release: ServedRelease) -> RouteOffer:
-    """The list of the cookie, or why there is none."""
+    """Returns the list of the cookie, or why there is none."""
     if isinstance(replies, str):
         return RouteOffer(PERSONAL, None, replies)
-    # Of a delta and what lies beneath it, the delta's list is the later one.
+    # The commands were written before the release became unreadable, or not at all.
+    if release.unreadable:
+        return RouteOffer(PERSONAL, None, release.unreadable)
+    # The list in the delta comes first, and is newer than the one in its base.
     for reply in replies:
         if reply is not None:
             return _single(PERSONAL, reply, UNKNOWN_COOKIE, release)
@@ -252,18 +274,18 @@ def personal_offer(replies: Replies, release: ServedRelease) -> RouteOffer:
 
 
 def generic_offer(
-    replies: Replies, release: ServedRelease, question: RecommendationQuery, keys: Sequence[int]
+    replies: Replies, release: ServedRelease, query: RecommendationQuery, keys: Sequence[int]
 ) -> RouteOffer:
-    """The list of the place, from what is in process and what was just read."""
+    """Returns the list for the query's location and device, from the cache and the replies."""
     problem = ""
-    # Where nothing was asked for, the lists in process are all there is, and no trouble with Redis matters.
+    # Without keys to read, the cache has all lists of the query, and errors of Redis do not matter.
     if keys:
         problem = replies if isinstance(replies, str) else _learn(release, keys, replies)
-    return release.generic.offer(question.location, question.device, problem)
+    return release.generic.offer(query.location, query.device, problem, not keys or release.trusts_absence)
 
 
 def _single(route: str, reply: Any, unknown: str, release: ServedRelease) -> RouteOffer:
-    """What a reply offers; a string is the reason why there is none."""
+    """Returns the offer in a reply; a string is the reason why there is no list."""
     if reply is None or isinstance(reply, str):
         return RouteOffer(route, None, reply or unknown)
     if isinstance(reply, CategoryRecord):
@@ -274,7 +296,7 @@ def _single(route: str, reply: Any, unknown: str, release: ServedRelease) -> Rou
 
 
 def _decoded(reply: Any, unknown: str, release: ServedRelease, limit: int) -> RankedList | str:
-    """The head of the list in a reply, or the reason why there is none."""
+    """Returns the first items of the list in a reply, or the reason why there are none."""
     offer = _single(SIMILAR, reply, unknown, release)
     try:
         return offer.ranked.head(limit) if offer.ranked else offer.reason
@@ -287,11 +309,13 @@ def _is_whole(record: bytes | CategoryRecord, release: ServedRelease) -> bool:
 
 
 def _learn(release: ServedRelease, keys: Sequence[int], replies: Sequence[Any]) -> str:
-    """Keeps the generic lists that were read; returns what was wrong with one of them, or ""."""
+    """Caches the generic lists that were read; returns REDIS_ERROR if a reply is an error, else ""."""
     problem = ""
     for key, reply in zip(keys, replies, strict=False):
-        if reply is None or isinstance(reply, bytes):
+        if isinstance(reply, bytes):
             release.generic.learn(key, reply)
-        else:
+        elif reply is not None:
             problem = REDIS_ERROR
+        elif release.trusts_absence:
+            release.generic.learn(key, None)
     return problem

@@ -10,18 +10,18 @@ from larder.lookup.answer.routes import PERSONAL, SIMILAR
 from larder.lookup.release.mask_cache import MaskCache
 
 
-def explanation(asked: PendingAnswer, answer: RoutedAnswer, masks: MaskCache, seconds: float) -> dict[str, Any]:
+def explanation(pending: PendingAnswer, answer: RoutedAnswer, masks: MaskCache, seconds: float) -> dict[str, Any]:
     """Returns what `explain` adds to an answer; docs/lookup.md describes the fields."""
-    question, release = asked.question, asked.release
-    ids = [(SIMILAR, PRODUCTS, product) for product in question.products]
-    ids += [(PERSONAL, COOKIES, question.cookie)] if question.cookie else []
+    query, release = pending.query, pending.release
+    ids = [(SIMILAR, PRODUCTS, product) for product in query.products]
+    ids += [(PERSONAL, COOKIES, query.cookie)] if query.cookie else []
     records = []
     for route, kind, text in ids:
-        if route in question.scene.by_route and not release.is_snapshot:
+        if route in query.scene.by_route and not release.is_snapshot:
             for name, field in release.places(kind, key64(text)):
                 records.append({"route": route, "id": text, "key": name.decode(), "field": field.hex()})
     return {
-        "scene": question.scene.name,
+        "scene": query.scene.name,
         "records": records,
         "generic_lists": len(release.generic),
         "snapshot": release.is_snapshot,

@@ -14,6 +14,7 @@ NOTHING_NEW: Final = "nothing_new"
 CORRUPT_RECORD: Final = "corrupt_record"
 BREAKER_OPEN: Final = "breaker_open"
 SNAPSHOT: Final = "snapshot"
+RELEASE_GONE: Final = "release_gone"
 REDIS_DOWN: Final = "redis_down"
 REDIS_TIMEOUT: Final = "redis_timeout"
 REDIS_ERROR: Final = "redis_error"
@@ -29,6 +30,7 @@ MEANINGS = {
     CORRUPT_RECORD: "its record is damaged",
     BREAKER_OPEN: "the route failed several times in a row and is skipped for a while",
     SNAPSHOT: "no release could be loaded from Redis since the start; generic lists come from the snapshot on disk",
+    RELEASE_GONE: "the release is not in Redis any more, or another one has its name; what is in process is served",
     REDIS_DOWN: "there is no connection to Redis",
     REDIS_TIMEOUT: "Redis did not reply within the route's time limit",
     REDIS_ERROR: "Redis replied with an error",

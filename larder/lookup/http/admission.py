@@ -1,4 +1,4 @@
-"""Who is let in: callers with a key, not too many questions of each, and nobody while others wait too long."""
+"""Admission of requests: API keys, rate limits by key, and load shedding."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ import asyncio
 import hmac
 from collections import deque
 from math import ceil
+from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from larder.lookup.http.http_errors import BadRequestError
+from larder.lookup.http.shared_token_bucket import SharedTokenBucket
+from larder.lookup.http.token_bucket import TokenBucket
 from larder.settings import LookupSettings
 
 HEADER: Final = "x-api-key"
-# How often the event loop's delay is measured, and how many delays in a row must be too long.
+# The interval at which the event loop's delay is measured, and the number of measurements that count.
 SAMPLE_SECONDS: Final = 0.01
 SAMPLES: Final = 5
 
 
 class LoopDelay:
-    """How long the event loop lets its work wait. `watch` must be a task."""
+    """The delay with which the event loop gets to its work. Run `watch` as a task."""
 
     def __init__(self) -> None:
         self._late = deque([0.0] * SAMPLES, SAMPLES)
         self.seconds = 0.0
 
     async def watch(self) -> None:
-        """Measures until cancelled. The least of some delays counts: a burst that is soon dealt with is no overload."""
+        """Measures until cancelled. The least of the last delays counts, so that a short burst is no overload."""
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
@@ -34,49 +38,35 @@ class LoopDelay:
             self.seconds = min(self._late)
 
 
-class TokenBucket:
-    """A token bucket: `rate` questions a second, of which a second's worth may come at once."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._left = rate
-        self._at = 0.0
-
-    def take(self, questions: int, now: float) -> float:
-        """0 where they are allowed, else the seconds after which they may be. A full bucket allows any number."""
-        self._left = min(self._rate, self._left + (now - self._at) * self._rate)
-        self._at = now
-        needed = min(questions, self._rate)
-        if self._left < needed:
-            return (needed - self._left) / self._rate
-        self._left -= questions
-        return 0.0
-
-
 class Admission:
-    """Of one worker: with several, each has its share of a key's rate."""
+    """Admits requests in one worker. Workers with the same `folder` share the rate of a key."""
 
-    def __init__(self, settings: LookupSettings, delay: LoopDelay) -> None:
+    def __init__(self, settings: LookupSettings, delay: LoopDelay, folder: str = "") -> None:
         self._keys = [(name, key.get_secret_value().encode()) for name, key in settings.api_keys.items()]
         self._most_late = settings.shed_ms / 1000
         self._most_waiting = settings.max_waiting
         self._delay = delay
-        rate = settings.key_rate / settings.workers
-        self._allowances = {name: TokenBucket(rate) for name, _ in self._keys} if rate else {}
+        self._explain_callers = settings.explain_callers
+        self._metrics_callers = settings.metrics_callers
+        self._buckets: dict[str, TokenBucket | SharedTokenBucket] = {}
+        for number, (name, _) in enumerate(self._keys if settings.key_rate else ()):
+            path = Path(folder) / f"rate-{number}"
+            rate = settings.key_rate
+            self._buckets[name] = SharedTokenBucket(path, rate) if folder else TokenBucket(rate)
         self.waiting = 0
 
     def check_load(self) -> None:
-        """Raises BadRequestError where one more request would only make all wait longer."""
+        """Raises BadRequestError if the worker is overloaded."""
         if self._delay.seconds > self._most_late or self.waiting >= self._most_waiting:
-            raise BadRequestError(503, "overloaded", "too many requests wait already; try again", 1)
+            raise BadRequestError(503, "overloaded", "too many requests are waiting; try again", 1)
 
     def caller(self, given: str | None) -> str:
-        """The name of the caller whose key is `given`; "" where no keys are set. Raises BadRequestError."""
+        """Returns the name of the caller with this key, or "" if no keys are set. Raises BadRequestError."""
         if not self._keys:
             return ""
         sent = (given or "").encode("utf-8", "surrogatepass")
         found = ""
-        # All are compared, each in constant time, so that the time says nothing of any.
+        # All are compared, each in constant time, so that the time reveals nothing about any key.
         for name, key in self._keys:
             if hmac.compare_digest(key, sent):
                 found = name
@@ -84,12 +74,22 @@ class Admission:
             raise BadRequestError(401, "unauthorised", f"send one of the keys of lookup.api_keys as {HEADER}")
         return found
 
-    def spend(self, caller: str, questions: int) -> None:
-        """Counts questions of a caller. Raises BadRequestError where they are too many."""
-        if not self._allowances:
+    def check_explain(self, caller: str) -> None:
+        """Raises BadRequestError if the caller may not ask for explanations."""
+        if self._explain_callers and caller not in self._explain_callers:
+            raise BadRequestError(403, "forbidden", "this key may not use explain; see lookup.explain_callers")
+
+    def check_metrics(self, given: str | None) -> None:
+        """Raises BadRequestError if the key may not read metrics."""
+        if self._metrics_callers and self.caller(given) not in self._metrics_callers:
+            raise BadRequestError(403, "forbidden", "this key may not read metrics; see lookup.metrics_callers")
+
+    def spend(self, caller: str, queries: int) -> None:
+        """Counts queries of a caller. Raises BadRequestError if its rate limit is exceeded."""
+        if not self._buckets:
             return
-        wait = self._allowances[caller].take(questions, asyncio.get_running_loop().time())
+        wait = self._buckets[caller].take(queries, monotonic())
         if wait:
             raise BadRequestError(
-                429, "rate_limited", "the key's questions a second are used up; wait as Retry-After says", ceil(wait)
+                429, "rate_limited", "the rate limit of the key is used up; wait as Retry-After says", ceil(wait)
             )

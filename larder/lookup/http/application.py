@@ -36,8 +36,9 @@ JSON: Final = b"content-type: application/json\r\ncache-control: no-store\r\n"
 TEXT: Final = b"content-type: text/plain; version=0.0.4; charset=utf-8\r\ncache-control: no-store\r\n"
 BATCH: Final = "/v1/recommendations:batch"
 
-# Questions of a batch between two of which other requests get their turn.
-TURN: Final = 50
+# A batch has about this many commands on their way to Redis, and works for this long before other requests get a turn.
+COMMANDS_AT_ONCE: Final = 600
+TURN_SECONDS: Final = 0.002
 ID_DIGITS: Final = 32
 IDS_DRAWN: Final = 256
 SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
@@ -46,23 +47,36 @@ log = logging.getLogger("larder.lookup")
 
 
 @final
+class Turn:
+    """The time for which a batch has worked without letting other requests go first."""
+
+    def __init__(self) -> None:
+        self._until = perf_counter() + TURN_SECONDS
+
+    async def share(self) -> None:
+        """Lets others go first if the turn is over."""
+        if perf_counter() > self._until:
+            await asyncio.sleep(0)
+            self._until = perf_counter() + TURN_SECONDS
+
+
+@final
 class Exchange:
-    """A request on its way to its answer."""
+    """A request, from its arrival to its answer."""
 
     def __init__(self, app: LookupApp, request: Request, endpoint: str) -> None:
         self.request = request
         self.endpoint = endpoint
-        self.began = perf_counter()
         self.trace: Trace | None = None
         self.request_id = b""
         self._app = app
-        self._asked: PendingAnswer | None = None
+        self._pending: PendingAnswer | None = None
         self._left = 0
         app.admission.waiting += 1
 
     def wait_for(self, asked: PendingAnswer) -> None:
-        """Answers as soon as all replies are there. No coroutine waits: each would cost as much as the lookup."""
-        self._asked = asked
+        """Answers when all replies have arrived. Uses callbacks: a coroutine would cost as much as the lookup."""
+        self._pending = asked
         pending = asked.unfinished()
         self._left = len(pending)
         for each in pending:
@@ -72,32 +86,32 @@ class Exchange:
 
     def _arrived(self) -> None:
         self._left -= 1
-        if not self._left and self._asked is not None:
-            self._finish(self._asked)
+        if not self._left and self._pending is not None:
+            self._finish(self._pending)
 
     def _finish(self, asked: PendingAnswer) -> None:
         try:
-            body = self._app.answered(asked, self.request_id, self.began, self.trace)
+            body = self._app.answered(asked, self.request_id, self.request.arrived, self.trace)
         except Exception:
             self.fail()
         else:
             self.answer(200, JSON, body)
 
     def refuse(self, error: BadRequestError) -> None:
-        """Says what is wrong with the request."""
+        """Answers with an error of the caller."""
         headers = JSON + _retry_after(error.retry_after) if error.retry_after else JSON
         self.answer(error.status, headers, error_json(error.code, error.message))
 
     def fail(self) -> None:
-        """For an exception that nobody foresaw."""
+        """Answers with an internal error, and logs the current exception."""
         log.exception("a request failed")
         self.answer(500, JSON, error_json("internal", "the request failed; the endpoint's log says why"))
 
     def answer(self, status: int, headers: bytes, body: bytes) -> None:
-        """The end of it."""
+        """Answers, and counts the request."""
         self._app.admission.waiting -= 1
-        # Before the answer leaves: on the same connection the next request may be waiting for it.
-        self._app.metrics.requested(self.endpoint, status, perf_counter() - self.began)
+        # Before the answer is sent, because the next request of the connection may be waiting for it.
+        self._app.metrics.requested(self.endpoint, status, perf_counter() - self.request.arrived)
         self.request.respond(status, headers, body)
         if self.trace is not None:
             self.trace.end(status)
@@ -107,11 +121,11 @@ Handler = Callable[[Exchange], None]
 
 
 class LookupApp:
-    """Answers the requests of one worker. `redis.url` must be set; in `folder` workers share counters."""
+    """Answers the requests of one worker. `redis.url` must be set; workers share counters in `folder`."""
 
     def __init__(self, settings: Settings, folder: str = "") -> None:
         self._limits = settings.lookup
-        self._rules = query_limits(self._limits)
+        self._limits_of_queries = query_limits(self._limits)
         self._worker = Worker(settings, folder)
         self._live = self._worker.live
         self.admission = self._worker.admission
@@ -120,7 +134,7 @@ class LookupApp:
         self._journal = self._worker.journal
         self._tracing = self._worker.tracing
         self._batches: set[asyncio.Task[None]] = set()
-        # Request ids to come, one behind the other: drawn singly, they would cost much more.
+        # Random digits for the next request ids, drawn in bulk.
         self._ids = b""
         self._next_id = 0
         self._openapi = to_json(document(self._limits))
@@ -134,16 +148,16 @@ class LookupApp:
         }
         self._no_path: tuple[str, str, Handler] = ("other", "", self._not_found)
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Starts what runs beside the requests."""
-        self._worker.start(loop)
+    def start(self, loop: asyncio.AbstractEventLoop, on_failure: Callable[[], object] = lambda: None) -> None:
+        """Starts the background tasks; calls `on_failure` if one of them ends by itself."""
+        self._worker.start(loop, on_failure)
 
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Ends it, once there are no more requests."""
+        """Ends the background tasks, after the last request."""
         self._worker.stop(loop)
 
     def take(self, request: Request) -> None:
-        """Answers the request, now or when Redis has replied. Raises nothing."""
+        """Answers the request, at once or when Redis has replied. Raises nothing."""
         endpoint, method, handler = self._paths.get(request.path, self._no_path)
         exchange = Exchange(self, request, endpoint)
         try:
@@ -161,29 +175,31 @@ class LookupApp:
             exchange.fail()
 
     def admit_body(self, path: str, headers: Mapping[str, str]) -> None:
-        """Raises BadRequestError where the caller of a batch is not let in, whatever it asks."""
+        """Raises BadRequestError if the caller of a batch is not admitted, whatever the body holds."""
         if path == BATCH:
             self._admitted(headers)
 
-    def answered(self, asked: PendingAnswer, request_id: bytes, began: float, trace: Trace | None) -> bytes:
-        """The answer to a question of which all replies are there."""
+    def answered(self, asked: PendingAnswer, request_id: bytes, arrived: float, trace: Trace | None) -> bytes:
+        """Returns the answer to a query whose replies have arrived."""
         answer = self._answering.answer(asked)
         if trace is not None:
             trace.answered(asked, answer.outcomes)
         if self._journal is not None:
-            self._journal.note(asked.question, asked.release, request_id, answer.picked)
+            self._journal.note(asked.query, asked.release, request_id, answer.picked)
         more = b""
-        if asked.question.explain:
-            found = explanation(asked, answer, self._worker.masks, perf_counter() - began)
+        if asked.query.explain:
+            found = explanation(asked, answer, self._worker.masks, perf_counter() - arrived)
             more = b',"explain":%b' % to_json(found)
         return answer_json(asked.release, answer.picked, answer.outcomes, request_id, more)
 
     def _recommend(self, exchange: Exchange) -> None:
         request = exchange.request
         caller = self._admitted(request.headers)
-        question = parse_query_string(request.query, self._rules)
+        query = parse_query_string(request.query, self._limits_of_queries)
+        if query.explain:
+            self.admission.check_explain(caller)
         self.admission.spend(caller, 1)
-        asked = self._answering.ask(question, self._release())
+        asked = self._answering.ask(query, self._release())
         exchange.request_id = self._request_id(request.headers)
         if exchange.trace is not None:
             exchange.trace.name(exchange.request_id)
@@ -194,8 +210,10 @@ class LookupApp:
         request = exchange.request
         caller = self._admitted(request.headers)
         if request.query:
-            raise BadRequestError(400, "unknown_parameter", "a batch takes no parameters; put them in the body")
+            raise BadRequestError(400, "unknown_parameter", "a batch has no URL parameters; put them into the body")
         requests = parse_batch(request.body, self._limits)
+        if any([isinstance(each, dict) and each.get("explain") for each in requests]):
+            self.admission.check_explain(caller)
         self.admission.spend(caller, len(requests))
         release = self._release()
         exchange.request_id = self._request_id(request.headers)
@@ -214,35 +232,42 @@ class LookupApp:
             exchange.answer(200, JSON, body)
 
     async def _batch(self, exchange: Exchange, requests: list[Any], release: ServedRelease) -> bytes:
-        answers = []
-        for number, each in enumerate(await self._ask_all(requests, release, exchange.trace)):
-            if isinstance(each, bytes):
-                answers.append(each)
-            else:
-                for pending in each.unfinished():
-                    await replies_to(pending)
-                request_id = b"%b-%d" % (exchange.request_id, number)
-                answers.append(b'{"answer":%b}' % self.answered(each, request_id, exchange.began, exchange.trace))
-            if number % TURN == TURN - 1:
-                await asyncio.sleep(0)
+        """Answers some queries at a time, so that neither Redis nor the event loop is kept from other visitors."""
+        answers: list[bytes] = []
+        turn = Turn()
+        while len(answers) < len(requests):
+            number = len(answers)
+            for pending in await self._ask_some(requests[number:], release, exchange.trace, turn):
+                if isinstance(pending, bytes):
+                    answers.append(pending)
+                    continue
+                for replies in pending.unfinished():
+                    await replies_to(replies)
+                request_id = b"%b-%d" % (exchange.request_id, len(answers))
+                body = self.answered(pending, request_id, exchange.request.arrived, exchange.trace)
+                answers.append(b'{"answer":%b}' % body)
+                await turn.share()
         return b'{"responses":[%b]}' % b",".join(answers)
 
-    async def _ask_all(
-        self, requests: list[Any], release: ServedRelease, trace: Trace | None
+    async def _ask_some(
+        self, requests: list[Any], release: ServedRelease, trace: Trace | None, turn: Turn
     ) -> list[PendingAnswer | bytes]:
-        """Each question on its way, or its error."""
+        """Returns the first queries on their way, or their errors, until they have sent COMMANDS_AT_ONCE commands."""
         asked: list[PendingAnswer | bytes] = []
-        for number, request in enumerate(requests):
+        commands = 0
+        for request in requests:
             try:
-                each = self._answering.ask(parse_json_query(request, self._rules), release)
+                pending = self._answering.ask(parse_json_query(request, self._limits_of_queries), release)
             except BadRequestError as error:
                 asked.append(error_json(error.code, error.message))
             else:
-                asked.append(each)
+                asked.append(pending)
+                commands += sum([replies.left for replies in pending.unfinished()])
                 if trace is not None:
-                    trace.asked(each)
-            if number % TURN == TURN - 1:
-                await asyncio.sleep(0)
+                    trace.asked(pending)
+            if commands >= COMMANDS_AT_ONCE:
+                break
+            await turn.share()
         return asked
 
     def _admitted(self, headers: Mapping[str, str]) -> str:
@@ -270,20 +295,22 @@ class LookupApp:
         exchange.answer(200, JSON, b'{"live":true}')
 
     def _health_ready(self, exchange: Exchange) -> None:
-        body = to_json(self._worker.readiness())
-        if self._live.current is None:
-            exchange.answer(503, JSON + _retry_after(math.ceil(self._limits.pointer_seconds)), body)
+        readiness = self._worker.readiness()
+        if readiness["ready"]:
+            exchange.answer(200, JSON, to_json(readiness))
         else:
-            exchange.answer(200, JSON, body)
+            retry = _retry_after(math.ceil(self._limits.pointer_seconds))
+            exchange.answer(503, JSON + retry, to_json(readiness))
 
     def _show_metrics(self, exchange: Exchange) -> None:
+        self.admission.check_metrics(exchange.request.headers.get(HEADER))
         exchange.answer(200, TEXT, render(self._worker.series()))
 
     def _show_openapi(self, exchange: Exchange) -> None:
         exchange.answer(200, JSON, self._openapi)
 
     def _not_found(self, exchange: Exchange) -> None:
-        message = f"there is no such path; there are {', '.join(self._paths)}"
+        message = f"there is no such path; the paths are {', '.join(self._paths)}"
         exchange.answer(404, JSON, error_json("not_found", message))
 
 

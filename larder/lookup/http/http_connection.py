@@ -11,7 +11,6 @@ import logging
 from collections import deque
 from http import HTTPStatus
 from typing import Any, Final, cast, final
-from urllib.parse import unquote
 
 import httptools
 
@@ -19,6 +18,7 @@ from larder.lookup.http.connections import Connections, ManagedConnection
 from larder.lookup.http.http_errors import BadRequestError
 from larder.lookup.http.repeated_request import RepeatedRequest
 from larder.lookup.http.request import Request
+from larder.lookup.http.request_parts import content_length, path_of, unacknowledged
 
 # The request line and the headers together.
 MAX_HEAD_BYTES: Final = 65_536
@@ -94,6 +94,8 @@ class HttpConnection(ManagedConnection):
         self._lingering = False
         self._closing = False
         self._since = connections.now
+        # The bytes that the caller had not yet taken when this was last looked at.
+        self._untaken = 0
 
     # Called by the transport.
 
@@ -249,7 +251,10 @@ class HttpConnection(ManagedConnection):
     def check_timeouts(self) -> None:
         """See ManagedConnection."""
         waited = self._all.now - self._since
-        if self._lingering or self._closing or self._blocked:
+        if (self._closing or self._blocked) and self._takes_more():
+            # A caller that reads slowly but steadily is not given up.
+            self._since = self._all.now
+        elif self._lingering or self._closing or self._blocked:
             if waited >= (LINGER_SECONDS if self._lingering else UNREAD_SECONDS):
                 self.abort()
         elif self._current is not None or self._queue:
@@ -260,6 +265,12 @@ class HttpConnection(ManagedConnection):
                 self._refuse(BadRequestError(408, "request_timeout", message))
         elif waited >= IDLE_SECONDS:
             self._close()
+
+    def _takes_more(self) -> bool:
+        """Returns whether the caller took some of its answers since the last call."""
+        untaken: int = self._transport.get_write_buffer_size() + unacknowledged(self._transport)
+        before, self._untaken = self._untaken, untaken
+        return untaken < before
 
     def _write(self, data: bytes) -> None:
         if not self._unsent:
@@ -284,7 +295,7 @@ class HttpConnection(ManagedConnection):
         request = Request(
             self,
             known if known is not None else method.decode("latin-1"),
-            _path(path),
+            path_of(path),
             text,
             self._headers,
             body,
@@ -321,11 +332,11 @@ class HttpConnection(ManagedConnection):
             self._refuse(BadRequestError(400, "upgrade_with_body", "send no Upgrade header with a body"))
             return
         try:
-            self._app.admit_body(_path(self._url.partition(b"?")[0]), self._headers)
+            self._app.admit_body(path_of(self._url.partition(b"?")[0]), self._headers)
         except BadRequestError as error:
             self._refuse(error)
             return
-        if int(self._headers.get("content-length", "0")) > self._all.most_body:
+        if content_length(self._headers.get("content-length", "0")) > self._all.most_body:
             self._refuse(self._too_large())
         elif self._headers.get("expect", "").lower() == "100-continue" and self._is_waited_for():
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -375,12 +386,3 @@ class HttpConnection(ManagedConnection):
             # The transport closes the socket after all written data was sent.
             self._closing = True
             self._transport.close()
-
-
-def _path(url: bytes) -> str:
-    """The path of a URL without its query."""
-    text = url.decode("latin-1")
-    if not text.startswith("/"):
-        # The absolute form, as sent to a proxy: scheme and host come first.
-        text = "/" + text.partition("://")[2].partition("/")[2]
-    return unquote(text) if "%" in text else text

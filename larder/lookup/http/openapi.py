@@ -166,6 +166,8 @@ def _metrics() -> Json:
         "summary": "Counters in Prometheus's text format",
         "responses": {
             "200": {"description": "Series", "content": {"text/plain": {"schema": {"type": "string"}}}},
+            "401": _content("The key is missing or unknown", "Error", None),
+            "403": _content("The key may not read metrics", "Error", None),
         },
     }
 
@@ -198,6 +200,7 @@ def _refusals() -> Json:
     slow = {**_content("The rate limit of the key is used up", "Error", None), "headers": RETRY_AFTER}
     return {
         "401": _content("The key is missing or unknown", "Error", None),
+        "403": _content("The key may not use this", "Error", None),
         "429": slow,
         "431": _content("The headers are longer than 64 KiB", "Error", None),
         "503": _no_release("Error"),

@@ -16,6 +16,7 @@ Json = dict[str, Any]
 ERROR_CODES = (
     "batch_too_large",
     "body_too_large",
+    "forbidden",
     "headers_too_large",
     "id_too_long",
     "internal",
@@ -122,13 +123,18 @@ def schemas(limits: LookupSettings) -> Json:
             error=closed(["code", "message"], code={"enum": list(ERROR_CODES)}, message={"type": "string"}),
         ),
         "Readiness": closed(
-            ["ready", "release", "age_seconds", "problem", "redis"],
+            ["ready", "release", "age_seconds", "problem", "losses", "redis"],
             ready={"type": "boolean"},
             release={"type": ["string", "null"]},
             age_seconds={"type": ["integer", "null"]},
             problem={
                 "type": ["string", "null"],
                 "description": "what is wrong with the live release, or why another one is served",
+            },
+            losses={
+                "type": "object",
+                "description": "number of missing records or keys of the live release, by part",
+                "additionalProperties": {"type": "integer"},
             },
             redis=closed(["up", "problem"], up={"type": "boolean"}, problem={"type": ["string", "null"]}),
         ),

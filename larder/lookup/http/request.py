@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Protocol, final
 
 from larder.lookup.http.http_errors import BadRequestError
@@ -43,6 +44,8 @@ class Request:
     ) -> None:
         """Header names are in lower case. `last` is true if the connection ends after the answer."""
         self._responder = responder
+        # The clock starts here, before the request waits for earlier ones of its connection.
+        self.arrived = perf_counter()
         self.method = method
         self.path = path
         self.query = query

@@ -1,4 +1,4 @@
-"""What `/metrics` tells, in Prometheus's text format; counted in plain dictionaries, formatted when asked."""
+"""The metrics of the endpoint, counted in plain dictionaries and rendered in Prometheus's text format on request."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import final
 
-from larder.lookup.answer.routes import ROUTES
+from larder.lookup.answer.reasons import UNKNOWN_COOKIE
+from larder.lookup.answer.routes import PERSONAL, ROUTES, SKIPPED
 from larder.lookup.answer.routing import RouteOutcomes
 
 BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-# A near Redis replies sooner than a whole request takes.
+# Redis replies sooner than a whole request takes.
 ROUTE_BOUNDS = (0.0001, 0.0002, *BOUNDS)
 # Name of a series with its labels, such as `larder_lookup_requests_total{endpoint="batch",status="200"}`.
 Series = dict[str, float]
@@ -25,36 +26,43 @@ FAMILIES = {
         "Seconds from sending a route's question to Redis until its replies came or were given up; "
         "what is answered from process is not counted.",
     ),
-    "larder_lookup_routes_total": ("counter", "What became of each route of each answer."),
-    "larder_lookup_seen_unknown_total": ("counter", "Answers without what the visitor is not to be shown."),
+    "larder_lookup_routes_total": ("counter", "Routes of answers by status, reason and level."),
+    "larder_lookup_seen_unknown_total": ("counter", "Answers for which the visitor's seen products were not known."),
+    "larder_lookup_seen_cut_total": ("counter", "Answers for which the visitor had seen more products than are read."),
     "larder_lookup_journey_written_total": ("counter", "Answers in finished files of the journey log."),
     "larder_lookup_journey_delivered_total": ("counter", "Answers whose events Kafka has acknowledged."),
-    "larder_lookup_journey_dropped_total": ("counter", "Answers that the journey log, or Kafka, does not hold."),
-    "larder_lookup_spans_total": ("counter", "Spans of traces that the collector took, and lost ones."),
+    "larder_lookup_journey_dropped_total": ("counter", "Answers that are not in the journey log, by reason."),
+    "larder_lookup_spans_total": ("counter", "Spans sent to the collector, and lost ones."),
     "larder_lookup_release_loads_total": ("counter", "Releases that went live, and refused ones."),
     "larder_lookup_redis_reconnects_total": ("counter", "Connections to Redis that were lost."),
     "larder_lookup_redis_up": ("gauge", "1 while Redis replies within the deadline."),
-    "larder_lookup_breaker_open": ("gauge", "1 while questions are kept from a route that failed."),
-    "larder_lookup_masked_products": ("gauge", "Products that nobody is shown."),
-    "larder_lookup_release_age_seconds": ("gauge", "Seconds since the last event the release knows."),
+    "larder_lookup_breaker_open": ("gauge", "1 while a failing route is skipped."),
+    "larder_lookup_release_losses": (
+        "gauge",
+        "Records or keys of the live release that are missing in Redis, by part.",
+    ),
+    "larder_lookup_release_sound": ("gauge", "1 while the last check of the live release found nothing missing."),
+    "larder_lookup_unknown_cookies": ("gauge", "Share of cookies without a list, in the last seconds."),
+    "larder_lookup_masked_products": ("gauge", "Products that are masked for every visitor."),
+    "larder_lookup_release_age_seconds": ("gauge", "Seconds since the last event hour of the release."),
     "larder_lookup_release_info": ("gauge", "1 for the release that is served."),
 }
 
 
 @final
 class Histogram:
-    """How often something took how long."""
+    """A histogram of durations."""
 
     __slots__ = ("_bounds", "_counts", "_seconds")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        """`bounds` in seconds, rising; what takes longer than the last is counted too."""
+        """`bounds` are seconds, ascending; longer durations are counted too."""
         self._bounds = list(bounds)
         self._counts = [0] * (len(bounds) + 1)
         self._seconds = 0.0
 
     def add(self, seconds: float) -> None:
-        """Counts one."""
+        """Adds a duration."""
         bounds, place = self._bounds, 0
         while place < len(bounds) and bounds[place] < seconds:
             place += 1
@@ -62,7 +70,7 @@ class Histogram:
         self._seconds += seconds
 
     def series(self, name: str, labels: str) -> Series:
-        """As Prometheus has it: each bucket holds those before it. `labels` such as `route="similar"`."""
+        """Returns cumulative buckets, as Prometheus expects. `labels` is such as `route="similar"`."""
         total, found = 0, {}
         for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
             total += count
@@ -74,7 +82,7 @@ class Histogram:
 
 @final
 class EndpointCounters:
-    """Those of one endpoint."""
+    """The counters of one path."""
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
@@ -83,13 +91,14 @@ class EndpointCounters:
 
 @final
 class Metrics:
-    """Counters of one worker. `route_times`: by route, how long Redis took to reply."""
+    """The counters of one worker. `route_times` has the response times of Redis by route."""
 
     def __init__(self) -> None:
         self._requests: dict[str, EndpointCounters] = {}
         self._outcomes: dict[RouteOutcomes, int] = {}
         self.route_times = {route: Histogram(ROUTE_BOUNDS) for route in ROUTES}
-        self._unseen = 0
+        self._unknown_seen = 0
+        self._cut_seen = 0
 
     def requested(self, endpoint: str, status: int, seconds: float) -> None:
         """Counts one request."""
@@ -100,16 +109,34 @@ class Metrics:
         requests.times.add(seconds)
 
     def answered(self, outcomes: RouteOutcomes) -> None:
-        """Counts what became of the routes of one answer."""
+        """Counts the routes' outcomes of one answer."""
         self._outcomes[outcomes] = self._outcomes.get(outcomes, 0) + 1
 
-    def unseen(self) -> None:
-        """Counts an answer for which it is not known what the visitor must not be shown."""
-        self._unseen += 1
+    def count_unknown_seen(self) -> None:
+        """Counts an answer for which the visitor's seen products could not be read."""
+        self._unknown_seen += 1
+
+    def count_cut_seen(self) -> None:
+        """Counts an answer for which only the first of the visitor's seen products were read."""
+        self._cut_seen += 1
+
+    def personal_lists(self) -> tuple[int, int]:
+        """Returns for how many cookies a list was looked for, and how many of them had none."""
+        found = unknown = 0
+        for outcomes, count in self._outcomes.items():
+            for outcome in outcomes.each:
+                if outcome.route == PERSONAL and outcome.reason == UNKNOWN_COOKIE:
+                    unknown += count
+                elif outcome.route == PERSONAL and outcome.status != SKIPPED:
+                    found += count
+        return found + unknown, unknown
 
     def series(self) -> Series:
-        """All counters by name and labels."""
-        found: Series = {"larder_lookup_seen_unknown_total": self._unseen}
+        """Returns all counters by name and labels."""
+        found: Series = {
+            "larder_lookup_seen_unknown_total": self._unknown_seen,
+            "larder_lookup_seen_cut_total": self._cut_seen,
+        }
         for endpoint, requests in self._requests.items():
             for status, count in requests.statuses.items():
                 found[f'larder_lookup_requests_total{{endpoint="{endpoint}",status="{status}"}}'] = count
@@ -125,20 +152,20 @@ class Metrics:
 
 
 class SharedCounters:
-    """Counters of all workers of one server, whichever of them is asked: each leaves its own in a file."""
+    """Sums counters over all workers: each worker writes its own to a file."""
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
         self._own = f"{os.getpid()}.json"
 
     def publish(self, own: Series) -> None:
-        """Leaves this worker's counters for the others."""
+        """Writes this worker's counters for the others."""
         unfinished = self._folder / f"{self._own}.part"
         unfinished.write_text(json.dumps(own))
         unfinished.replace(self._folder / self._own)
 
     def totals(self, own: Series) -> Series:
-        """This worker's counters plus what the others, also those that ended, left last."""
+        """Returns this worker's counters plus the last ones of the others, including ended ones."""
         sums = dict(own)
         for file in self._folder.glob("*.json"):
             if file.name != self._own:
@@ -148,7 +175,7 @@ class SharedCounters:
 
 
 def render(series: Mapping[str, float]) -> bytes:
-    """Prometheus text format 0.0.4. Only series of FAMILIES are known."""
+    """Returns series in Prometheus text format 0.0.4. Only series of FAMILIES are known."""
     lines: dict[str, list[str]] = {family: [] for family in FAMILIES}
     for name, value in series.items():
         family = name.partition("{")[0]
@@ -163,5 +190,5 @@ def render(series: Mapping[str, float]) -> bytes:
 
 
 def label(text: str) -> str:
-    """A value as it must stand between a label's quotation marks."""
+    """Returns a label value, escaped."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

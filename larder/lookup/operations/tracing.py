@@ -133,7 +133,7 @@ class Tracing:
 
 
 class RouteReads:
-    """What a request asked Redis for one route: of a batch, from the first such question to the last reply."""
+    """The reads of one route during a request, from the first read to the last reply."""
 
     __slots__ = ("asked", "began")
 
@@ -189,23 +189,23 @@ class Trace:
         """Sets the request id, which the answer contains too."""
         self._request_id = request_id.decode()
 
-    def asked(self, asked: PendingAnswer) -> None:
+    def asked(self, pending: PendingAnswer) -> None:
         """Records that a query was just sent to Redis."""
         now = perf_counter_ns()
         for route, sent in (
-            (PERSONAL, asked.cookie_replies),
-            (SIMILAR, asked.product_replies),
-            (GENERIC, asked.context_replies),
+            (PERSONAL, pending.cookie_replies),
+            (SIMILAR, pending.product_replies),
+            (GENERIC, pending.context_replies),
         ):
             if isinstance(sent, PendingReplies):
                 if route not in self.questions:
                     self.questions[route] = RouteReads(now)
                 self.questions[route].asked.append(sent)
 
-    def answered(self, asked: PendingAnswer, outcomes: RouteOutcomes) -> None:
+    def answered(self, pending: PendingAnswer, outcomes: RouteOutcomes) -> None:
         """Records the answer to a query."""
-        self._release = asked.release.name
-        self._wanted += asked.question.n
+        self._release = pending.release.name
+        self._wanted += pending.query.n
         self._outcomes.append(outcomes)
 
     def end(self, status: int) -> None:

@@ -28,6 +28,8 @@ SHUTDOWN_SECONDS = 1.0
 # How long requests under way may take at shutdown.
 END_SECONDS = 10.0
 
+log = logging.getLogger("larder.lookup")
+
 
 def run(settings: Settings, host: str, port: int, folder: str, parent: Connection) -> None:
     """Answers requests until SIGTERM or until the pipe is closed; sends a message through the pipe once it listens."""
@@ -39,20 +41,38 @@ def run(settings: Settings, host: str, port: int, folder: str, parent: Connectio
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     app = LookupApp(settings, folder)
-    app.start(loop)
+    ending = Ending()
+    app.start(loop, ending.fail)
     try:
-        loop.run_until_complete(_answer(app, settings.lookup, host, port, parent))
+        loop.run_until_complete(_answer(app, settings.lookup, host, port, parent, ending))
     finally:
         app.stop(loop)
         loop.close()
+    if ending.has_failed:
+        raise SystemExit(1)
 
 
-async def _answer(app: LookupApp, settings: LookupSettings, host: str, port: int, parent: Connection) -> None:
-    loop, ended = cast(uvloop.Loop, asyncio.get_running_loop()), asyncio.Event()
+class Ending:
+    """Whether the process is to end, and whether because something in it failed."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.has_failed = False
+
+    def fail(self) -> None:
+        """Ends the process, with an exit status that is not 0; the supervisor starts another."""
+        self.has_failed = True
+        self.begun.set()
+
+
+async def _answer(
+    app: LookupApp, settings: LookupSettings, host: str, port: int, parent: Connection, ending: Ending
+) -> None:
+    loop = cast(uvloop.Loop, asyncio.get_running_loop())
 
     def end() -> None:
         loop.remove_reader(parent.fileno())
-        ended.set()
+        ending.begun.set()
 
     loop.add_signal_handler(signal.SIGTERM, end)
     loop.add_reader(parent.fileno(), end)
@@ -67,9 +87,16 @@ async def _answer(app: LookupApp, settings: LookupSettings, host: str, port: int
         ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
     )
     watch = loop.create_task(connections.watch())
+
+    def watch_ended(task: asyncio.Task[None]) -> None:
+        log.critical("the watch over connections ended; the process ends", exc_info=task.exception())
+        ending.fail()
+
+    watch.add_done_callback(watch_ended)
     with suppress(OSError):  # a dead parent is noticed below
         parent.send(True)
-    await ended.wait()
+    await ending.begun.wait()
+    watch.remove_done_callback(watch_ended)
     server.close()
     await connections.end(END_SECONDS)
     watch.cancel()

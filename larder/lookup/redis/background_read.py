@@ -15,11 +15,17 @@ class ReadError(ConnectionError):
     """Redis gave no reply, or an error; the same read may work later."""
 
 
-async def read(link: Link, commands: list[bytes]) -> list[Any]:
-    """Returns the replies to `commands`, in order. Raises ReadError if there are none or one of them is an error."""
+async def read_all(link: Link, commands: list[bytes]) -> list[Any]:
+    """Returns the replies to `commands`, in order, errors among them included. Raises ReadError if there are none."""
     replies = await replies_to(link.send(b"".join(commands), len(commands)))
     if isinstance(replies, str):
         raise ReadError(MEANINGS[replies])
+    return replies
+
+
+async def read(link: Link, commands: list[bytes]) -> list[Any]:
+    """Returns the replies to `commands`, in order. Raises ReadError if there are none or one of them is an error."""
+    replies = await read_all(link, commands)
     for reply in replies:
         if isinstance(reply, hiredis.ReplyError):
             raise ReadError(f"Redis replied: {reply}")

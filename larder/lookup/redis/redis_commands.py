@@ -55,9 +55,18 @@ class BucketCommands:
 class SeenCommands:
     """Writes the commands that read the products which one visitor must not be shown."""
 
-    def __init__(self, keys: Keys) -> None:
-        name = keys.seen(0)
-        self._head = b"*2\r\n$8\r\nSMEMBERS\r\n$%d\r\n%b" % (len(name), name[:-KEY_DIGITS])
+    def __init__(self, keys: Keys, most: int) -> None:
+        """Reads about `most` members at a time, so that a huge set does not hold up other visitors."""
+        self._name = keys.seen(0)
+        head = b"$%d\r\n%b" % (len(self._name), self._name[:-KEY_DIGITS])
+        digits = b"%d" % most
+        self._head = b"*5\r\n$5\r\nSSCAN\r\n" + head
+        self._tail = b"\r\n$1\r\n0\r\n$5\r\nCOUNT\r\n$%d\r\n%b\r\n" % (len(digits), digits)
+
+    def read_whole(self) -> None:
+        """Reads whole sets from now on, for users of Redis that may not use SSCAN."""
+        self._head = b"*2\r\n$8\r\nSMEMBERS\r\n$%d\r\n%b" % (len(self._name), self._name[:-KEY_DIGITS])
+        self._tail = b"\r\n"
 
     def write(self, out: BytesWriter, key: int) -> None:
         """Writes the command for the 64-bit key of a cookie."""
@@ -65,4 +74,4 @@ class SeenCommands:
         # In two halves, because an unsigned 64-bit key may not fit into a signed 64-bit integer.
         write_hex(out, key >> 32, KEY_DIGITS // 2)
         write_hex(out, key & HALF_KEY, KEY_DIGITS // 2)
-        out.write(b"\r\n")
+        out.write(self._tail)

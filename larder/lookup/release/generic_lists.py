@@ -47,6 +47,15 @@ class GenericLists:
     def __len__(self) -> int:
         return len(self._records)
 
+    def record(self, key: int) -> bytes | None:
+        """Returns the cached record of a key, or None."""
+        return self._records.get(key)
+
+    def forget_absent(self) -> None:
+        """Drops everything that relies on a list being absent."""
+        self._absent.clear()
+        self._offers.clear()
+
     def records(self) -> list[tuple[int, bytes]]:
         """Returns the key and the record of each cached list."""
         return list(self._records.items())
@@ -75,13 +84,16 @@ class GenericLists:
             oldest = next(key for key in self._records if key != EVERYBODY)
             del self._records[oldest]
 
-    def offer(self, location: str, device: str, problem: str = "") -> RouteOffer:
-        """Returns the most specific cached list. `problem` is why a more specific one may be missing, or ""."""
+    def offer(self, location: str, device: str, problem: str = "", keep: bool = True) -> RouteOffer:
+        """Returns the most specific cached list. `problem` is why a more specific one may be missing, or "".
+
+        With `keep`, the result is remembered, unless there is a problem.
+        """
         known = self._offers.get((location, device))
         if known is not None:
             return known
         found = self._find(location, device, problem)
-        if not problem:
+        if keep and not problem:
             if len(self._offers) >= MEMO:
                 self._offers.clear()
             self._offers[location, device] = found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +14,7 @@ from librt.strings import BytesWriter
 
 from larder.loaders.codec import CorruptRecordError, bucket_and_field, decode_dictionary
 from larder.loaders.keys import ALL_KINDS, BY_CATEGORY, CONTEXTS, COOKIES, DELTA_FORMAT, FORMAT, KINDS, PRODUCTS, Keys
+from larder.lookup.answer.reasons import SNAPSHOT
 from larder.lookup.json_text import encode_text
 from larder.lookup.redis.background_read import read
 from larder.lookup.redis.link import Link
@@ -49,13 +51,19 @@ class ReleaseMeta(NamedTuple):
     changed_buckets: int
     first_chunk: int
     scored: bool
+    records: dict[str, int]  # number of lists of `base` by kind; a kind that is not here is not counted
+    changed_records: int  # number of lists in `changed_buckets`
 
 
 class ServedRelease:
     """A release that is served. Immutable, except for the caches of generic lists and product records.
 
     `names` has the product ids by ordinal, as JSON strings. `load` is a number unique in this process: a release name
-    may come again with other products. A snapshot has generic lists only.
+    may come again with other products. A snapshot has generic lists only. `chunk_digests` has the CRC-32 of each
+    chunk of the dictionary.
+
+    LiveRelease sets `unreadable` and `trusts_absence` while the release is served. `unreadable` is the reason code why
+    its records must not be read, or "". Only while `trusts_absence`, a nil from Redis means that there is no record.
     """
 
     def __init__(
@@ -66,9 +74,14 @@ class ServedRelease:
         generic: GenericLists,
         cached_records: int = 1,
         is_snapshot: bool = False,
+        chunk_digests: Sequence[int] = (),
     ) -> None:
         self.load = next(LOADS)
+        self.meta = meta
         self.is_snapshot = is_snapshot
+        self.chunk_digests = list(chunk_digests)
+        self.unreadable = SNAPSHOT if is_snapshot else ""
+        self.trusts_absence = False
         self.name = meta.release
         self.name_json = encode_text(meta.release)
         self.as_of = meta.as_of.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
@@ -83,6 +96,11 @@ class ServedRelease:
             self._cookies.insert(0, BucketCommands(keys, meta.release, COOKIES, meta.changed_buckets))
         self.cookie_reads = len(self._cookies)
         self.product_kinds = [kind for kind in (PRODUCTS, BY_CATEGORY) if kind in meta.buckets]
+
+    def forget_absent(self) -> None:
+        """Drops everything that was concluded from a record being absent, in the caches of this release."""
+        self.products.forget_absent()
+        self.generic.forget_absent()
 
     def places(self, kind: str, key: int) -> list[tuple[bytes, bytes]]:
         """Returns the (Redis key, field) pairs where a 64-bit key's record may be; the first that exists counts."""
@@ -126,6 +144,8 @@ def read_meta(raw: bytes, release: str) -> ReleaseMeta:
             changed_buckets=_whole(meta["buckets"][COOKIES], 1) if is_delta else 0,
             first_chunk=_whole(base["chunks"], 0) if is_delta else 0,
             scored=bool(meta.get("scores", True)),
+            records=_counts(base["records"]),
+            changed_records=_counts(meta.get("records")).get(COOKIES, 0) if is_delta else 0,
         )
     except UnreadableReleaseError:
         raise
@@ -135,6 +155,12 @@ def read_meta(raw: bytes, release: str) -> ReleaseMeta:
 
 def _utc(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=timezone.utc)
+
+
+def _counts(records: Any) -> dict[str, int]:
+    """Returns the counts that are whole numbers; readers need them for checks only."""
+    found = records.items() if isinstance(records, dict) else ()
+    return {kind: count for kind, count in found if kind in ALL_KINDS and type(count) is int and count >= 0}
 
 
 def _whole(value: Any, least: int) -> int:
@@ -147,21 +173,24 @@ async def load_release(link: Link, keys: Keys, meta: ReleaseMeta, bound: int, ca
     """Returns a release after reading its dictionary and generic lists.
 
     `bound`: a release with more generic lists has only that of everybody read ahead; the others are learned.
-    `hot`: so many similar lists are kept once they are read.
-    Raises ReleaseError, ReadError.
+    `cached_records`: the size of the cache of product records.
+    Raises UnreadableReleaseError, ReadError.
     """
-    names = await _read_names(link, keys, meta)
+    names, digests = await _read_names(link, keys, meta)
     complete = meta.generic_lists <= bound
     records = await (_read_generic if complete else _read_everybody)(link, keys, meta)
     generic = GenericLists(records, meta.products, complete, bound)
-    return ServedRelease(meta, keys, names, generic, cached_records)
+    return ServedRelease(meta, keys, names, generic, cached_records, chunk_digests=digests)
 
 
-async def _read_names(link: Link, keys: Keys, meta: ReleaseMeta) -> list[bytes]:
+async def _read_names(link: Link, keys: Keys, meta: ReleaseMeta) -> tuple[list[bytes], list[int]]:
+    """Returns the product ids as JSON strings, and the CRC-32 of each chunk that holds them."""
     names: list[bytes] = []
+    digests: list[int] = []
     for chunk in range(-(-meta.products // meta.chunk)):
         owner = meta.release if chunk >= meta.first_chunk else meta.base
         [raw] = await read(link, [command(b"GET", keys.dictionary(owner, chunk))])
+        digests.append(zlib.crc32(raw or b""))
         try:
             names += map(encode_text, decode_dictionary(raw or b""))
         except CorruptRecordError as error:
@@ -170,7 +199,7 @@ async def _read_names(link: Link, keys: Keys, meta: ReleaseMeta) -> list[bytes]:
         raise UnreadableReleaseError(
             f"the dictionary of release {meta.release} holds {len(names)} ids instead of {meta.products}"
         )
-    return names
+    return names, digests
 
 
 async def _read_generic(link: Link, keys: Keys, meta: ReleaseMeta) -> dict[int, bytes]:
