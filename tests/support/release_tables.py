@@ -12,19 +12,18 @@ from pyspark.sql import SparkSession
 from written_tables import Row, write_table
 
 from larder.jobs import load_redis
-from larder.jobs.precompute import LISTS
 from larder.jobs.runtime.stage_report import StageReport
 from larder.loaders.codec import bucket_and_field, decode_dictionary, decode_list
 from larder.loaders.keys import Keys
 from larder.loaders.releases import Releases
 from larder.models.hours import as_of_partition
-from larder.models.tables import RELEASE, RELEASE_DICTIONARY
+from larder.models.tables import RELEASE, RELEASE_DICTIONARY, RELEASE_LISTS
 from larder.settings import Settings
 from larder.storage import Tables
 from larder.storage.manifests import plan_run
 
 AS_OF = 420_096  # 2017-12-04T00
-SCHEMAS = {**{table: schema for table, (schema, _) in LISTS.items()}, RELEASE_DICTIONARY: RELEASE_DICTIONARY.schema}
+SCHEMAS = {table: table.schema for table in (*RELEASE_LISTS, RELEASE_DICTIONARY)}
 PRODUCTS = 60
 FILES = 2
 
