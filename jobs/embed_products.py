@@ -1,4 +1,4 @@
-"""Every picture's embedding, by the trained vision model, where the pictures lie."""
+"""Computes the embedding of every picture with the trained vision model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
-    """Writes `embeddings`. Raises MissingPartitionError where pictures or model are not there, OtherSizeError."""
+    """Writes `embeddings`. Raises MissingPartitionError if there are no pictures or no model, and OtherSizeError."""
     settings: Settings = arguments.settings
     with stage(spark, JOB, CATALOGUE) as report:
         tables = Tables(settings.storage.tables)

@@ -1,7 +1,7 @@
-"""The catalogue's pictures, decoded and resized once: what cannot be read is set aside with its reason.
+"""Decodes and resizes the catalogue's pictures once; a picture that cannot be used is quarantined with its reason.
 
-A picture is fetched where its task runs, from whatever file system its URI names. Nothing is done where no picture and
-no category has changed.
+Tasks fetch pictures themselves, from whatever file system a URI names. If no picture and no category has changed,
+nothing is done.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from larder.storage.frames import read_frame, write_frame
 from larder.storage.manifests import plan_run
 
 JOB = "ingest_images"
-CATALOGUE_IMAGES, UNREAD = "catalogue_images", "unread"  # what a run is made from
-FILE_BYTES = 64 << 20  # pixels in one file: it is made in memory
+CATALOGUE_IMAGES, UNREAD = "catalogue_images", "unread"  # inputs of a run
+FILE_BYTES = 64 << 20  # of pixels in one file, which is made in memory
 TASK_ROWS = 1_000
 TASKS_PER_CORE = 4
 SHARES = 10_000
@@ -50,7 +50,7 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):/")
 
 
 class NoImageReadError(RuntimeError):
-    """Not one picture could be fetched: a store that is down must not empty the table."""
+    """No picture could be read: a store that is down must not empty the table."""
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -61,7 +61,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
     """Writes `images` and `image_quarantine`. `rows_in` counts the catalogue's rows that name a picture.
 
-    Raises NoImageReadError where pictures are named and none can be read.
+    Raises CatalogueError, and NoImageReadError if pictures are named and none can be read.
     """
     settings: Settings = arguments.settings
     with stage(spark, JOB, CATALOGUE) as report:
@@ -96,7 +96,7 @@ def start(arguments: argparse.Namespace) -> None:
 
 
 def read_catalogue(spark: SparkSession, settings: Settings) -> DataFrame:
-    """product_id, category and image as strings; null where the catalogue has no such column. Raises CatalogueError."""
+    """Returns product_id, category and image as strings; missing columns are null. Raises CatalogueError."""
     raw = catalogue_of(spark, settings)
     if raw is None:
         raise CatalogueError(f"no catalogue at {settings.storage.catalogue} (storage.catalogue)")
@@ -104,7 +104,7 @@ def read_catalogue(spark: SparkSession, settings: Settings) -> DataFrame:
 
 
 def image_prefix(settings: Settings) -> str:
-    """What relative picture URIs are relative to: storage.images, else the catalogue's folder."""
+    """Returns the folder that relative picture URIs are relative to: storage.images, else the catalogue's folder."""
     if settings.storage.images:
         return settings.storage.images
     system, path = StoragePath(settings.storage.catalogue).open()
@@ -113,7 +113,10 @@ def image_prefix(settings: Settings) -> str:
 
 
 def resolved(uri: str, prefix: str) -> str:
-    """The full URI, or local path, of a picture: `images/1.jpg`, `/a/1.jpg`, `file:/a/1.jpg` or `s3a://b/1.jpg`."""
+    """Returns the full URI or local path of a picture.
+
+    `uri` is like `images/1.jpg`, `/a/1.jpg`, `file:/a/1.jpg` or `s3a://b/1.jpg`.
+    """
     scheme = _SCHEME.match(uri)
     if scheme is None:
         return uri if uri.startswith("/") else f"{prefix.rstrip('/')}/{uri}"
@@ -123,13 +126,13 @@ def resolved(uri: str, prefix: str) -> str:
 
 
 def with_uri(catalogue: DataFrame, prefix: str) -> DataFrame:
-    """The rows that name a picture, with its full URI."""
+    """Returns the catalogue's rows that name a picture, with its full URI."""
     full = F.udf(partial(resolved, prefix=prefix), T.StringType())
     return catalogue.where(_has_image()).withColumn(URI, full(F.trim(C.IMAGE))).drop(C.IMAGE)
 
 
 def one_per_product(named: DataFrame) -> DataFrame:
-    """One row a product id, the last by URI and category; rows without an id are all kept, to be set aside."""
+    """Returns one row a product id, the last by URI and category, and all rows without an id, to be quarantined."""
     last = F.max(F.struct(URI, C.CATEGORY)).alias("last")
     known = named.where(F.col(C.PRODUCT_ID).isNotNull()).groupBy(C.PRODUCT_ID).agg(last)
     unknown = named.where(F.col(C.PRODUCT_ID).isNull())
@@ -141,7 +144,7 @@ def _has_image() -> F.Column:
 
 
 def _plan(table: str, digest: str, unread: str, settings: Settings) -> Manifest:
-    """A picture that can be read later makes another run, though its file is as it was: `unread` tells them apart."""
+    """`unread` is a digest of the unreadable pictures: one that can be read later makes another run."""
     chosen = ["image_size", "max_pixels", "max_bytes", "min_side", "held_out"]
     if settings.vision.decode_seconds != VisionSettings().decode_seconds:
         chosen.append("decode_seconds")  # a run by the default has the name that it had before there was this limit
@@ -151,14 +154,14 @@ def _plan(table: str, digest: str, unread: str, settings: Settings) -> Manifest:
 
 
 def _is_current(tables: Tables, digest: str, settings: Settings) -> bool:
-    """Whether both tables are made from these files, whichever of them could not be read."""
+    """Whether both tables were made from these files, whichever of them could not be read then."""
     before = tables.find(IMAGE_QUARANTINE, CATALOGUE)
     unread = before.inputs.get(UNREAD, "") if before else ""
     return all(tables.is_current(_plan(table, digest, unread, settings)) for table in (IMAGES, IMAGE_QUARANTINE))
 
 
 def _may_do_better(spark: SparkSession, tables: Tables, fetch: PictureFetcher) -> bool:
-    """Whether a file can be read now that could not be: a store that did not answer may leave no other trace."""
+    """Whether a file can be read now that could not be before: nothing else shows that a store answers again."""
     before = tables.find(IMAGE_QUARANTINE, CATALOGUE)
     if before is None or not before.counts.get(UNREADABLE_IMAGE):
         return False
@@ -213,13 +216,16 @@ def _ingest(tables: Tables, digest: str, named: DataFrame, products: int, settin
     quarantine = write_frame(tables, planned[1], bad, QUARANTINE.schema, 1, [C.RAW, C.SOURCE])
     fetched.unpersist()
     if products and not images.rows:
-        raise NoImageReadError(f"none of {products} pictures could be read; is {image_prefix(settings)} right?")
+        raise NoImageReadError(
+            f"none of {products} pictures could be read; is {image_prefix(settings)} (storage.images) right, and can "
+            "it be read?"
+        )
     for manifest in (replace(quarantine, counts=counts), images):
         tables.publish(manifest)
 
 
 def _held_out(share: float) -> F.Column:
-    """By the id alone, so that a product stays on its side as the catalogue grows."""
+    """Whether a product is held out, by its id alone: it stays so as the catalogue grows."""
     return F.pmod(F.xxhash64(C.PRODUCT_ID, F.lit(C.HELD_OUT)), F.lit(SHARES)) < round(share * SHARES)
 
 

@@ -1,8 +1,8 @@
-"""A search over settings of the vision model: Optuna chooses, tasks try, results stay in a SQLite file.
+"""Searches for settings of the vision model: Optuna chooses, tasks run trials, a SQLite file keeps the results.
 
-Three objectives: quality (the share of the ten nearest pictures that have the same labels, among pictures the trial did
-not train on), seconds of training, bytes of the model. A search that was killed, or whose recipe now asks for more
-trials, goes on where it was. The last lines are the chosen settings, to be put into larder.toml.
+There are three objectives: quality (the share of the ten nearest pictures with the same labels, among pictures that the
+trial did not train on), seconds of training, and bytes of the model. A search that was killed, or whose recipe now asks
+for more trials, continues. The last lines of its output are the chosen settings, for larder.toml.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ERROR, MISSED, CUT_OFF = "error", "missed", "cut off before"
 
 
 class NothingChosenError(LookupError):
-    """No trial meets the recipe's thresholds, or there is nothing to try on."""
+    """No trial meets the recipe's thresholds, or there are too few pictures for trials."""
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -56,12 +56,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def has_pairs(arguments: argparse.Namespace) -> bool:
-    """Whether any trial has the second objective."""
+    """Returns whether any trial has the contrastive objective."""
     return bool(arguments.settings.vision.pair_weight) or PAIR_WEIGHT in arguments.recipe.space
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
-    """Tries what the recipe asks for and prints the choice. Raises MissingPartitionError and NothingChosenError."""
+    """Runs the recipe's trials and prints the chosen settings. Raises MissingPartitionError and NothingChosenError."""
     settings: Settings = arguments.settings
     recipe: VisionRecipe = arguments.recipe
     with stage(spark, JOB, CATALOGUE) as report:
@@ -101,13 +101,16 @@ def start(arguments: argparse.Namespace) -> None:
 
 
 def vision_text(params: Mapping[str, Any]) -> str:
-    """The settings as a section of larder.toml."""
+    """Returns the settings as a section of larder.toml."""
     return "\n".join(["[vision]", *(f"{name} = {json.dumps(value)}" for name, value in sorted(params.items()))])
 
 
 def _study(recipe: VisionRecipe, inputs: Sequence[Manifest], vision: VisionSettings) -> optuna.Study:
-    """The results so far on these inputs, with what may be tried and what is fixed. Trials that were under way when a
-    search ended are tried once more: it may have been they that ended it, by taking more memory than there is."""
+    """The Optuna study of these inputs, this search space and the settings that are fixed, with its results so far.
+
+    Trials that were running when a search ended are tried once more, and only once: they may be what ended it, for
+    example by taking too much memory.
+    """
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -115,7 +118,7 @@ def _study(recipe: VisionRecipe, inputs: Sequence[Manifest], vision: VisionSetti
     if not Path(recipe.store).parent.is_dir():
         raise SettingsError(f"the recipe's store {recipe.store}: there is no folder {Path(recipe.store).parent}")
     same = recipe.model_dump(include={"seed", "pictures", "validation", "space"})
-    # Not what is chosen: put into larder.toml, it must not begin another search.
+    # Without the settings that are chosen: copied into larder.toml, they must not begin another search.
     fixed = vision.model_dump(exclude={*NOT_OF_A_TRIAL, *recipe.space})
     name = fingerprint([*(source.run for source in inputs), same, fixed, *_networks(recipe, vision)])
     try:
@@ -139,14 +142,14 @@ def _study(recipe: VisionRecipe, inputs: Sequence[Manifest], vision: VisionSetti
 
 
 def _networks(recipe: VisionRecipe, vision: VisionSettings) -> list[str]:
-    """What the files of networks that trials may begin with hold: with another in its place it is another search."""
+    """Digests of the backbone files in the search space: with other contents it is another search."""
     choices = recipe.space.get("backbone", [vision.backbone])
     files = [str(each) for each in choices if is_file(str(each))] if isinstance(choices, list) else []
     return [hashlib.sha256(StoragePath(file).read()).hexdigest() for file in files]
 
 
 def _waiting(study: optuna.Study) -> bool:
-    """Whether trials are to be tried once more: each alone, so that none is cut off with another."""
+    """Whether trials wait to be tried once more. Each then runs alone, so that no other is cut off with it."""
     import optuna
 
     return bool(study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.WAITING]))
@@ -189,7 +192,7 @@ def _try(
     vision: VisionSettings,
     count: int,
 ) -> None:
-    """So many trials at once, each in a task of its own."""
+    """Runs `count` trials at once, each in a task of its own."""
     import optuna
 
     choices, asked = [], [study.ask() for _ in range(count)]
@@ -217,7 +220,7 @@ def _suggested(trial: optuna.Trial, name: str, values: SearchRange | list[Any]) 
 
 
 def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Trials with a result, and those whose settings do not work; not those that were cut off once."""
+    """Trials with a result, and those whose settings do not work, but not those that were cut off once."""
     import optuna
 
     done = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
@@ -232,7 +235,7 @@ def _counted(study: optuna.Study, recipe: VisionRecipe) -> dict[str, int]:
 
 
 def _missed(values: Sequence[float], recipe: VisionRecipe) -> list[float]:
-    """By how much each threshold is missed; 0 or less where it is met."""
+    """By how much each threshold is missed; 0 or less if it is met."""
     (quality, seconds, size), most = values, recipe.objectives
     return [most.least_quality - quality, seconds - most.most_seconds, size - most.most_bytes]
 
@@ -242,7 +245,7 @@ def _meets(trial: optuna.trial.FrozenTrial, recipe: VisionRecipe) -> bool:
 
 
 def _chosen(study: optuna.Study, recipe: VisionRecipe) -> optuna.trial.FrozenTrial:
-    """The best in quality of those that meet all thresholds; of equals, the quickest."""
+    """The trial with the best quality that meets all thresholds; of equals, the one with the shortest training."""
     met = [trial for trial in _ended(study) if trial.values and _meets(trial, recipe)]
     if not met:
         raise NothingChosenError(
@@ -252,7 +255,7 @@ def _chosen(study: optuna.Study, recipe: VisionRecipe) -> optuna.trial.FrozenTri
 
 
 def _print_front(study: optuna.Study) -> None:
-    """Trials than which none is better in all three."""
+    """Prints the Pareto front: the trials that no other beats in all three objectives."""
     for trial in sorted(study.best_trials, key=lambda trial: -trial.values[0]):
         quality, seconds, size = trial.values
         print(

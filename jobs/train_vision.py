@@ -1,9 +1,9 @@
-"""The vision model, trained in parallel on the pictures that are not held out.
+"""Trains the vision model, data-parallel, on the pictures that are not held out.
 
-Every level of the category path is a label, so that two kinds of milk are told apart and still are both dairy. The run
-has two files: model.keras, for inference, and training.json, with the labels and the loss of each round. Until it is
-done, what workers train on and where the training stands lie in `vision_scratch`; a run that was killed goes on there.
-With `vision.ensemble` several networks are trained, one after another, and saved as one.
+Every level of the category path is a label: two kinds of milk are told apart, and both are dairy. A run of
+`vision_model` has two files: model.keras, for inference, and training.json, with the labels and the loss of each round.
+Until it is done, the workers' samples and the state of the training are in `vision_scratch`, from which a run that was
+killed continues. With `vision.ensemble`, several networks are trained, one after another, and saved as one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from larder.jobs.vision.training_checkpoints import TrainingState
 
 JOB = "train_vision"
-# What only the ingestion of pictures depends on.
+# Settings of [vision] on which only the ingestion of pictures depends.
 NOT_OF_A_TRAINING = {"max_pixels", "max_bytes", "min_side", "decode_seconds", "read_ahead", "held_out"}
 
 
@@ -106,7 +106,10 @@ def start(arguments: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class _Trained:
-    """A training's results; `states`, without weights, are where its members ended, `pictures` what trained them."""
+    """The results of a training: the model, and of each member its last state, without weights.
+
+    `pictures` were trained on, `held_back` validated on.
+    """
 
     model: keras.Model
     states: list[TrainingState]
@@ -118,11 +121,11 @@ class _Trained:
 def _plan(images: Manifest, vision: VisionSettings, backbone: Backbone | None, bought: Manifest | None) -> Manifest:
     parameters = vision.model_dump(exclude=NOT_OF_A_TRAINING)
     if backbone and backbone.weights is not None:
-        # The same bytes elsewhere are the same network.
+        # By its bytes: the same network may be in another place.
         place = "backbone" if is_file(backbone.name) else "backbone_weights"
         parameters[place] = hashlib.sha256(backbone.weights).hexdigest()
     if vision.ensemble == 1:
-        del parameters[ENSEMBLE]  # a run has the name that it had before there were ensembles
+        del parameters[ENSEMBLE]  # so a run has the name that it had before there were ensembles
     inputs = {manifest.table: manifest.reference for manifest in (images, bought) if manifest}
     return plan_run(VISION_MODEL, CATALOGUE, inputs, parameters)
 
@@ -139,7 +142,7 @@ def _train(
     from larder.jobs.vision.data_parallel import FederatedModel
     from larder.jobs.vision.training_checkpoints import Checkpoints, TrainingState
 
-    limit_threads(1)  # the driver builds, measures and saves; workers train
+    limit_threads(1)  # the driver only builds, validates and saves; workers train
     counted = pictures.groupBy(C.CATEGORY).count().collect()
     products_of: dict[str | None, int] = {row[C.CATEGORY]: row["count"] for row in counted}
     labels = label_list(products_of, vision.min_label_count)
@@ -150,7 +153,7 @@ def _train(
     validation = held_back(pictures.where(back), labels, shape)
     shards = shards_of(pictures.where(~back), labels, shape, vision.workers, scratch / "shards")
     shares = label_shares(products_of, labels)
-    told = _Telling(report, vision.ensemble)
+    log = _RoundLog(report, vision.ensemble)
     members: list[keras.Model] = []
     states: list[TrainingState] = []
     # Each shard's name is kept where its task first ran, so that later tasks run beside what was fetched of the shard.
@@ -161,8 +164,8 @@ def _train(
             model, trained = models_of(member, shares, backbone)
             compile_for(trained, member, max((shard.samples for shard in shards), default=0))
             checkpoints = Checkpoints(scratch / ("rounds" if number == 1 else f"rounds-{number}"))
-            told.begin(number, sum(state.rounds for state in states))
-            state = FederatedModel(trained, told).fit(dealt, schedule_of(member), validation, checkpoints)
+            log.begin(number, sum(state.rounds for state in states))
+            state = FederatedModel(trained, log).fit(dealt, schedule_of(member), validation, checkpoints)
             states.append(TrainingState([], losses=state.losses, validations=state.validations))
             model.set_weights(trained.get_weights())
             members.append(model)
@@ -178,8 +181,8 @@ def _itself(shard: Shard) -> Shard:
     return shard
 
 
-class _Telling:
-    """A line a round on standard error, and what it took in all in the stage's report."""
+class _RoundLog:
+    """Reports each round by a line on standard error, and the sum of all rounds in the stage's report."""
 
     def __init__(self, report: StageReport, members: int) -> None:
         self.report, self.details, self.members = report, report.details, members
@@ -188,7 +191,7 @@ class _Telling:
         self.seconds: Counter[str] = Counter()
 
     def begin(self, member: int, rounds_before: int) -> None:
-        """What is told from here on is of this member; those before it took so many rounds."""
+        """Says that the rounds from here on are of this member; the members before it took `rounds_before`."""
         self.member, self.rounds_before = member, rounds_before
 
     def __call__(self, done: RoundReport) -> None:

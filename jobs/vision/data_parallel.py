@@ -18,16 +18,12 @@ from typing import Any
 import numpy as np
 from pyspark import RDD, Broadcast
 
-from larder.jobs.vision.rounds_worker import (  # before elephas: it silences TensorFlow's import
-    RoundStart,
-    RoundsWorker,
-    WorkerResult,
-)
+from larder.jobs.vision.rounds_worker import RoundStart, RoundsWorker, WorkerResult  # before any other TensorFlow
 
 # isort: split
-from elephas.spark_model import SparkModel
 from tensorflow.keras.optimizers import serialize
 
+from larder.jobs.vision.elephas_parts import SparkModel
 from larder.jobs.vision.training_checkpoints import Checkpoints, TrainingState
 from larder.jobs.vision.training_shards import Block
 from larder.models.vision.federated import OuterStep, refuse_divergence, sample_mean, stepped

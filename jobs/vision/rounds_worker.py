@@ -19,20 +19,15 @@ from typing import Any
 import numpy as np
 from pyspark import TaskContext
 
-from larder.jobs.runtime.quiet_tensorflow import (  # before elephas: it silences TensorFlow's import
-    limit_threads,
-    tf,
-    training_precision,
-)
+from larder.jobs.runtime.quiet_tensorflow import limit_threads, tf, training_precision  # before any other TensorFlow
 
 # isort: split
-from elephas.utils import subtract_params
-from elephas.worker import SparkWorker
 from tensorflow.keras.models import model_from_json
 from tensorflow.keras.optimizers import deserialize
 
 from larder.jobs.runtime.devices import see_only_own_devices, seen_devices
 from larder.jobs.runtime.python_workers import leaves_worker_ready
+from larder.jobs.vision.elephas_parts import SparkWorker, subtract_params
 from larder.jobs.vision.saved_models import import_layers
 from larder.jobs.vision.training_shards import Bytes, Rows, Shard
 from larder.models.vision.federated import Arrays, refuse_divergence
