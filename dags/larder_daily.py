@@ -1,18 +1,17 @@
 """
-# Each day: train, make the lists, measure, and make them live
+# Each day: train, make lists, evaluate, publish
 
-At the end E of a day (midnight, UTC), once its last hour is rolled up:
+At the end E of a day (midnight, UTC), after its last hour is rolled up:
 
 - `train_als` and `precompute` make the release as of E;
-- `vision` ingests the catalogue's pictures, trains on them and embeds them, where any have changed (`LARDER_VISION=off`
-  leaves it out); with `vision.pair_weight` it trains each day, since what is bought together changes each day;
-- `gate` measures, with today's code and settings, the model as of the day's *beginning* on what was bought during the
-  day, and fails if it is worse than `evaluation.least_ratio_to_popularity` allows (0: it measures only);
-- `load_redis` publishes the release as of E when both are done, and makes it live in its last command.
+- `vision` ingests the catalogue's pictures, trains on them and embeds them, if any have changed (`LARDER_VISION=off`:
+  no such tasks). With `vision.pair_weight` it trains each day, since the products bought together change each day;
+- `gate` evaluates the model as of the day's *beginning*, with the current code and settings, on the purchases of the
+  day. It fails if the model is worse than `evaluation.least_ratio_to_popularity` allows (0: it only measures);
+- `load_redis` publishes the release as of E after all of these. The last command of the load makes it live.
 
-`gate.train_als` mostly finds the model that yesterday's run made, and does nothing. On the very first day there is
-nothing before the day, and the gate is skipped. A backfill never publishes: it would put an old day's lists in place of
-the newest.
+`gate.train_als` usually finds the model of yesterday's run and does nothing. On the first day of the event log there is
+no earlier model, and the gate is skipped. A backfill never publishes: it would replace the newest lists by old ones.
 
 ## A run by hand
 
@@ -26,23 +25,23 @@ its first task, `name_the_day`, before anything is done. A run by hand publishes
 **It may be ignored** for a day or a few: the live release stays as it is, and the next day's run needs nothing from the
 failed one.
 
-**It may not be ignored** where the lists grow too old for the shop, where the gate has closed, or where the same task
-has failed two days running. Find the reason in the failed task's log, see to it, and clear the failed task. Nothing
-needs cleaning up, in the tables or in Redis.
+**It may not be ignored** if the lists become too old for the shop, if the gate has failed, or if the same task has
+failed on two days in a row. Find the reason in the failed task's log, remove it, and clear the failed task. Nothing
+has to be cleaned up, neither in the tables nor in Redis.
 
 - `name_the_day`: a run by hand that names no day that has ended. Start another, with a date; see above.
-- `wait_for_last_hour`: the day's last hour is not rolled up. Look at `larder_hourly`; clear this when it is done.
-- `gate.evaluate`, `NDCG@10 of personal lists ...`: personal lists rank worse than popularity does. Read the
+- `wait_for_last_hour`: the day's last hour is not rolled up. Look at `larder_hourly`; clear this task afterwards.
+- `gate.evaluate`, `NDCG@10 of personal lists ...`: personal lists rank worse than popularity. Read the
   `report.html` that the line names, and compare it with the day before. Look for a change in the events (weights, a
   missing source, a flood of one product), in the settings, or in the file of `lists.weights`. Only if the lists are
-  right all the same: mark `gate.evaluate` as successful, and `load_redis` goes on.
-- `gate.evaluate`, `none of N cookies measured bought ...`: there was nothing to judge by. Where the day was really so
-  quiet, mark it as successful.
+  correct nevertheless, mark `gate.evaluate` as successful: `load_redis` then continues.
+- `gate.evaluate`, `none of N cookies measured bought ...`: there were no purchases to evaluate on. If the day really
+  had so few, mark the task as successful.
 - `vision.*`: mark `vision.embed_products` as successful to publish with the embeddings of the day before.
-- `load_redis`: what was loaded is not live until all of it was counted. Clear it when Redis is well again.
+- `load_redis`: a release is not live before all of it was loaded and counted. Clear the task when Redis works again.
 
-The release that is live is bad: `larder rollback`, at once; look for the reason afterwards. `load_redis` of an older
-day is refused while a newer one is live.
+If the live release is bad, run `larder rollback` at once and look for the reason afterwards. `load_redis` refuses to
+publish an older day while a newer one is live.
 """
 
 from __future__ import annotations

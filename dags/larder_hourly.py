@@ -1,14 +1,14 @@
 """
-# Each hour: count its events, add them to the running state, make its cookies new lists
+# Each hour: count its events, add them to the running state, make new lists for its cookies
 
-`aggregate_hours` validates and counts the hour's events; `repair` sees to hours before whose events came late or
-changed; `roll_up` adds the hour to the interactions and contexts as of the hour before. An hour's repair and roll-up
-wait for those of the hour before; the hours' counting does not. Only the roll-up of
-`LARDER_FIRST_HOUR` begins with an empty state.
+`aggregate_hours` validates and counts the hour's events. `repair` counts earlier hours again whose events came late or
+changed. `roll_up` adds the hour to the interactions and contexts as of the hour before. An hour's repair and roll-up
+wait for those of the hour before; the counting does not. Only the roll-up of `LARDER_FIRST_HOUR` begins with an empty
+state.
 
-`delta.precompute_cookies` makes new lists for the cookies that did something in the hour, and `delta.load_redis` lays
-them over the live release, so that what a visitor did counts minutes after the hour (`LARDER_DELTAS=off` leaves both
-out). They do nothing before there are a model and a live release, and are skipped for hours that are caught up on.
+`delta.precompute_cookies` makes new lists for the cookies with events in the hour, and `delta.load_redis` publishes
+them as a delta over the live release, minutes after the hour (`LARDER_DELTAS=off`: no such tasks). They do nothing
+before there are a model and a live release, and are skipped for hours that ended more than two hours ago.
 
 ## Incomplete hours
 
@@ -26,12 +26,12 @@ run (its command line gives the hour of now). A run without a date, of an hour t
 
 ## When a run fails
 
-**It may be ignored** for as long as lists may be made from older events: nothing that is served depends on it before
-`larder_daily` asks for the day's last hour. Later hours go on being counted, and wait with their roll-ups.
+**It may be ignored** for as long as lists may be made from older events: nothing that is served depends on it until
+`larder_daily` needs the day's last hour. Later hours are still counted; their roll-ups wait.
 
-**It may not be ignored** for longer than that. Find the reason in the failed task's log, see to it, and clear the
-failed tasks; the hours that wait go on by themselves. Nothing needs cleaning up: a job cut short has changed nothing
-that is visible, and run again with the same input it writes the same files.
+**It may not be ignored** for longer than that. Find the reason in the failed task's log, remove it, and clear the
+failed tasks; the waiting hours then continue. Nothing has to be cleaned up: a job that was cut short has changed
+nothing visible, and writes the same files when it is run again with the same input.
 
 - `aggregate_hours`, `this run was started by hand and names no hour`: start another, with a date; see above.
 - `aggregate_hours`, `counts do not add up`: a row was lost or counted twice. Don't mark it as successful; keep the
@@ -40,17 +40,17 @@ that is visible, and run again with the same input it writes the same files.
 - `roll_up`, `hours are not aggregated yet`: clear `aggregate_hours` of the hours that it names.
 - `roll_up`, `table interactions has no partition`: the hour before was never rolled up. Clear its `roll_up`, or see
   "The first run" in docs/operations.md.
-- `delta.*`: may always be ignored. These cookies keep the lists that they have until they come again, or until
-  `larder_daily` makes all lists. A `load_redis` that says that a later release is live has come too late to matter.
+- `delta.*`: may always be ignored. These cookies keep their present lists until their next event, or until
+  `larder_daily` makes all lists. If `load_redis` says that a later release is live, its delta is no longer needed.
 
-An hour without any event is no failure: its counts are empty. Rows that break the contract don't fail a run; they are
-set aside in the table `quarantine` with their reasons.
+An hour without a folder is no failure: its counts are empty. Rows that break the contract of events don't fail a run;
+they are written to the table `quarantine` with their reasons.
 
 ## When events come late
 
-`repair` looks back `LARDER_REPAIR_HOURS` hours (24 unless set) before the run's own: hours whose files changed since
-they were counted are counted again, and the state that this hour goes on from is put right. For older hours run
-`larder repair` with a wider window. What has not changed is not computed again.
+`repair` looks at the `LARDER_REPAIR_HOURS` hours (24 by default) before the run's own. Hours whose files changed since
+they were counted are counted again, and the state as of the run's hour is corrected. What has not changed is not
+computed again. For older hours run `larder repair` with a wider window.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ with DAG(
     doc_md=__doc__,
     schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
     start_date=dags_start(),
-    # The state is a chain of hours: none may be left out.
+    # The state is made hour by hour: none may be left out.
     catchup=True,
     max_active_runs=4,
     default_args=DEFAULT_ARGUMENTS,
@@ -89,7 +89,7 @@ with DAG(
         task_id="repair",
         arguments=BEFORE,
         needs_time=True,
-        # It puts the state of the hour before right, so nobody may be reading or making that.
+        # It corrects the state as of the hour before, so no other task may be reading or writing that.
         depends_on_past=True,
         wait_for_downstream=True,
         execution_timeout=timedelta(hours=2),

@@ -3,20 +3,20 @@
 Two environment variables must be set wherever DAGs are parsed, that is for the DAG processor and the workers:
 
     LARDER_SETTINGS     the larder.toml that jobs are given
-    LARDER_FIRST_HOUR   the first hour of the event log, like 2025-01-01T00 (UTC): before it there is nothing
+    LARDER_FIRST_HOUR   the first hour of the event log, like 2025-01-01T00 (UTC); no event is older
 
-These may be:
+These may be set; the default stands last:
 
     LARDER_JOBS               folder or URI of the job files; jobs/ beside dags/
-    LARDER_DAGS_START         first hour that the DAGs process, if those before it were loaded by hand
+    LARDER_DAGS_START         first hour that the DAGs process, if earlier ones were processed by hand
     LARDER_REPAIR_HOURS       hours before its own that a run searches for changed events; 24
     LARDER_POLL_MINUTES       how often a task that waits for an incomplete hour looks again; 5
-    LARDER_VISION             off: for a catalogue without pictures; on
-    LARDER_DELTAS             off: no new lists between two days' releases; on
+    LARDER_VISION             `off`: no vision jobs, for a catalogue without pictures; on
+    LARDER_DELTAS             `off`: no new lists between two daily releases; on
     LARDER_SPARK_CONNECTION   Airflow's connection to Spark; spark_default
     LARDER_PYTHON             interpreter of drivers and executors; the one that parses the DAG
-    LARDER_SPARK_PROPERTIES   file of spark.* options: memory, executors, stores
-    LARDER_PY_FILES           archive of Larder's packages, for executors where it is not installed
+    LARDER_SPARK_PROPERTIES   file of spark.* options: memory, executors, credentials; none
+    LARDER_PY_FILES           archive made by `larder bundle`, for executors without Larder; none
 """
 
 from __future__ import annotations
