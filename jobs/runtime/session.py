@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from py4j.protocol import Py4JJavaError
+from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
@@ -19,6 +20,10 @@ from larder.storage.event_folders import first_line
 
 LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
 GPU_SCRIPT = Path(__file__).with_name("find_gpus.sh")
+
+
+# Options with which rows are read and compared. Any other value would change the bytes of tables.
+REQUIRED = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled")
 
 
 class SessionError(RuntimeError):
@@ -44,7 +49,7 @@ def start_session(name: str, settings: Settings) -> SparkSession:
     # Executors must run this interpreter, or pyarrow and elephas are missing there.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(f"larder {name}")
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # not under spark-submit
+    if not under_spark_submit():
         builder = builder.master(settings.spark.master)
         builder = builder.config("spark.driver.memory", settings.spark.driver_memory)
         builder = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
@@ -53,9 +58,9 @@ def start_session(name: str, settings: Settings) -> SparkSession:
             builder = builder.config("spark.jars.packages", ",".join(settings.spark.packages))
         if settings.spark.master.startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    for option, value in _options(settings).items():
-        builder = builder.config(option, value)
     try:
+        for option, value in _not_given(_options(settings)).items():
+            builder = builder.config(option, value)
         spark = builder.getOrCreate()
     except PySparkRuntimeError as error:  # Java never came up, and has said on standard error why
         raise SessionError(
@@ -76,6 +81,29 @@ def _innermost(error: Py4JJavaError) -> str:
     while cause.getCause() is not None:
         cause = cause.getCause()
     return str(cause.getMessage()).partition("\n")[0]
+
+
+def _not_given(options: Mapping[str, str]) -> dict[str, str]:
+    """Returns the options that spark-submit was not given by --conf, --properties-file or spark-defaults.conf.
+
+    Those of REQUIRED are always kept: other values would change what a job writes.
+    """
+    if not under_spark_submit():
+        return dict(options)
+    SparkContext._ensure_initialized()  # connects to the JVM that spark-submit started, which knows what it was given
+    given = SparkConf()
+    for option in REQUIRED:
+        if given.get(option, options[option]).lower() != options[option].lower():
+            print(
+                f"larder: {option} is {options[option]} in every job, not {given.get(option)} as spark-submit was told",
+                file=sys.stderr,
+            )
+    return {name: value for name, value in options.items() if name in REQUIRED or not given.contains(name)}
+
+
+def under_spark_submit() -> bool:
+    """Whether spark-submit started this process: it has a JVM already."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 def _options(settings: Settings) -> dict[str, str]:

@@ -29,5 +29,5 @@ class SparkSettings(Section):
         "nvidia-smi.",
     )
     options: dict[str, str] = Field(
-        default_factory=dict, description="Any further spark.* options. They win over all others."
+        default_factory=dict, description="Any further spark.* options. What spark-submit is given by --conf wins over them."
     )
