@@ -18,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark import RDD
-from pyspark.core.broadcast import Broadcast
+from pyspark import RDD, Broadcast
 from pyspark.sql import SparkSession
 from threadpoolctl import threadpool_limits
 
@@ -241,4 +240,4 @@ def _write_factors(place: StoragePath, number: int, cookies: npt.NDArray[np.int6
     pq.write_table(pa.table({C.COOKIE_KEY: cookies, C.FACTORS: lists}), sink, compression="zstd")
     data, name = sink.getvalue(), f"part-{number:09d}.parquet"
     (place / name).write(data)
-    return DataFile(name, len(cookies), data.size)
+    return DataFile.of(name, len(cookies), data)

@@ -17,7 +17,7 @@ from larder.models.encoding.texts import by_hash, by_text, with_used_texts
 from larder.models.events.validation import ROW_COLUMNS, ValidatedEvents
 
 PURCHASE = C.EVENT_TYPES.index("purchase")
-INT64_MAX = np.iinfo(np.int64).max
+INT32_MAX = np.iinfo(np.int32).max
 # Columns of events, by how they travel.
 HASHES, TEXTS, NUMBERS = (
     ("cookie_key", "event_key"),
@@ -92,7 +92,7 @@ def unpacked(streams: Sequence[bytes]) -> ValidatedEvents:
 
 def _narrow(values: np.ndarray) -> tuple[pa.Array, str]:
     """Integers as their distance from the least, in as few bytes as these take; and the least."""
-    least = int(values.min(initial=INT64_MAX)) if len(values) else 0
+    least = int(values.min()) if len(values) else 0
     width = np.min_scalar_type(int(values.max(initial=least)) - least)
     return pa.array((values - values.dtype.type(least)).astype(width)), str(least)
 
@@ -112,8 +112,8 @@ def hourly_counts(events: ValidatedEvents, hour: int, max_events: int) -> Hourly
     records = _sorted_records(
         events.cookie_key, product, context, events.event_type, events.quantity, events.ts, ids, with_ids
     )
-    groups, counts, bots, duplicates = _counted(records, max_events, with_ids)
-    records, counts = records[:groups], counts[:groups]
+    groups, counts, units, bots, duplicates = _counted(records, max_events, with_ids)
+    records, counts, units = records[:groups], counts[:groups], units[:groups]
     found_context = contexts[records[:, DETAIL] & LOW_32]
     table = pa.table(
         {
@@ -123,7 +123,8 @@ def hourly_counts(events: ValidatedEvents, hour: int, max_events: int) -> Hourly
             C.LOCATION: with_used_texts(found_context // max(1, len(devices)), locations),
             C.DEVICE: with_used_texts(found_context % max(1, len(devices)), devices),
             **{C.COUNT_OF_TYPE[name]: counts[:, place] for place, name in enumerate(C.EVENT_TYPES)},
-            C.QUANTITY: counts[:, UNITS],
+            # 32 bits hold nearly all sums; a file with a greater one has 64.
+            C.QUANTITY: units if units.max(initial=0) > INT32_MAX else units.astype(np.int32),
             C.LAST_TS: pa.array(records[:, TS], pa.timestamp("us", "UTC")),
         }
     )
@@ -144,7 +145,6 @@ def _contexts(location: np.ndarray, device: np.ndarray, devices: int) -> tuple[n
 
 # An event as a row of integers, so that sorting moves it as one: a cache line at most.
 KEY, DETAIL, TS, KIND, EVENT_KEY = range(5)  # DETAIL: product << 32 | context; KIND: quantity << 2 | event type
-UNITS = 4  # after the counts of the four types
 
 
 @numba.njit(cache=True, nogil=True)
@@ -174,14 +174,17 @@ def _sorted_records(
 
 
 @numba.njit(cache=True, nogil=True)
-def _counted(records: np.ndarray, max_events: int, with_ids: bool) -> tuple[int, np.ndarray, np.ndarray, int]:
+def _counted(
+    records: np.ndarray, max_events: int, with_ids: bool
+) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, int]:
     """Counts sorted records, whose first rows become the groups: KEY, DETAIL and, in TS, the last time.
 
-    Returns the number of groups, their counts by type and units purchased (int32 [n, 5]), bots' keys and events
-    (int64 [bots, 2]) and the number of duplicates.
+    Returns the number of groups, their counts by type (int32 [n, 4]) and units purchased (int64 [n]), bots' keys and
+    events (int64 [bots, 2]) and the number of duplicates.
     """
     n, groups, duplicates, found = len(records), 0, 0, 0
-    counts, bots = np.zeros((n, 5), np.int32), np.empty((n // (max_events + 1), 2), np.int64)
+    counts, units = np.zeros((n, 4), np.int32), np.zeros(n, np.int64)
+    bots = np.empty((n // (max_events + 1), 2), np.int64)
     again = np.zeros(0, np.bool_)
     start = 0
     while start < n:
@@ -208,9 +211,9 @@ def _counted(records: np.ndarray, max_events: int, with_ids: bool) -> tuple[int,
             records[groups - 1, TS] = max(records[groups - 1, TS], ts)
             counts[groups - 1, kind & 3] += 1
             if kind & 3 == PURCHASE:
-                counts[groups - 1, UNITS] += kind >> 2
+                units[groups - 1] += kind >> 2
         start = end
-    return groups, counts, bots[:found], duplicates
+    return groups, counts, units, bots[:found], duplicates
 
 
 @numba.njit(cache=True, nogil=True)

@@ -28,7 +28,7 @@ from event_folders import (
 from pyspark.sql import SparkSession
 
 from larder.jobs import aggregate_hours
-from larder.jobs.aggregate_hours import CountsDoNotReconcileError
+from larder.jobs.events.hour_aggregation import CountsDoNotReconcileError
 from larder.jobs.events.hour_tasks import AggregationRules, HourPlan, TaskOutput, read_pieces
 from larder.jobs.runtime.stage_report import StageReport
 from larder.models.hours import hour_partition

@@ -14,7 +14,7 @@ from event_folders import START, aggregate, hour_folder, manifest_of, moment, se
 from pyspark.sql import SparkSession
 
 from larder.jobs import aggregate_hours, repair, roll_up
-from larder.jobs.aggregate_hours import IncompleteHourError
+from larder.jobs.events.hour_aggregation import IncompleteHourError
 from larder.jobs.runtime.stage_report import StageReport
 from larder.models.hours import as_of_partition, hour_partition
 from larder.settings import Settings, SettingsError
