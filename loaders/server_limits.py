@@ -132,7 +132,11 @@ def _key_on(client: Client, node: redis.Redis, namespace: str) -> bytes:
 def _in_figures(needed: int) -> str:
     if not needed:
         return ""
-    return f" ({TIMES_LARGER * needed / MEBIBYTE:,.0f} instead of {needed / MEBIBYTE:,.0f} MiB)"
+    return f" ({_mebibytes(TIMES_LARGER * needed)} instead of {_mebibytes(needed)} MiB)"
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / MEBIBYTE:,.{1 if count < 10 * MEBIBYTE else 0}f}"
 
 
 def require_room(client: Client, needed: int, name: str) -> None:
@@ -159,7 +163,7 @@ def _lacking(node: redis.Redis, share: int, name: str) -> str:
         what, limit = "the machine's memory", number_of(memory, "total_system_memory")
     if used is None or not limit:
         what = "its limit of memory" if used is not None else "how much memory is in use"
-        needed = f"{share / MEBIBYTE:,.0f}"
+        needed = _mebibytes(share)
         log.warning("larder: the server does not tell %s (INFO); release %s takes about %s MiB", what, name, needed)
         return ""
     if used + share <= limit:

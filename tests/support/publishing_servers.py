@@ -38,7 +38,7 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                with redis.Redis(port=self.port, socket_timeout=1) as client:
+                with redis.Redis(port=self.port, socket_timeout=1, protocol=2) as client:
                     client.ping()
                 return self
             except redis.AuthenticationError:

@@ -70,7 +70,8 @@ def test_commands_that_were_renamed(start_server: Callable[..., Server], tmp_pat
     assert done.returncode == 0, done.stderr
     assert "tells neither its settings (CONFIG GET) nor how it holds a hash" in done.stderr
     assert shop.larder("verify").returncode == 0
-    assert shop.load(FIRST).returncode == 0
+    done = shop.load(FIRST)
+    assert done.returncode == 0, done.stderr
 
 
 def test_another_database_under_the_documented_rights(start_server: Callable[..., Server], tmp_path: Path) -> None:
@@ -89,14 +90,15 @@ def test_another_database_under_the_documented_rights(start_server: Callable[...
 
 def test_a_password_that_expires(start_server: Callable[..., Server], tmp_path: Path) -> None:
     """The file's, then the command's: both are asked again for each connection, and neither is ever printed."""
-    shop = managed(start_server, tmp_path)
+    shop = managed(start_server, tmp_path, f"--{LISTPACK_SETTING}", "512")
     shop.release(FIRST, cookies=500)
     [client] = shop.nodes()
     port = client.get_connection_kwargs()["port"]
     (tmp_path / "password").write_text(f"{PASSWORD}\n")
     url = f"redis://larder@127.0.0.1:{port}/0"
     shop.configure(url, password_file='"password"')
-    assert shop.load(FIRST).returncode == 0
+    done = shop.load(FIRST)
+    assert done.returncode == 0, done.stderr
     client.acl_setuser("larder", reset_passwords=True, passwords=["+another"], enabled=True)
     refused = shop.larder("status")
     assert refused.returncode == 1

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import redis
 from publishing_readers import read_list
-from publishing_servers import Server
 from publishing_shop import FIRST, SECOND, Shop
 
-from larder.loaders.releases import Live
+from larder.loaders.releases import Live, ReleaseError
+from larder.models.hours import NotAnHourError
 
 pytestmark = pytest.mark.end_to_end
 Loss = Callable[[redis.Redis, str], object]
@@ -50,34 +50,37 @@ LOSSES: dict[str, Loss] = {
 }
 
 
+def contents(client: redis.Redis, pattern: str) -> dict[bytes, object]:
+    """Keys and what they hold; the order of a hash's fields is the server's own."""
+    keys = list(client.scan_iter(pattern))
+    return {key: client.hgetall(key) if client.type(key) == b"hash" else client.get(key) for key in keys}
+
+
 def test_one_command_restores_whatever_is_lost(single_shop: Shop) -> None:
     lists = single_shop.release(FIRST, cookies=500)
     name = single_shop.name(FIRST)
-    assert single_shop.load(FIRST).returncode == 0
+    single_shop.load_here(FIRST)
     [client] = single_shop.nodes()
-    before = {key: client.dump(key) for key in client.scan_iter(f"larder:{name}:*")}
+    before = contents(client, f"larder:{name}:*")
     for what, lose in LOSSES.items():
         lose(client, name)
-        done = single_shop.larder("repair-release", *([name] if what == "the registry" else []))
-        assert done.returncode == 0, (what, done.stderr)
+        assert single_shop.repair_here(name if what == "the registry" else "").names == [name]
         assert single_shop.releases().live() == Live(name, None), what
         assert single_shop.releases().problems(name) == [], what
-        assert {key: client.dump(key) for key in client.scan_iter(f"larder:{name}:*")} == before, what
+        assert contents(client, f"larder:{name}:*") == before, what
     assert {key: read_list(client, name, key) for key in lists} == lists
 
 
 def test_a_load_does_not_say_up_to_date_of_what_lacks_something(single_shop: Shop) -> None:
     single_shop.release(FIRST, cookies=500)
     name = single_shop.name(FIRST)
-    assert single_shop.load(FIRST).returncode == 0
+    single_shop.load_here(FIRST)
     [client] = single_shop.nodes()
     for what in ("a bucket", "the dictionary", "all generic lists", "the registry", "the meta"):
         LOSSES[what](client, name)
-        done = single_shop.load(FIRST)
-        assert done.returncode == 0, done.stderr
-        assert "up_to_date" not in done.stdout, what
+        assert "up_to_date" not in single_shop.load_here(FIRST), what
         assert single_shop.releases().problems(name) == [], what
-    assert "up_to_date=1" in single_shop.load(FIRST).stdout
+    assert single_shop.load_here(FIRST)["up_to_date"]
 
 
 def test_an_emptied_release_is_neither_made_live_nor_gone_back_to(single_shop: Shop) -> None:
@@ -85,50 +88,48 @@ def test_an_emptied_release_is_neither_made_live_nor_gone_back_to(single_shop: S
     for as_of in (FIRST, SECOND):
         single_shop.release(as_of, cookies=500)
     first, second = single_shop.name(FIRST), single_shop.name(SECOND)
-    assert single_shop.load(FIRST, "--stay").returncode == 0
+    single_shop.load_here(FIRST, "--stay")
     [client] = single_shop.nodes()
     _kind("c")(client, first)
-    done = single_shop.load(FIRST)
-    assert "restored=" in done.stdout, done.stderr
+    assert "has 0 of 500 records" in single_shop.load_here(FIRST)["restored"]
     assert single_shop.releases().problems(first) == []
-    assert single_shop.load(SECOND).returncode == 0
+    single_shop.load_here(SECOND)
     _kind("c")(client, first)
     refused = single_shop.larder("rollback")
     assert refused.returncode == 1
     assert f"release {first} has 0 of 500 records of kind c (cookies)" in refused.stderr
     assert f"larder repair-release {first}" in refused.stderr
     assert single_shop.releases().live() == Live(second, first)
-    assert single_shop.larder("repair-release", first).returncode == 0
+    done = single_shop.larder("repair-release", first)
+    assert f"before: {first} has 0 of 500 records" in done.stdout, done.stderr
+    assert f"restored: {first}" in done.stdout
     assert single_shop.releases().live() == Live(second, first)
-    assert single_shop.larder("rollback").returncode == 0
-    assert single_shop.releases().live() == Live(first, second)
+    assert single_shop.releases().rollback() == Live(first, second)
 
 
 def test_a_delta_is_restored_with_its_base(single_shop: Shop) -> None:
     lists = single_shop.release(FIRST, cookies=500)
-    assert single_shop.load(FIRST).returncode == 0
+    single_shop.load_here(FIRST)
     cookie = next(iter(lists))
     single_shop.delta("2026-11-20T01", {cookie: ["p0000003", "new"], 7: ["p0000001"]})
-    assert single_shop.load("2026-11-20T01", "--delta").returncode == 0
+    single_shop.load_here("2026-11-20T01", "--delta")
     delta, base = single_shop.releases().live().release, single_shop.name(FIRST)
     assert delta is not None
     [client] = single_shop.nodes()
-    before = {key: client.dump(key) for key in client.scan_iter("larder:*:*")}
+    before = contents(client, "larder:*:*")
     of_both = ("the dictionary", "the meta")
     for what, lose in LOSSES.items():
         lose(client, base)
         if what in of_both and client.exists(f"larder:{delta}:meta"):
             lose(client, delta)
             client.delete(f"larder:{delta}:c:0")
-        done = single_shop.larder("repair-release", delta)
-        assert done.returncode == 0, (what, done.stderr)
+        assert single_shop.repair_here(delta).names == [base, delta], what
         assert single_shop.releases().live().release == delta, what
-        assert {key: client.dump(key) for key in client.scan_iter("larder:*:*")} == before, what
+        assert contents(client, "larder:*:*") == before, what
     LOSSES["a bucket"](client, base)
     single_shop.delta("2026-11-20T02", {cookie: ["p0000004"]})
-    refused = single_shop.load("2026-11-20T02", "--delta")
-    assert refused.returncode == 1
-    assert f"larder repair-release {base}" in refused.stderr
+    with pytest.raises(ReleaseError, match=f"larder repair-release {base}"):
+        single_shop.load_here("2026-11-20T02", "--delta")
 
 
 def test_a_node_of_a_cluster_that_comes_back_empty(cluster_url: str, tmp_path: Path) -> None:
@@ -137,34 +138,31 @@ def test_a_node_of_a_cluster_that_comes_back_empty(cluster_url: str, tmp_path: P
         node.flushall()
     shop.release(FIRST, cookies=500)
     name = shop.name(FIRST)
-    assert shop.load(FIRST).returncode == 0
+    shop.load_here(FIRST)
     for number, node in enumerate(shop.nodes()):
         node.flushall()
-        done = shop.load(FIRST) if number % 2 else shop.larder("repair-release", name)
-        assert done.returncode == 0, done.stderr
+        shop.load_here(FIRST) if number % 2 else shop.repair_here(name)
         assert shop.releases().problems(name) == []
 
 
 def test_tables_that_no_longer_make_a_release_are_told(single_shop: Shop) -> None:
     single_shop.release(FIRST, cookies=500)
-    assert single_shop.load(FIRST).returncode == 0
+    single_shop.load_here(FIRST)
     name = single_shop.name(FIRST)
     single_shop.configure(bucket_size=20)
-    refused = single_shop.larder("repair-release")
-    assert refused.returncode == 1
-    assert f"no longer make the release {name}" in refused.stderr
-    for wrong in ("nonsense", "99999999990000"):
-        refused = single_shop.larder("repair-release", wrong)
-        assert refused.returncode == 1
-        assert refused.stderr.startswith("larder: "), refused.stderr
+    with pytest.raises(ReleaseError, match=f"no longer make the release {name}"):
+        single_shop.repair_here()
+    with pytest.raises(ReleaseError, match="nonsense is no name of a release"):
+        single_shop.repair_here("nonsense")
+    with pytest.raises(NotAnHourError):
+        single_shop.repair_here("9999999999ab12cd")
 
 
-def test_room_is_asked_for_what_is_missing_alone(start_server: Callable[..., Server], single_shop: Shop) -> None:
+def test_room_is_asked_for_what_is_missing_alone(single_shop: Shop) -> None:
     """A server that is nearly full of the release itself has room to restore one bucket of it."""
     single_shop.release(FIRST, cookies=20_000)
-    assert single_shop.load(FIRST).returncode == 0
+    single_shop.load_here(FIRST)
     [client] = single_shop.nodes()
     client.delete(f"larder:{single_shop.name(FIRST)}:c:3")
     client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + (1 << 20))
-    done = single_shop.load(FIRST)
-    assert "restored=" in done.stdout, done.stderr
+    assert "records of kind c" in single_shop.load_here(FIRST)["restored"]
