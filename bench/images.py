@@ -1,4 +1,4 @@
-"""Pictures decoded and resized a second: `larder ingest-images` beside Pillow in one process; and peak memory by size.
+"""Measures pictures a second of `larder ingest-images` beside Pillow in one process, and peak memory.
 
 The pictures are photographs of 640 x 480 pixels as JPEG, mostly, and PNG and WebP with transparency; a few dozen
 different ones under many names. Both peers keep what they made in memory and judge nothing; `pillow draft` lets the
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def write_pictures(folder: Path, count: int) -> Path:
-    """`count` pictures in `folder`/images, and a catalogue beside them."""
+    """Writes `count` pictures to `folder`/images, and a catalogue to `folder`, which is returned."""
     images = folder / "images"
     images.mkdir(parents=True)
     made = [_encoded(number) for number in range(DIFFERENT)]

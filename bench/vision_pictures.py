@@ -1,4 +1,4 @@
-"""Drawn pack shots with the leaf of their category, the same for the same numbers, as arrays in one file."""
+"""Draws pack shots with their leaf categories, reproducibly, as arrays in one file."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Drawn(NamedTuple):
     columns: npt.NDArray[np.int64]  # of the leaves among the labels
 
     def accuracy(self, probabilities: npt.NDArray[np.float32]) -> float:
-        """The share of test pictures whose likeliest leaf is theirs; `probabilities` (test pictures, labels)."""
+        """Returns the share of test pictures whose most probable leaf is right, by `probabilities` (pictures, labels)."""
         return float(np.mean(self.columns[probabilities[:, self.columns].argmax(axis=1)] == self.test.leaves))
 
 
 def write_drawn(file: Path, train: int, test: int, size: int) -> None:
-    """Draws pictures of leaves in turn, those to test on after those to train on."""
+    """Draws pictures of the leaves in turn: training pictures first, then test pictures."""
     with ProcessPoolExecutor(CORES) as pool:
         pixels = np.stack(list(pool.map(partial(_drawn, size=size), range(train + test), chunksize=CHUNK)))
     np.savez(file, pixels=pixels, train=train)

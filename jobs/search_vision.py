@@ -26,6 +26,7 @@ from larder.jobs.vision.image_table import check_size
 from larder.jobs.vision.picture_files import CHANNELS
 from larder.jobs.vision.training_pairs import interactions_of, with_partners
 from larder.jobs.vision.training_pictures import is_held_back, shards_of
+from larder.jobs.vision.training_shards import Shard
 from larder.jobs.vision.vision_trials import TrialResult, TrialRunner, TrialSettings
 from larder.models import columns as C
 from larder.models.tables import CATALOGUE, IMAGES, VISION_SCRATCH
@@ -77,9 +78,8 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         while (missing := recipe.trials - len(_ended(study))) > 0:
             report.doing = f"trial {recipe.trials - missing + 1} of {recipe.trials}"
             _try(spark, study, tried, recipe, settings.vision, 1 if _waiting(study) else min(missing, recipe.at_once))
-        shards = [tried.train, tried.test]
-        workers = spark.sparkContext.parallelize(range(recipe.at_once), recipe.at_once)
-        workers.foreach(lambda _: [shard.remove_copy() for shard in shards])
+        shards = [tried.train, tried.test] * recipe.at_once  # once for each task that may have fetched them
+        spark.sparkContext.parallelize(shards, len(shards)).foreach(Shard.remove_copy)
         remove(scratch)
         report.rows_out = len(_ended(study))
         report.details |= {"new_trials": report.rows_out - before, **_counted(study, recipe)}
