@@ -1,1 +1,1 @@
-"""The record codec, and the publisher of releases in Redis."""
+"""The record codec, and everything that reads and writes releases in Redis."""

@@ -1,4 +1,4 @@
-"""The bulk path: whole batches of lists as HSET commands, sent while the replies to earlier ones are on their way."""
+"""The bulk path: batches of lists as HSET commands, sent without waiting for the replies to earlier ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RECEIVED_AT_ONCE = 1 << 16
 
 
 class RateLimiter:
-    """Keeps the lists written in one place below a rate; 0 means as fast as it goes."""
+    """Keeps one writer below a number of lists per second; 0 means no limit."""
 
     def __init__(self, per_second: float = 0.0) -> None:
         self.per_second = per_second
@@ -36,7 +36,7 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     def wait(self, lists: int) -> None:
-        """Returns when `lists` more may be written."""
+        """Waits until `lists` more may be written."""
         if not self.per_second:
             return
         with self._lock:
@@ -47,7 +47,7 @@ class RateLimiter:
 
 
 class PipelinedSocket:
-    """One connection that takes blocks of commands whose replies are integers. Raises redis.RedisError, OSError."""
+    """A connection for blocks of commands whose replies are integers. Raises redis.RedisError, OSError."""
 
     def __init__(self, node: redis.Redis) -> None:
         self._pool = node.connection_pool
@@ -60,18 +60,18 @@ class PipelinedSocket:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._waiting:
-            self._connection.disconnect()  # replies are left in it
+            self._connection.disconnect()  # replies of these commands are still to come
         self._pool.release(self._connection)
 
     def send(self, commands: Bytes, count: int) -> None:
-        """Sends `count` commands, once few enough of those sent before are without a reply."""
+        """Sends `count` commands; first waits until at most BLOCKS_UNDER_WAY blocks lack their replies."""
         while len(self._waiting) >= BLOCKS_UNDER_WAY:
             self._receive()
         self._waiting.append(count)
         self._connection.send_packed_command([commands.data])
 
     def finish(self) -> None:
-        """Returns when every command has its reply."""
+        """Waits until every command has its reply."""
         while self._waiting:
             self._receive()
 
@@ -129,22 +129,25 @@ def send_lists(
     with_scores: bool,
     pace: RateLimiter,
 ) -> None:
-    """Writes some lists of one kind and returns when the server has confirmed all. Raises redis.RedisError, OSError."""
+    """Writes lists of one kind and waits until the server has confirmed all. Raises redis.RedisError, OSError."""
     with ExitStack() as opened:
-        wires: dict[int, PipelinedSocket] = {}
+        sockets: dict[int, PipelinedSocket] = {}
         for node, rows, commands, count in _blocks(client, namespace, release, kind, lists, with_scores):
-            if id(node) not in wires:
-                wires[id(node)] = opened.enter_context(PipelinedSocket(node))
+            if id(node) not in sockets:
+                sockets[id(node)] = opened.enter_context(PipelinedSocket(node))
             pace.wait(rows)
-            wires[id(node)].send(commands, count)
-        for wire in wires.values():
-            wire.finish()
+            sockets[id(node)].send(commands, count)
+        for each in sockets.values():
+            each.finish()
 
 
 def _blocks(
     client: Client, namespace: str, release: Release, kind: str, lists: RankedLists, with_scores: bool
 ) -> Iterator[tuple[redis.Redis, int, Bytes, int]]:
-    """Node, number of lists, commands, number of commands: blocks of whole buckets, small enough for a core's cache."""
+    """Yields (node, number of lists, commands, number of commands) for blocks of whole buckets.
+
+    A block is small enough for a core's cache.
+    """
     keys = Keys(namespace)
     buckets, fields = buckets_and_fields(lists.keys, release.buckets[kind])
     order = np.argsort(buckets)
@@ -157,7 +160,7 @@ def _blocks(
         order = order[np.argsort(np.repeat(node_of_bucket, lengths), kind="stable")]
         starts = np.concatenate(([0], np.cumsum(lengths[by_node])[:-1]))
         names, node_of_bucket = [names[at] for at in by_node.tolist()], node_of_bucket[by_node]
-    # A block ends where a bucket ends: every so many lists, and where the next node begins.
+    # A block ends with a bucket: after about ROWS_A_BLOCK lists, and where the next node begins.
     edge = (np.diff(starts // ROWS_A_BLOCK, prepend=-1) > 0) | (np.diff(node_of_bucket, prepend=-1) > 0)
     for first, end in pairwise([*np.flatnonzero(edge).tolist(), len(starts)]):
         start, stop = int(starts[first]), int(starts[end]) if end < len(starts) else len(order)
@@ -169,7 +172,7 @@ def _blocks(
 
 
 def _owners(client: Client, names: list[bytes]) -> tuple[list[redis.Redis], npt.NDArray[np.int64]]:
-    """The nodes, and which of them holds each key."""
+    """Returns the nodes, and for each key the number of its node."""
     if not isinstance(client, redis.RedisCluster):
         return [client], np.zeros(len(names), np.int64)
     found: dict[int, int] = {}

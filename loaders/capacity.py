@@ -1,4 +1,4 @@
-"""What a release of a given size will take: memory, shards, time to load. The arithmetic is part of the answer."""
+"""Estimates memory, shards and loading time of a release of a given size, and shows the arithmetic."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEBIBYTE, GIBIBYTE = 1 << 20, 1 << 30
 
 @dataclass(frozen=True)
 class ShopSize:
-    """A shop: how many lists of each kind, items a list, and what ids look like."""
+    """The size of a shop: lists of each kind, items per list, bytes per id."""
 
     cookies: int
     products: int
@@ -39,9 +39,10 @@ class ShopSize:
 
 @dataclass(frozen=True)
 class PlanAssumptions:
-    """What is not measured here but given. Rates a second; releases kept in memory at once, and as many deltas.
+    """What a plan is given and does not measure. Rates are per second.
 
-    active: cookies that do something of weight in a day, and so have a list in the day's last delta; 0: no deltas.
+    releases: whole releases kept at once, and as many deltas. active: cookies with an event in a day, which have a list
+    in the day's last delta; 0 means no deltas.
     """
 
     releases: int = 3
@@ -54,7 +55,7 @@ class PlanAssumptions:
 
 
 def planned(size: ShopSize, allocator: str = memory_estimate.JEMALLOC) -> tuple[Release, memory_estimate.Estimate]:
-    """The release of a shop of that size, and its memory; products are drawn by Zipf's law."""
+    """Returns the release of a shop of that size, and its memory. Products are drawn by Zipf's law."""
     records = {COOKIES: size.cookies, PRODUCTS: size.products, CONTEXTS: size.contexts}
     release = publisher.plan("plan", "plan", records, size.products, size.bucket_size)
     lists = drawn_lists(size, SAMPLED_LISTS)
@@ -70,7 +71,7 @@ def planned(size: ShopSize, allocator: str = memory_estimate.JEMALLOC) -> tuple[
 
 
 def drawn_lists(size: ShopSize, lists: int, seed: int = 0) -> RankedLists:
-    """Lists of a shop of that size: how often a product is listed falls like 1 / its rank."""
+    """Returns lists of a shop of that size; a product's frequency falls like 1 / its rank."""
     random = np.random.default_rng(seed)
     ordinals = np.minimum(size.products ** random.random(lists * size.items) - 1, size.products - 1).astype(np.int32)
     scores = np.tile(np.linspace(1, 0.1, size.items), lists)
@@ -79,7 +80,7 @@ def drawn_lists(size: ShopSize, lists: int, seed: int = 0) -> RankedLists:
 
 
 def measured_rate(size: ShopSize) -> float:
-    """Lists a second that one loader on this machine encodes and writes to a server of its own."""
+    """Returns the lists per second that one loader on this machine writes to a server of its own."""
     lists = drawn_lists(size, MEASURED_LISTS)
     with tempfile.TemporaryDirectory() as folder, embedded_server(Path(folder)) as url:
         client = connect(url)
@@ -94,7 +95,7 @@ def measured_rate(size: ShopSize) -> float:
 
 
 def delta_bytes(size: ShopSize, active: int, allocator: str = memory_estimate.JEMALLOC) -> int:
-    """Memory of a delta with the lists of `active` cookies."""
+    """Returns the bytes of a delta with the lists of `active` cookies."""
     if not active:
         return 0
     _, estimate = planned(replace(size, cookies=active, contexts=0), allocator)
@@ -104,7 +105,7 @@ def delta_bytes(size: ShopSize, active: int, allocator: str = memory_estimate.JE
 def plan_lines(
     size: ShopSize, assumed: PlanAssumptions, rate: float, source: str = "measured here, one loader"
 ) -> list[str]:
-    """The plan for people, each figure with how it comes about. rate: lists a second that are loaded, by `source`."""
+    """Returns the lines of the plan, each figure with its arithmetic. rate: lists loaded per second, by `source`."""
     _, estimate = planned(size)
     lists = size.cookies + size.products + size.contexts
     delta = delta_bytes(size, assumed.active)

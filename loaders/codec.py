@@ -1,7 +1,7 @@
-"""Lists of ordinals as bytes and back. The contract, byte by byte, is docs/redis_format.md.
+"""Encodes ranked lists and the dictionary as bytes, and decodes them. The byte format is docs/redis_format.md.
 
-Encoding works on whole columns at once and has no Python loop over rows; decoding takes one record.
-Standard library and numpy only.
+Encoding works on whole columns and has no Python loop over rows. Decoding takes one record. Standard library and numpy
+only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class CorruptRecordError(ValueError):
 
 
 def varint_lengths(values: npt.NDArray[np.integer]) -> Bytes:
-    """Bytes that each value takes as an unsigned LEB128 varint (1 to 5 for values below 2^35)."""
+    """Returns the bytes that each value takes as an unsigned LEB128 varint (1 to 5 for values below 2^35)."""
     lengths = np.ones(len(values), np.uint8)
     for limit in VARINT_LIMITS:
         lengths += (values >= limit).view(np.uint8)
@@ -37,7 +37,7 @@ def varint_lengths(values: npt.NDArray[np.integer]) -> Bytes:
 
 
 def encode_varints(values: npt.NDArray[np.integer]) -> tuple[Bytes, Offsets]:
-    """All values as LEB128 varints, one after the other.
+    """Encodes all values as LEB128 varints, one after the other.
 
     Args: values, shape (n,), 0 <= value < 2^32. Returns the bytes, and offsets of shape (n + 1,).
     """
@@ -52,9 +52,9 @@ def encode_varints(values: npt.NDArray[np.integer]) -> tuple[Bytes, Offsets]:
         packed |= (words << byte) & (0x7F << 8 * byte)
         packed |= continued << (8 * byte - 1)
     ends = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
-    # Whole words, one after the other: each covers what the one before has written beyond its own bytes.
+    # Whole words are written; each overwrites what the one before has written beyond its own bytes.
     data = np.empty(ends[-1] + packed.itemsize, np.uint8)
-    _places(data, word)[ends[:-1]] = packed
+    _overlapping(data, word)[ends[:-1]] = packed
     return data[: ends[-1]], ends
 
 
@@ -63,7 +63,7 @@ def encode_lists(
     ordinals: npt.NDArray[np.integer],
     scores: npt.NDArray[np.floating] | None = None,
 ) -> tuple[Bytes, Offsets]:
-    """Packs n lists.
+    """Encodes n lists as records.
 
     Args:
         offsets: shape (n + 1,); list i is ordinals[offsets[i]:offsets[i + 1]], as in an Arrow list array.
@@ -89,7 +89,7 @@ def encode_lists(
 def _encode_scores(
     offsets: npt.NDArray[np.integer], counts: npt.NDArray[np.integer], scores: npt.NDArray[np.floating]
 ) -> tuple[Bytes, Offsets]:
-    """Two bytes of float16 for a list's first score, then a byte an item: its share of the first, in 255ths."""
+    """Encodes the first score as float16, then each score as its share of the first, in 255ths, one byte per item."""
     used = scores[offsets[0] : offsets[-1]].astype(np.float64)
     if len(used) and not (np.isfinite(used).all() and used.min() >= 0):
         raise ValueError("scores must be finite and not negative")
@@ -106,7 +106,7 @@ def _encode_scores(
 
 
 def interleave(parts: Sequence[tuple[Bytes, Offsets]]) -> tuple[Bytes, Offsets]:
-    """Record i of the result is record i of each part, one after the other. Each part: bytes and (n + 1,) offsets."""
+    """Concatenates record i of all parts, for each i. A part, like the result, is bytes and (n + 1,) offsets."""
     lengths = [np.diff(offsets) for _, offsets in parts]
     ends = np.concatenate(([0], np.cumsum(np.sum(lengths, axis=0)))).astype(np.int64)
     out, to = np.empty(ends[-1], np.uint8), ends[:-1].copy()
@@ -117,23 +117,23 @@ def interleave(parts: Sequence[tuple[Bytes, Offsets]]) -> tuple[Bytes, Offsets]:
 
 
 def _copy(data: Bytes, at: Offsets, lengths: Offsets, out: Bytes, to: Offsets) -> None:
-    """Copies many pieces; those of one length at once, since there are few different lengths."""
+    """Copies many pieces. All pieces of one length are copied at once, because there are few different lengths."""
     order = np.argsort(lengths, kind="stable")
     starts = np.flatnonzero(np.diff(lengths[order], prepend=-1)).tolist()
     for start, end in pairwise([*starts, len(order)]):
         if length := int(lengths[order[start]]):
             some = order[start:end]
-            _places(out, f"V{length}")[to[some]] = _places(data, f"V{length}")[at[some]]
+            _overlapping(out, f"V{length}")[to[some]] = _overlapping(data, f"V{length}")[at[some]]
 
 
-def _places(data: Bytes, kind: npt.DTypeLike) -> npt.NDArray[np.generic]:
-    """Every place of `data` as the beginning of a value of that type; neighbours overlap."""
+def _overlapping(data: Bytes, kind: npt.DTypeLike) -> npt.NDArray[np.generic]:
+    """Returns a view with a value of that type at every byte of `data`; neighbouring values overlap."""
     size = np.dtype(kind).itemsize
     return np.ndarray((len(data) - size + 1,), kind, data, strides=(1,))
 
 
 def decode_list(record: bytes) -> tuple[list[int], list[float] | None]:
-    """The ordinals of one record, and its scores where it has some. Raises CorruptRecordError."""
+    """Returns the ordinals of one record, and its scores or None. Raises CorruptRecordError."""
     try:
         head, at = _varint(record, 0)
         count = head >> 1
@@ -154,7 +154,7 @@ def decode_list(record: bytes) -> tuple[list[int], list[float] | None]:
     except (IndexError, struct.error):
         raise CorruptRecordError(f"record of {len(record)} bytes ends too early") from None
     if at != len(record):
-        raise CorruptRecordError(f"record of {len(record)} bytes, of which {at} are its list")
+        raise CorruptRecordError(f"record of {len(record)} bytes, but its list ends after {at}")
     return ordinals, scores
 
 
@@ -172,25 +172,25 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def field_width(buckets: int) -> int:
-    """Bytes of a record's field: what of a 64-bit key its bucket does not say already."""
+    """Returns the bytes of a record's field: the part of a 64-bit key that does not follow from its bucket."""
     return (((1 << 64) - 1) // buckets).bit_length() + 7 >> 3
 
 
 def bucket_and_field(key: int, buckets: int) -> tuple[int, bytes]:
-    """Where the record of an unsigned 64-bit key lies: bucket key mod buckets, field key div buckets (big-endian)."""
+    """Returns the bucket (key mod buckets) and field (key div buckets, big-endian) of an unsigned 64-bit key."""
     quotient, bucket = divmod(key, buckets)
     return bucket, quotient.to_bytes(field_width(buckets), "big")
 
 
 def buckets_and_fields(keys: npt.NDArray[np.uint64], buckets: int) -> tuple[npt.NDArray[np.int64], Bytes]:
-    """`bucket_and_field` for many keys: buckets of shape (n,), fields of shape (n, field_width)."""
+    """Returns `bucket_and_field` of many keys: buckets of shape (n,), fields of shape (n, field_width)."""
     quotients, remainders = np.divmod(keys, np.uint64(buckets))
     fields = quotients.astype(">u8").view(np.uint8).reshape(-1, 8)
     return remainders.astype(np.int64), fields[:, 8 - field_width(buckets) :]
 
 
 def encode_dictionary(ids: Sequence[str]) -> list[bytes]:
-    """Product ids by ordinal, in chunks of DICTIONARY_CHUNK: of each a varint of its UTF-8 length, then the bytes."""
+    """Encodes product ids in chunks of DICTIONARY_CHUNK: for each id a varint of its UTF-8 length, then its bytes."""
     chunks = []
     for start in range(0, len(ids), DICTIONARY_CHUNK):
         texts = ids[start : start + DICTIONARY_CHUNK]
@@ -204,7 +204,7 @@ def encode_dictionary(ids: Sequence[str]) -> list[bytes]:
 
 
 def decode_dictionary(chunk: bytes) -> list[str]:
-    """The ids of one chunk. Raises CorruptRecordError."""
+    """Returns the ids of one chunk. Raises CorruptRecordError."""
     ids, at = [], 0
     try:
         while at < len(chunk):

@@ -1,4 +1,4 @@
-"""What changed from one release to another, list by list."""
+"""Compares two releases list by list."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ BUCKETS_AT_ONCE = 200
 
 @dataclass
 class Difference:
-    """Lists of one kind in release `before` and release `after`.
+    """Counts of one kind of lists in releases `before` and `after`.
 
-    replaced: over the changed lists, the sum of the shares of items that the list before did not have.
+    replaced: the sum, over changed lists, of the share of items that are new in the list.
     """
 
     before: str
@@ -31,7 +31,7 @@ class Difference:
 
     @property
     def mean_replaced(self) -> float:
-        """Share of items replaced in a changed list, on average; 0 where only the order changed."""
+        """The mean share of new items in a changed list; 0 if only the order changed."""
         return self.replaced / self.changed if self.changed else 0.0
 
 
@@ -42,9 +42,9 @@ def difference(
     kind: str = COOKIES,
     each: Callable[[int, float], None] = lambda key, share: None,
 ) -> Difference:
-    """Compares every list of one kind; `each` is told the 64-bit key and share replaced of each that changed.
+    """Compares every list of one kind. `each` is called with the 64-bit key and share of new items of a changed list.
 
-    Products are compared by id, scores are not. Raises ReleaseError where a release is not there.
+    Products are compared by id; scores are not compared. Raises ReleaseError if a release is missing.
     """
     old, new = _Side(releases, before), _Side(releases, after)
     result, shared = Difference(before, after), 0
@@ -68,7 +68,7 @@ def difference(
 
 
 class _Side:
-    """One release, read a batch of buckets at a time; of a delta, also what lies beneath it."""
+    """One release, and its base if it is a delta, read a batch of buckets at a time."""
 
     def __init__(self, releases: Releases, name: str) -> None:
         release = releases.find(name)
@@ -84,7 +84,7 @@ class _Side:
         return self.base.records.get(kind, 0) + (self.release.added if kind == COOKIES else 0)
 
     def batches(self, kind: str) -> Iterator[dict[int, bytes]]:
-        """64-bit key -> record, of a few buckets at a time."""
+        """Yields records by 64-bit key, of a few buckets at a time."""
         if kind in self.release.buckets:
             yield from self._own(self.release, kind)
         if self.base is not None:
@@ -106,7 +106,7 @@ class _Side:
             }
 
     def records(self, kind: str, keys: list[int]) -> list[bytes | None]:
-        """The records of these keys, None where there is none."""
+        """Returns the records of these keys; None for a key without one."""
         return read_records(self.releases, self.release, self.base, kind, keys)
 
     def products(self, record: bytes) -> list[str]:
@@ -114,7 +114,7 @@ class _Side:
 
 
 def release_of(releases: Releases, name: str) -> Release:
-    """The release of that name; `live` and `previous` name what the pointer says. Raises ReleaseError."""
+    """Returns the release of that name, or what the pointer calls `live` or `previous`. Raises ReleaseError."""
     live = releases.live()
     named = {"live": live.release, "previous": live.previous}.get(name, name)
     if not named:

@@ -1,4 +1,4 @@
-"""Who may load now: a lock in the server with an owner, that runs out by itself when the owner is gone."""
+"""The lock of a namespace: one loader at a time. It expires by itself if its owner was killed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from larder.loaders.servers import Client
 
 POLL_SECONDS = 0.2
 RENEWALS_A_LEASE = 3
-# Only who holds the lock renews it or gives it back: comparing and acting are one step in the server.
+# Only the owner renews the lock or releases it: the server compares and acts in one step.
 RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 class LockError(ReleaseError):
-    """Another one holds the lock, or it was lost."""
+    """Another loader holds the lock, or the lock was lost."""
 
 
 class Lease:
     """The lock of one namespace, held inside a `with` and renewed meanwhile.
 
-    seconds: after which a holder that was killed no longer holds it. wait: seconds to wait for another holder.
-    Raises LockError, with the holder and what is left of its lease, where the lock is not to be had in time.
+    seconds: after which the lock of a killed loader expires. wait: seconds to wait for another loader. Raises
+    LockError, with the owner and the rest of its lease, if the lock is not free in time.
     """
 
     def __init__(self, client: Client, namespace: str, seconds: float, wait: float = 0.0) -> None:
@@ -57,11 +57,11 @@ class Lease:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._ended.set()
         self._renewer.join()
-        with suppress(redis.RedisError):  # it runs out by itself
+        with suppress(redis.RedisError):  # it expires by itself
             self.client.eval(GIVE_BACK, 1, self.key, self.owner)
 
     def check(self) -> None:
-        """Raises LockError where the lock is no longer ours. To be called before anything that others see."""
+        """Raises LockError if the lock is no longer ours. To be called before any change that readers see."""
         if self._lost or not self._renewed():
             raise LockError(f"the lock was lost {self._lost}; nothing was made live; run it again")
 
@@ -79,11 +79,11 @@ class Lease:
                     self._lost = "to another loader, or with the server's data"
                     return
             except redis.RedisError:
-                pass  # check() tells, once it matters
+                pass  # check() finds out when it matters
 
 
 def holder(client: Client, key: bytes) -> str:
-    """One line on who holds the lock, and for how long yet."""
+    """Returns a line that says who holds the lock, and for how long."""
     value, left = client.get(key), client.pttl(key)
     if not isinstance(value, bytes):
         return "another loader held the lock just now"

@@ -1,4 +1,4 @@
-"""Products that are not shown, to anybody or to one visitor, whatever the release holds."""
+"""Products that are not shown, whatever the release holds: to anybody, or to one visitor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from larder.loaders.keys import Keys, key64
 from larder.loaders.mask_changes import next_version
 from larder.loaders.servers import Client
 
-# The field of the hash that is no product: another value tells readers that something changed.
+# A field of the hash that is no product: a new value tells readers that something changed.
 VERSION = b""
 # Writes or removes masks together with the next version, unless somebody else has changed the masks meanwhile. In one
 # command, so that no reader sees the one without the other.
@@ -26,11 +26,11 @@ return changed
 
 
 class NoProductError(ValueError):
-    """A call that names no product, or an empty id."""
+    """A call names no product, or an empty id."""
 
 
 class MaskSets:
-    """The masks of one namespace."""
+    """The masked products of one namespace."""
 
     def __init__(self, client: Client, namespace: str) -> None:
         self._client = client
@@ -55,30 +55,30 @@ class MaskSets:
                 return int(changed)
 
     def all(self) -> Mapping[str, str]:
-        """Reason by product, in the order of ids."""
+        """Returns the reason by product, in the order of ids."""
         fields: Any = self._client.hgetall(self._keys.masks)
-        found = {field.decode(): value for field, value in fields.items() if field}
-        return {product: found[product].decode() for product in sorted(found)}
+        found = {field.decode(errors="replace"): value for field, value in fields.items() if field}
+        return {product: found[product].decode(errors="replace") for product in sorted(found)}
 
     def add_for(self, cookie: str, products: Sequence[str], seconds: int) -> None:
-        """One visitor is not shown these products; after `seconds` without another call, all of the visitor's end."""
+        """Masks products for one visitor. All of the visitor's masks end `seconds` after the last call."""
         key = self._keys.seen(key64(cookie))
         self._client.sadd(key, *(product.encode() for product in _named(products)))
         self._client.expire(key, seconds)
 
     def remove_for(self, cookie: str, products: Sequence[str]) -> int:
-        """The visitor may be shown them again; returns how many of them were masked."""
+        """Shows products to the visitor again. Returns how many of them were masked."""
         key = self._keys.seen(key64(cookie))
         return int(self._client.srem(key, *(product.encode() for product in _named(products))))
 
     def all_for(self, cookie: str) -> tuple[list[str], int]:
-        """The visitor's masked products in the order of ids, and the seconds until they end; 0 where there are none."""
+        """Returns the visitor's masked products in the order of ids, and the seconds until they end, or 0."""
         key = self._keys.seen(key64(cookie))
         found: Any = self._client.smembers(key)
-        return sorted(product.decode() for product in found), max(0, int(self._client.ttl(key)))
+        return sorted(product.decode(errors="replace") for product in found), max(0, int(self._client.ttl(key)))
 
 
 def _named(products: Sequence[str]) -> Sequence[str]:
     if not products or not all(products):
-        raise NoProductError("name at least one product; an empty id is none")
+        raise NoProductError("name at least one product; an id may not be empty")
     return products

@@ -1,7 +1,7 @@
-"""How much memory a release takes in the server, reckoned from a sample of its records, and whether it is there.
+"""Estimates the memory that a release takes in the server, from a sample of its records.
 
-What is reckoned is `used_memory`: what the server's allocator hands out, whose sizes come in classes. Servers are
-mostly built with jemalloc; those built without have that of their libc, taken to be glibc's.
+The estimate is of `used_memory`, which counts the size classes of the server's allocator. Most servers are built with
+jemalloc; the others use their libc's allocator, which is taken to be glibc's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from larder.loaders.codec import field_width
 from larder.loaders.servers import Client, info, nodes
 
 LISTPACK_HEAD_AND_END = 7
-# Of a key with a hash in it, beside name and listpack: two objects' heads, a name's head, a place in the keyspace.
+# Bytes of a key beside its name and listpack: two object heads, the name's head, an entry of the keyspace.
 KEY_OVERHEAD = 56
 NAME_BYTES = 30
 JEMALLOC = "jemalloc"
@@ -27,10 +27,10 @@ SIMULATED_BUCKETS = 4000
 
 @dataclass(frozen=True)
 class ReleaseSizes:
-    """Enough of a release to reckon its memory.
+    """The sizes of a release from which its memory is estimated.
 
-    records: kind -> number of lists; lengths: kind -> bytes of some records, shape (any,); buckets: kind -> hashes.
-    dictionary_bytes: product ids with their heads, all of them.
+    records: number of lists by kind. lengths: bytes of some records by kind, shape (any,). buckets: number of hashes by
+    kind. dictionary_bytes: all product ids with their heads.
     """
 
     records: Mapping[str, int]
@@ -42,7 +42,7 @@ class ReleaseSizes:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes of `used_memory` that a release takes, by kind and for the dictionary (`d`)."""
+    """The bytes of `used_memory` that a release takes, by kind and for the dictionary (`d`)."""
 
     by_part: dict[str, int] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class Estimate:
 
 
 def estimate(sizes: ReleaseSizes, allocator: str = JEMALLOC) -> Estimate:
-    """The memory of a release; each kind's hashes are simulated with records drawn from the sample."""
+    """Returns the memory of a release. Each kind's hashes are simulated with records drawn from the sample."""
     parts = {
         kind: kind_bytes(count, sizes.lengths[kind], sizes.buckets[kind], allocator)
         for kind, count in sizes.records.items()
@@ -66,7 +66,7 @@ def estimate(sizes: ReleaseSizes, allocator: str = JEMALLOC) -> Estimate:
 
 
 def kind_bytes(records: int, lengths: npt.NDArray[np.integer], buckets: int, allocator: str = JEMALLOC) -> int:
-    """Bytes of `buckets` hashes that hold `records` lists whose lengths are distributed like `lengths`."""
+    """Returns the bytes of `buckets` hashes with `records` lists, whose lengths are distributed like `lengths`."""
     random = np.random.default_rng(0)
     many = min(buckets, SIMULATED_BUCKETS)
     fill = random.binomial(records, 1 / buckets, many)
@@ -80,16 +80,16 @@ def kind_bytes(records: int, lengths: npt.NDArray[np.integer], buckets: int, all
 
 
 def entry_bytes(lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Bytes of strings of these lengths in a listpack: a head of 1, 2 or 5 and, behind, how far it is to go back."""
+    """Returns the bytes of strings in a listpack: each has a head of 1, 2 or 5 bytes and a tail of 1 to 3."""
     held = lengths + np.select([lengths < 1 << 6, lengths < 1 << 12], [1, 2], 5)
     return (held + np.select([held < 1 << 7, held < 1 << 14], [1, 2], 3)).astype(np.int64)
 
 
 def size_class(sizes: npt.NDArray[np.number], allocator: str = JEMALLOC) -> npt.NDArray[np.float64]:
-    """What the allocator (`mem_allocator` of INFO) hands out for these sizes.
+    """Returns the bytes that the allocator (`mem_allocator` of INFO) uses for these sizes.
 
-    jemalloc has four classes between a power of two and the next; glibc rounds up to 16 bytes, less its own 8, and 24
-    at least.
+    jemalloc has four size classes between two powers of two. glibc rounds size + 8 up to a multiple of 16, and uses at
+    least 24 beside its own 8.
     """
     sizes = np.maximum(sizes.astype(np.float64), 8)
     if not allocator.startswith(JEMALLOC):
@@ -99,5 +99,5 @@ def size_class(sizes: npt.NDArray[np.number], allocator: str = JEMALLOC) -> npt.
 
 
 def allocator_of(client: Client) -> str:
-    """What the servers' memory is handed out by."""
+    """Returns the name of the servers' allocator; jemalloc if they do not tell it."""
     return str(info(nodes(client)[0], "memory").get("mem_allocator", JEMALLOC))

@@ -1,4 +1,4 @@
-"""Whole batches of records as the bytes of HSET commands, without a Python loop over records."""
+"""Encodes batches of records as the bytes of HSET commands, without a Python loop over records."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def hset_commands(
     fields: Bytes,
     records: tuple[Bytes, Offsets],
 ) -> Bytes:
-    """RESP bytes of one HSET for each key, with all its records.
+    """Returns the RESP bytes of one HSET per key, with all records of the key.
 
     Args:
-        keys: k keys. key_of_record: shape (n,), which key a record belongs to; falls nowhere, uses every key.
+        keys: k keys. key_of_record: shape (n,), the number of each record's key, never decreasing, every key used.
         fields: shape (n, width). records: bytes and (n + 1,) offsets.
     """
     count, width = fields.shape
@@ -49,7 +49,7 @@ def hset_commands(
 
 
 def _length_heads(lengths: npt.NDArray[np.int64]) -> tuple[Bytes, Offsets]:
-    """`$LENGTH\\r\\n` of each record, looked up in a table of all lengths that occur."""
+    """Returns `$LENGTH\\r\\n` of each record, looked up in a table of all lengths that occur."""
     distinct, which = np.unique(lengths, return_inverse=True)
     texts = [b"$%d\r\n" % length for length in distinct]
     text_lengths = np.array([len(text) for text in texts], np.int64)

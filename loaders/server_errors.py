@@ -15,7 +15,7 @@ MEANINGS = {
     "OOM": "the server is full (maxmemory); `larder retire` an old release or raise maxmemory, then run it again",
     "READONLY": "the server is a read-only replica; set redis.url to the primary",
     "NOPERM": "the user of redis.url lacks a permission that loading needs",
-    "NOAUTH": "the server wants a password; put it into redis.url",
+    "NOAUTH": "the server requires a password; set it in redis.url or redis.password_file",
     "WRONGPASS": "the server does not accept the user or password of redis.url",
     "MISCONF": "the server cannot save its data and takes no writes",
     "LOADING": "the server is still reading its data; run it again in a moment",
@@ -36,11 +36,11 @@ NO_CONNECTION = (redis.ConnectionError, redis.TimeoutError, ConnectionError, Tim
 
 
 class LoadError(ReleaseError):
-    """A load that stopped; the message says why and that nothing live was touched."""
+    """A load stopped; the message says why, and that the live release was not changed."""
 
 
 def explained(error: Exception) -> str:
-    """One line for people: what happened, what to do. Never holds the URL, and so never a password."""
+    """Returns a line that says what happened and what to do. It never holds the URL, and so never a password."""
     text = str(error)
     word = next((word for kind, word in BY_CLASS if isinstance(error, kind)), text.partition(" ")[0])
     if word in MEANINGS:

@@ -1,4 +1,4 @@
-"""What a delta is loaded from: lists made since the live release for cookies seen meanwhile."""
+"""Reads a delta: the lists that were made since the live whole release, for cookies with events since."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Flags = npt.NDArray[np.bool_]
 
 
 class DeltaRelease:
-    """The cookies' lists made since the whole release `base`, up to an instant; a later list replaces an earlier one.
+    """The cookies' lists made since the whole release `base`, up to an instant. A later list replaces an earlier one.
 
-    `hours_left_out`: hours since the base for which none were made; their cookies keep the lists they have.
-    Raises MissingPartitionError where none were made as of that very instant.
+    `hours_left_out`: hours since the base without lists; cookies of these hours keep the lists they have. Raises
+    MissingPartitionError if no lists were made as of that very instant.
     """
 
     def __init__(self, tables: Tables, as_of: int, base: Release, settings: RedisSettings) -> None:
@@ -35,7 +35,7 @@ class DeltaRelease:
         begin = hour(base.as_of)
         if as_of <= begin:
             raise MissingPartitionError(
-                f"release {base.name} is as of {base.as_of}: nothing as of {self.as_of} can be laid over it"
+                f"release {base.name} is as of {base.as_of}; a delta over it must be later, not as of {self.as_of}"
             )
         instants = [as_of_partition(instant) for instant in range(begin + 1, as_of + 1)]
         self.deltas = [delta for delta in tables.find_all(DELTA, instants) if delta is not None]
@@ -47,7 +47,7 @@ class DeltaRelease:
         self.rows = sum(delta.counts[DELTA_COOKIES] for delta in self.deltas)
 
     def content(self, releases: Releases) -> Content:
-        """Reads all lists, and the base's of the same cookies: what is equal is not to be written."""
+        """Returns what is to be written; reads all lists, and leaves out those that are equal to the base's."""
         ids = layers.read_ids(releases, self.base)
         before, ordinal_of = len(ids), {id_: ordinal for ordinal, id_ in enumerate(ids)}
         files = [file for delta in self.deltas for file in self._files(delta, ordinal_of)]
@@ -62,7 +62,7 @@ class DeltaRelease:
         return Content(release, list(files), list(ordinal_of))
 
     def _files(self, delta: Manifest, ordinal_of: dict[str, int]) -> list[DeltaFile]:
-        """The files of one delta; products that the dictionary does not know yet are appended to it."""
+        """Returns the files of one delta table; appends its new products to the dictionary."""
         command = made_by(delta.parameters[START], delta.partition.removeprefix("as_of="))
         run = one_run(self.tables, delta.partition, DELTA, [DELTA_COOKIES, DELTA_DICTIONARY], command)
         named = dictionary_of(self.tables, run[DELTA_DICTIONARY])
@@ -75,7 +75,7 @@ class DeltaRelease:
         ]
 
     def _changed(self, releases: Releases, file: DeltaFile) -> tuple[Flags, int]:
-        """Which of the rows that a file keeps differ from the base's lists, and how many of them the base has not."""
+        """Returns which kept rows of a file differ from the base's lists, and how many of them are new to it."""
         changed, added, at = file.rows_kept(), 0, 0
         for batch in file.batches(ROWS_COMPARED, self.settings.scores):
             here = slice(at, at + batch.num_rows)
@@ -90,17 +90,17 @@ class DeltaRelease:
 
 
 def made_by(start: str, end: str) -> str:
-    """The command that makes the lists of the cookies of some hours."""
+    """Returns the command that makes the lists for the cookies of some hours."""
     return f"larder precompute-cookies --start {start} --end {end}"
 
 
 def hours_of(delta: Manifest) -> range:
-    """The hours whose cookies have their lists in a delta."""
+    """Returns the hours whose cookies have lists in a delta table."""
     return range(hour(delta.parameters[START]), hour(delta.partition.removeprefix("as_of=")))
 
 
 def latest_rows(keys: list[npt.NDArray[np.generic]]) -> list[Flags]:
-    """Of each file, oldest first: which rows have a key that comes in no later row of any file."""
+    """Returns for each file, oldest first, which rows have a key that is in no later row of any file."""
     joined = np.concatenate([np.zeros(0, np.int64), *keys])
     latest = np.zeros(len(joined), bool)
     _, last = np.unique(joined[::-1], return_index=True)
@@ -109,7 +109,7 @@ def latest_rows(keys: list[npt.NDArray[np.generic]]) -> list[Flags]:
 
 
 def as_records(lists: RankedLists, with_scores: bool) -> list[bytes]:
-    """Each list as its record."""
+    """Returns each list as its record."""
     data, ends = encode_all(lists, with_scores)
     raw = data.tobytes()
     return [raw[start:end] for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""The Parquet files of a release on their way into the server: what a Spark task or a thread does with one of them."""
+"""Loads one Parquet file of a release into the server: the work of a Spark task or a thread."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from larder.storage import StoragePath
 ROWS_AT_ONCE = 500_000
 SAMPLE_FILES = 8
 SAMPLE_ROWS = 2_000
-PROGRESS_NAMES = 2  # the last parts of a path tell a run's files apart
+PROGRESS_NAMES = 2  # the last parts of a path distinguish the files of a run
 
 Rows: TypeAlias = slice | npt.NDArray[np.integer]
 
@@ -40,39 +40,39 @@ class ReleaseFile:
 
     @property
     def field(self) -> str:
-        """Its name in the record of what is loaded."""
+        """The file's name in the notes of what is loaded."""
         return "/".join([self.kind, *self.uri.split("/")[-PROGRESS_NAMES:]])
 
     def batches(self, rows_at_once: int, with_scores: bool) -> Iterator[pa.RecordBatch]:
-        """Its rows in order, always cut at the same places. Scores that are not wanted are not read."""
+        """Yields the rows in order, always cut at the same places. Scores are read only if they are wanted."""
         system, path = StoragePath(self.uri).open()
         with system.open_input_file(path) as source:
             parquet = pq.ParquetFile(source)
             columns = [name for name in parquet.schema_arrow.names if with_scores or name != C.SCORES]
-            # Other files are read meanwhile: threads for the columns of one would be in their way.
+            # Other files are read at the same time: threads for the columns of one file would slow them down.
             yield from parquet.iter_batches(rows_at_once, columns=columns, use_threads=False)
 
     def rows_kept(self) -> npt.NDArray[np.bool_]:
-        """Which rows are written, shape (self.rows,)."""
+        """Returns which rows are written, shape (self.rows,)."""
         return np.ones(self.rows, bool)
 
     def lists(self, batch: pa.RecordBatch, rows: Rows) -> RankedLists:
-        """What is to be written of a batch, whose rows are these of the file."""
+        """Returns the lists to be written of a batch, which holds these rows of the file."""
         return as_lists(self.kind, batch)
 
 
 @dataclass(frozen=True)
 class DeltaFile(ReleaseFile):
-    """A file of which some lists are written, with ordinals of another dictionary.
+    """A file of a delta: some of its lists are written, with the ordinals of another dictionary.
 
-    kept: bits, one a row (numpy.packbits); ordinals, shape (products of the file's dictionary,): what each becomes.
+    kept: one bit per row (numpy.packbits). ordinals: shape (products of the file's dictionary,), the new ordinals.
     """
 
     kept: npt.NDArray[np.uint8]
     ordinals: npt.NDArray[np.int32]
 
     def keeping(self, rows: npt.NDArray[np.bool_]) -> DeltaFile:
-        """The same file, of which these are written; rows: shape (self.rows,)."""
+        """Returns the same file, of which only these rows are written; rows: shape (self.rows,)."""
         return replace(self, kept=np.packbits(rows))
 
     def rows_kept(self) -> npt.NDArray[np.bool_]:
@@ -85,7 +85,7 @@ class DeltaFile(ReleaseFile):
 
 @dataclass(frozen=True)
 class FileLoad:
-    """Loads files; pickles into Spark tasks. per_second: lists a second of one task, 0 without limit."""
+    """Loads files. Can be pickled into Spark tasks. per_second: lists per second of one task; 0 means no limit."""
 
     server: RedisServer
     namespace: str
@@ -95,7 +95,7 @@ class FileLoad:
     rows_at_once: int = ROWS_AT_ONCE
 
     def __call__(self, file: ReleaseFile) -> str:
-        """Loads what the server has not got of a file. Returns what went wrong, in a line, or nothing."""
+        """Loads the rows of a file that are not noted as loaded. Returns a line that says what went wrong, or \"\"."""
         try:
             client = connect(self.server)
             try:
@@ -118,11 +118,11 @@ class FileLoad:
                 continue
             lists = file.lists(batch, slice(at - batch.num_rows, at))
             publisher.write_lists(client, self.namespace, self.release, file.kind, lists, self.with_scores, pace)
-            client.hset(progress, file.field, at)  # only now that the server has confirmed all before
+            client.hset(progress, file.field, at)  # only after the server has confirmed all rows up to here
 
 
 def sample(files: list[ReleaseFile], rows: int = SAMPLE_ROWS, seed: int = 0) -> dict[str, list[RankedLists]]:
-    """Some lists of every kind, from the first batch of some files each, drawn by `seed`."""
+    """Returns a sample of each kind's lists, from one batch of some files each, drawn by `seed`."""
     random = np.random.default_rng(seed)
     drawn: dict[str, list[RankedLists]] = {}
     for kind in dict.fromkeys(file.kind for file in files):
@@ -150,7 +150,7 @@ def _some_lists(file: ReleaseFile, rows: int, random: np.random.Generator) -> Ra
 
 
 def as_lists(kind: str, batch: pa.RecordBatch) -> RankedLists:
-    """Rows of a release table as lists with their 64-bit keys; no scores where the batch has none."""
+    """Returns rows of a release table as lists with their 64-bit keys, without scores if the batch has none."""
     items = batch.column(C.ITEMS)
     scores = batch.column(C.SCORES).flatten().to_numpy() if C.SCORES in batch.schema.names else np.zeros(0)
     lengths = items.value_lengths().to_numpy(zero_copy_only=False)

@@ -1,4 +1,4 @@
-"""How far a load is: lists, rate and time left, on a terminal."""
+"""The progress of a load on a terminal: lists, rate and time left."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ POLL_SECONDS = 0.5
 
 @contextmanager
 def load_progress(releases: Releases, release: Release, rows: int) -> Iterator[None]:
-    """Shows the progress of loading `release` from so many rows; nothing where standard error is no terminal."""
+    """Shows the progress of loading `rows` lists of `release`; nothing if standard error is no terminal."""
     with watched(f"load_redis {release.name}", lambda status, done: _watch(releases, release, rows, status, done)):
         yield
 
 
 def lists_loaded(releases: Releases, name: str) -> int:
-    """Lists of an unfinished load that the server has confirmed."""
+    """Returns the number of lists of an unfinished load that the server has confirmed."""
     return sum(int(rows) for rows in releases.client.hvals(releases.keys.load(name)))
 
 
 def progress_line(name: str, there: int, total: int, since: int, seconds: float) -> str:
-    """`there` of `total` lists after `seconds`, `since` of them there already at the start."""
+    """Returns a line: `there` of `total` lists after `seconds`; `since` of them were there at the start."""
     rate = (there - since) / seconds if seconds > 0 else 0.0
     line = f"load_redis {name}  {there:,} of {total:,} lists  {rate:,.0f}/s"
     if rate <= 0:
@@ -44,6 +44,6 @@ def _watch(releases: Releases, release: Release, total: int, status: Status, don
         try:
             there = lists_loaded(releases, release.name)
         except redis.RedisError:
-            continue  # the load itself tells what is wrong
+            continue  # the load itself reports what is wrong
         since = there if since is None else since
         status.update(progress_line(release.name, there, total, since, time.monotonic() - begun))

@@ -1,4 +1,4 @@
-"""What a whole release is loaded from: its tables, all of one run."""
+"""Reads a whole release from its tables, which must all be of one run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RELEASE_DIGITS = 6
 
 @dataclass(frozen=True)
 class Content:
-    """What is to be written: a release not yet in the server, its files, and the product ids by ordinal."""
+    """What is to be written: a release that is not yet in the server, its files, and the product ids by ordinal."""
 
     release: Release
     files: list[ReleaseFile]
@@ -45,7 +45,7 @@ class Content:
 
 
 class WholeRelease:
-    """All lists as of an instant. Raises MissingPartitionError where its tables are not there, or of several runs."""
+    """All lists as of an instant. Raises MissingPartitionError if a table is missing, or tables are of several runs."""
 
     def __init__(self, tables: Tables, as_of: int, settings: RedisSettings) -> None:
         self.tables, self.settings, self.as_of = tables, settings, as_text(as_of)
@@ -74,7 +74,7 @@ class WholeRelease:
 
 
 def one_run(tables: Tables, partition: str, first: str, others: list[str], made_by: str) -> dict[str, Manifest]:
-    """The manifests of these tables, all of the run that the first one names. Raises MissingPartitionError."""
+    """Returns the manifests of these tables, all of the run of the first one. Raises MissingPartitionError."""
     manifests = {table: tables.get(table, partition, made_by) for table in (first, *others)}
     astray = [table for table, manifest in manifests.items() if manifest.run != manifests[first].run]
     if astray:
@@ -86,21 +86,21 @@ def one_run(tables: Tables, partition: str, first: str, others: list[str], made_
 
 
 def release_name(release: Manifest, settings: RedisSettings) -> str:
-    """Letters and digits: the instant, and what follows from content and format; another content has another name."""
+    """Returns a release's name: the instant and a digest of content and format, so other content has another name."""
     return name_of(release.partition, [release.run, FORMAT, settings.bucket_size, settings.scores])
 
 
 def name_of(instant: str, made_of: list[object]) -> str:
-    """A release's name: the digits of its instant, and a few of what it was made of."""
+    """Returns the digits of the instant and a few characters of a digest of `made_of`."""
     return "".join(filter(str.isdigit, instant)) + fingerprint(made_of)[:RELEASE_DIGITS]
 
 
 def dictionary_of(tables: Tables, manifest: Manifest) -> list[str]:
-    """Product ids by ordinal: the order in which a dictionary is written."""
+    """Returns the product ids by ordinal."""
     return [id_ for uri in tables.uris([manifest]) for id_ in column_of(uri, C.PRODUCT_ID).tolist()]
 
 
 def column_of(uri: str, name: str) -> npt.NDArray[np.generic]:
-    """One column of a Parquet file."""
+    """Returns one column of a Parquet file."""
     system, path = StoragePath(uri).open()  # pyarrow itself knows no s3a://
     return pq.read_table(path, columns=[name], filesystem=system)[name].to_numpy()
