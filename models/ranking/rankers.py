@@ -95,8 +95,9 @@ class _Blended:
         weight = None if rules.masked_days == ALWAYS else self.weight
         masked = history.days < rules.masked_days if 0 < rules.masked_days < ALWAYS else None
         width = min(rules.width, len(self.best.vectors))
-        items, scores = search_top_items(self.best, factors, history.bought, width, weight, masked)
-        return rules.cut(items, scores)
+        items, scores = rules.cut(*search_top_items(self.best, factors, history.bought, width, weight, masked))
+        # In a small catalogue, or with a penalty, lists reach products with a negative score. A record has none.
+        return items, np.maximum(scores, np.float32(0))
 
 
 @dataclass(frozen=True)

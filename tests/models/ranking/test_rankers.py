@@ -173,3 +173,14 @@ def test_a_penalty_moves_the_second_of_a_category_down() -> None:
     found, scores = order.lists(ONE_USER, as_history([{}]), ListRules(3, categories=CATEGORIES, penalty=1.5))
     assert found.tolist() == [[5, 4, 3]]  # 1 has affinity 2, less 1.5 for 5, which is of its kind
     assert scores.tolist() == [[3, 2, 1]]
+
+
+@pytest.mark.parametrize("penalty", [0.0, 2.5])
+def test_a_list_that_reaches_products_with_negative_scores_keeps_their_order_and_says_0(penalty: float) -> None:
+    """The record format has no negative scores: a release with one could not be loaded."""
+    order = BlendRanker(0.0).bound_to(InnerProductIndex(VECTORS))
+    user = np.array([[-1.0, 0.0]], np.float32)  # affinities -1 -2 0 -1 -2 -3
+    found, scores = order.lists(user, as_history([{}]), ListRules(6, categories=CATEGORIES, penalty=penalty))
+    assert sorted(found[0].tolist()) == list(range(6))
+    assert found[0, 0] == 2
+    assert scores.tolist() == [[0.0] * 6]
