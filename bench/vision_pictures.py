@@ -58,7 +58,7 @@ class Drawn(NamedTuple):
     columns: npt.NDArray[np.int64]  # of the leaves among the labels
 
     def accuracy(self, probabilities: npt.NDArray[np.float32]) -> float:
-        """Returns the share of test pictures whose most probable leaf is right, by `probabilities` (pictures, labels)."""
+        """Returns the share of test pictures whose most probable leaf is right; `probabilities` (pictures, labels)."""
         return float(np.mean(self.columns[probabilities[:, self.columns].argmax(axis=1)] == self.test.leaves))
 
 
