@@ -95,7 +95,7 @@ def _ours(settings: Path) -> None:
 def _payload(file: Path) -> int:
     """Bytes of a record of ours, on average: what redis-benchmark is to write."""
     from larder.jobs.publishing.load_files import as_lists
-    from larder.jobs.publishing.loading import record_lengths
+    from larder.jobs.publishing.release_loading import record_lengths
     from larder.loaders.keys import COOKIES
 
     batch = next(pq.ParquetFile(file).iter_batches(10_000))

@@ -9,8 +9,8 @@ import redis
 from pyspark.sql import SparkSession
 
 from larder.jobs.publishing.delta_release import DeltaRelease
-from larder.jobs.publishing.loading import ReleaseLoading
 from larder.jobs.publishing.redis_access import redis_of
+from larder.jobs.publishing.release_loading import ReleaseLoading
 from larder.jobs.publishing.whole_release import WholeRelease
 from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line

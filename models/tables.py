@@ -221,6 +221,8 @@ RELEASE_DICTIONARY = Table(
 RELEASE_LISTS = (RELEASE_COOKIES, RELEASE_PRODUCTS, RELEASE_CATEGORY_LISTS, RELEASE_CONTEXTS)
 
 # New lists for the cookies that were active since the release. `delta` itself has a manifest alone, written last.
+# Parameter of a delta's manifest: the first hour whose cookies have lists in it.
+DELTA_START = "start"
 DELTA = Table("delta", {}, key=(), partitioned_by=AS_OF, made_by="precompute_cookies")
 DELTA_COOKIES = Table(
     "delta_cookies", RELEASE_COOKIES.columns, RELEASE_COOKIES.key, partitioned_by=AS_OF, made_by="precompute_cookies"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from larder.jobs.precompute_cookies import START
 from larder.jobs.publishing.load_files import DeltaFile
 from larder.jobs.publishing.whole_release import Content, column_of, dictionary_of, name_of, one_run
 from larder.loaders import delta as layers
@@ -14,7 +13,7 @@ from larder.loaders.lists import RankedLists, encode_all
 from larder.loaders.releases import Release, Releases
 from larder.models import columns as C
 from larder.models.hours import as_of_partition, as_text, hour
-from larder.models.tables import DELTA, DELTA_COOKIES, DELTA_DICTIONARY
+from larder.models.tables import DELTA, DELTA_COOKIES, DELTA_DICTIONARY, DELTA_START
 from larder.settings import RedisSettings
 from larder.storage import Manifest, MissingPartitionError, Tables
 
@@ -63,7 +62,7 @@ class DeltaRelease:
 
     def _files(self, delta: Manifest, ordinal_of: dict[str, int]) -> list[DeltaFile]:
         """Returns the files of one delta table; appends its new products to the dictionary."""
-        command = made_by(delta.parameters[START], delta.partition.removeprefix("as_of="))
+        command = made_by(delta.parameters[DELTA_START], delta.partition.removeprefix("as_of="))
         run = one_run(self.tables, delta.partition, DELTA, [DELTA_COOKIES, DELTA_DICTIONARY], command)
         named = dictionary_of(self.tables, run[DELTA_DICTIONARY])
         ordinals = np.array([ordinal_of.setdefault(id_, len(ordinal_of)) for id_ in named], np.int32)
@@ -96,7 +95,7 @@ def made_by(start: str, end: str) -> str:
 
 def hours_of(delta: Manifest) -> range:
     """Returns the hours whose cookies have lists in a delta table."""
-    return range(hour(delta.parameters[START]), hour(delta.partition.removeprefix("as_of=")))
+    return range(hour(delta.parameters[DELTA_START]), hour(delta.partition.removeprefix("as_of=")))
 
 
 def latest_rows(keys: list[npt.NDArray[np.generic]]) -> list[Flags]:

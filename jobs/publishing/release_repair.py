@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from larder.jobs.publishing.delta_release import DeltaRelease
-from larder.jobs.publishing.loading import ReleaseLoading
+from larder.jobs.publishing.release_loading import ReleaseLoading
 from larder.jobs.publishing.whole_release import WholeRelease
-from larder.loaders.releases import VERIFIED, Release, ReleaseError, Releases
+from larder.loaders.codec import DICTIONARY_CHUNK
+from larder.loaders.releases import STAGED, VERIFIED, Release, ReleaseError, Releases
 from larder.models.hours import hour
 from larder.models.tables import RELEASE
 from larder.settings import RedisSettings
 from larder.storage import MissingPartitionError, Tables
 
+KEYS_SCANNED = 10_000
 INSTANT_DIGITS = 10  # of a release's name: YYYYMMDDHH
 MADE_BY = "larder precompute --as-of HOUR"
 
 
 @dataclass(frozen=True)
 class Repaired:
-    """What `repair` did: releases written again, the base first; what was wrong; whether one was made live."""
+    """What `repair` did.
+
+    names: releases that were written again, the base first. problems: what was wrong. made_live: whether the release
+    was made live. found: other releases in Redis that the registry had lost, and has again.
+    """
 
     names: list[str]
     problems: list[str]
     made_live: bool
+    found: list[str]
 
 
 def repair(loading: ReleaseLoading, tables: Tables, name: str = "") -> Repaired:
@@ -47,7 +56,46 @@ def repair(loading: ReleaseLoading, tables: Tables, name: str = "") -> Repaired:
     if made_live:
         loading.lease.check()
         releases.flip(source.name)
-    return Repaired(names, problems, made_live)
+    return Repaired(names, problems, made_live, register_found(releases))
+
+
+def register_found(releases: Releases) -> list[str]:
+    """Registers releases whose keys are in Redis and which the registry has lost, so that they can be retired.
+
+    A whole release that is complete is verified again. All others are staged: to go back to one, repair it. Returns
+    their names, the oldest first.
+    """
+    known = releases.all()
+    found = sorted(_unregistered(releases, {release.name for release in known}), key=lambda release: release.as_of)
+    first = min((release.order for release in known), default=1) - len(found)
+    for order, release in enumerate(found, first):
+        ready = not release.base and releases.completeness(release).is_complete
+        releases.register(replace(release, order=order, state=VERIFIED if ready else STAGED))
+    return [release.name for release in found]
+
+
+def _unregistered(releases: Releases, known: set[str]) -> Iterator[Release]:
+    """Yields a release for each meta in Redis without an entry in the registry."""
+    pattern = releases.keys.meta("*").decode()
+    for key in releases.client.scan_iter(pattern, KEYS_SCANNED):
+        name = key.decode(errors="replace").split(":")[-2]
+        if name in known or releases.client.type(key) != b"string":
+            continue
+        try:
+            meta = json.loads(releases.client.get(key) or b"")
+            base = meta.get("base", {})
+            yield Release(
+                name=name,
+                as_of=str(meta["as_of"]),
+                order=0,
+                buckets=dict(meta["buckets"]),
+                records=dict(meta["records"]),
+                chunks=-(-int(meta["products"]) // DICTIONARY_CHUNK),
+                base=str(base.get("release", "")),
+                first_chunk=int(base.get("chunks", 0)),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
 
 
 def source_of(releases: Releases, tables: Tables, settings: RedisSettings, name: str) -> WholeRelease | DeltaRelease:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from larder.cli.connected_redis import connected
 from larder.cli.settings_option import SettingsFile
+from larder.jobs.runtime.printable_text import printable
 from larder.loaders.differences import difference, release_of
 from larder.loaders.keys import COOKIES, KIND_NAMES, KINDS
 from larder.loaders.lease import Lease
@@ -86,8 +87,8 @@ def repair_release(
     Every list is written again, and those of its base if it is a delta, in redis.threads threads; then all are
     counted. It works whatever is left of the release in Redis. If no release is live, the restored one is made live.
     """
-    from larder.jobs.publishing.loading import ReleaseLoading
     from larder.jobs.publishing.redis_access import redis_of
+    from larder.jobs.publishing.release_loading import ReleaseLoading
     from larder.jobs.publishing.release_repair import repair
     from larder.storage import Tables
 
@@ -101,6 +102,8 @@ def repair_release(
         for problem in done.problems or ["nothing was missing"]:
             print(f"before: {problem}")
         print(f"restored: {', '.join(done.names)}" + ("; made live, since no release was" if done.made_live else ""))
+        if done.found:
+            print(f"found again, and registered: {', '.join(map(printable, done.found))}")
         _print_status(releases)
 
 

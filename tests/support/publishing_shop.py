@@ -14,8 +14,8 @@ from publishing_tables import write_delta, write_release
 from repository import ROOT
 
 from larder.jobs import load_redis
-from larder.jobs.publishing.loading import ReleaseLoading
 from larder.jobs.publishing.redis_access import redis_of
+from larder.jobs.publishing.release_loading import ReleaseLoading
 from larder.jobs.publishing.release_repair import Repaired, repair
 from larder.jobs.publishing.whole_release import release_name
 from larder.loaders.lease import Lease

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from larder.jobs.precompute_cookies import START
 from larder.models.hours import as_text, hour
 from larder.models.tables import (
     DELTA,
     DELTA_COOKIES,
     DELTA_DICTIONARY,
+    DELTA_START,
     RELEASE,
     RELEASE_CONTEXTS,
     RELEASE_COOKIES,
@@ -67,7 +67,7 @@ def write_delta(tables: Path, end: str, lists: dict[int, list[str]], hours: int 
     dictionary = pa.table({"ordinal": pa.array(range(len(ids)), pa.int32()), "product_id": pa.array(ids, pa.string())})
     _write(tables, end, run, DELTA_DICTIONARY, dictionary, 1)
     counts = {DELTA_COOKIES: len(keys), DELTA_DICTIONARY: len(ids)}
-    Tables(str(tables)).publish(Manifest(DELTA, f"as_of={end}", run, counts=counts, parameters={START: start}))
+    Tables(str(tables)).publish(Manifest(DELTA, f"as_of={end}", run, counts=counts, parameters={DELTA_START: start}))
 
 
 def skewed(random: np.random.Generator, shape: tuple[int, int], products: int) -> np.ndarray:

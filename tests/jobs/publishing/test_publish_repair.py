@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import redis
 from publishing_readers import read_list
 from publishing_shop import FIRST, SECOND, Shop
 
-from larder.loaders.releases import Live, ReleaseError
+from larder.loaders.releases import STAGED, VERIFIED, Live, ReleaseError
 from larder.models.hours import NotAnHourError
 
 pytestmark = pytest.mark.end_to_end
@@ -130,6 +131,32 @@ def test_a_delta_is_restored_with_its_base(single_shop: Shop) -> None:
     single_shop.delta("2026-11-20T02", {cookie: ["p0000004"]})
     with pytest.raises(ReleaseError, match=f"larder repair-release {base}"):
         single_shop.load_here("2026-11-20T02", "--delta")
+
+
+def test_other_releases_of_a_lost_registry_are_found_again(single_shop: Shop) -> None:
+    """Otherwise nothing would ever remove their keys."""
+    lists = {as_of: single_shop.release(as_of, cookies=500) for as_of in (FIRST, SECOND)}
+    single_shop.load_here(FIRST)
+    single_shop.load_here(SECOND)
+    single_shop.delta("2026-11-21T01", {next(iter(lists[SECOND])): ["p0000003"]})
+    single_shop.load_here("2026-11-21T01", "--delta")
+    releases = single_shop.releases()
+    before = {release.name: release for release in releases.all()}
+    first, second, delta = sorted(before)
+    LOSSES["pointer and registry"](releases.client, second)
+    done = single_shop.repair_here(second)
+    assert done.found == [first, delta]
+    assert [release.name for release in releases.all()] == [first, delta, second]
+    assert {release.name: release.state for release in releases.all()} == {
+        first: VERIFIED,
+        second: VERIFIED,
+        delta: STAGED,
+    }
+    assert releases.find(first) == replace(before[first], order=-1)
+    for name in (delta, first):
+        releases.remove(releases.find(name))
+        assert not list(releases.client.scan_iter(f"larder:{name}:*"))
+    assert releases.problems(second) == []
 
 
 def test_a_node_of_a_cluster_that_comes_back_empty(cluster_url: str, tmp_path: Path) -> None:
