@@ -18,7 +18,7 @@ from larder.jobs.runtime.printable_text import printable
 from larder.loaders.mask_sets import MaskSets
 from larder.settings import load_settings
 
-verbs = typer.Typer(help="Products that are not shown to anybody, or not to one visitor.", no_args_is_help=True)
+verbs = typer.Typer(help="Hide products from everybody, or from one visitor.", no_args_is_help=True)
 
 Products = Annotated[list[str], typer.Argument(help="Product ids.")]
 Cookie = Annotated[str, typer.Option(help="Only for the visitor with this cookie; default: for everybody.")]
@@ -36,7 +36,7 @@ def add(
     ] = 168,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Stop showing products, within seconds and without a new release."""
+    """Stop showing products, without a new release."""
     with _masks(settings_file) as masks:
         if cookie:
             masks.add_for(cookie, products, max(1, round(hours * 3600)))

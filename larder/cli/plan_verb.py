@@ -31,7 +31,7 @@ def plan(
     ] = 0.0,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Estimate memory, servers and hours for a shop of a given size."""
+    """Estimate memory, servers and hours of a shop."""
     settings = load_settings(settings_file)
     size = ShopSize(
         cookies=cookies,

@@ -43,7 +43,7 @@ def releases_verb(settings_file: SettingsFile = None) -> None:
 
 @verbs.command()
 def verify(name: Annotated[str, Named] = "live", settings_file: SettingsFile = None) -> None:
-    """Count a release's records in Redis, and decode some of them."""
+    """Count a release's records, and decode some of them."""
     with _releases(load_settings(settings_file)) as releases:
         found = verify_release(releases, release_of(releases, name).name)
         counts = ", ".join(f"{found.records.get(kind, 0):,} {KIND_NAMES[kind]}" for kind in KINDS)
@@ -57,7 +57,7 @@ def rollback(
     ] = None,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Make the release before the live one live again, if it is complete."""
+    """Make the release before the live one live again."""
     with _releases(load_settings(settings_file)) as releases:
         releases.rollback(to)
         _print_status(releases)
@@ -65,7 +65,7 @@ def rollback(
 
 @verbs.command()
 def retire(name: Annotated[str, Named], settings_file: SettingsFile = None) -> None:
-    """Remove a release that is not live, a few keys at a time."""
+    """Remove a release that is not live."""
     settings = load_settings(settings_file)
     with (
         _releases(settings) as releases,
@@ -82,7 +82,7 @@ def repair_release(
     ] = "",
     settings_file: SettingsFile = None,
 ) -> None:
-    """Restore a damaged release in Redis from its tables.
+    """Restore a damaged release from its tables.
 
     Every list is written again, and those of its base if it is a delta, in redis.threads threads; then all are
     counted. It works whatever is left of the release in Redis. If no release is live, the restored one is made live.

@@ -47,10 +47,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture
 def settings(client: redis.Redis, made: Made) -> Settings:
     """A namespace of the test's own."""
-    port = client.connection_pool.connection_kwargs["port"]
+    path = client.connection_pool.connection_kwargs["path"]
     return Settings(
         storage=StorageSettings(tables=made[0]),
-        redis=RedisSettings(url=f"redis://127.0.0.1:{port}/0", namespace=f"load{next(_numbers)}", keep_releases=2),
+        redis=RedisSettings(url=f"unix://{path}", namespace=f"load{next(_numbers)}", keep_releases=2),
     )
 
 

@@ -31,23 +31,25 @@ def managed(start_server: Callable[..., Server], folder: Path, *options: str, co
     return shop
 
 
-def test_config_and_info_refused_by_acl(start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_config_and_info_refused_by_acl(
+    start_server: Callable[..., Server], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     shop = managed(start_server, tmp_path)
     shop.release(FIRST, cookies=500)
     [client] = shop.nodes()
     client.config_set(LISTPACK_SETTING, 512)
     done = shop.load(FIRST)
     assert done.returncode == 0, done.stderr
-    assert "the server does not tell how much memory is in use" in done.stderr
+    assert "the server does not tell how much memory is in use" in caplog.text
     assert shop.releases().live().release == shop.name(FIRST)
     assert client.object("encoding", f"larder:{shop.name(FIRST)}:c:0") == b"listpack"
     assert shop.larder("verify").returncode == 0
-    assert PASSWORD not in done.stderr + done.stdout
+    assert PASSWORD not in done.stderr + done.stdout + caplog.text
 
 
 @pytest.mark.parametrize("check", ["require", "warn", "off"])
 def test_what_would_spoil_its_memory_is_refused_or_warned_of(
-    start_server: Callable[..., Server], tmp_path: Path, check: str
+    start_server: Callable[..., Server], tmp_path: Path, check: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without CONFIG and INFO, and with a setting that makes every bucket a hash table."""
     shop = managed(start_server, tmp_path, f"--{LISTPACK_SETTING}", "16")
@@ -55,12 +57,14 @@ def test_what_would_spoil_its_memory_is_refused_or_warned_of(
                    check=f'"{check}"')  # fmt: skip
     shop.release(FIRST, cookies=500)
     done = shop.load(FIRST)
-    told = "set hash-max-listpack-value 512 in the server's parameters" in done.stderr
+    told = "set hash-max-listpack-value 512 in the server's parameters" in done.stderr + caplog.text
     assert (done.returncode, told) == {"require": (1, True), "warn": (0, True), "off": (0, False)}[check], done.stderr
     assert shop.releases().live().release == (None if check == "require" else shop.name(FIRST))
 
 
-def test_commands_that_were_renamed(start_server: Callable[..., Server], tmp_path: Path) -> None:
+def test_commands_that_were_renamed(
+    start_server: Callable[..., Server], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     renamed = [
         word for name in ("CONFIG", "INFO", "HELLO", "OBJECT") for word in ("--rename-command", name, f"my{name}")
     ]
@@ -68,7 +72,7 @@ def test_commands_that_were_renamed(start_server: Callable[..., Server], tmp_pat
     shop.release(FIRST, cookies=500)
     done = shop.load(FIRST)
     assert done.returncode == 0, done.stderr
-    assert "tells neither its settings (CONFIG GET) nor how it holds a hash" in done.stderr
+    assert "tells neither its settings (CONFIG GET) nor how it holds a hash" in caplog.text
     assert shop.larder("verify").returncode == 0
     done = shop.load(FIRST)
     assert done.returncode == 0, done.stderr

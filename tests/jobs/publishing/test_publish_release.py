@@ -79,7 +79,7 @@ def test_a_damaged_record_is_not_verified(faulty_shop: Shop) -> None:
     client.hset(bucket, next(iter(client.hgetall(bucket))), b"\x05\x01")
     assert "ends too early" in faulty_shop.larder("verify", name).stderr
     client.hdel(bucket, *client.hgetall(bucket))
-    assert "has 0 records of kind g, not 2" in faulty_shop.larder("verify", name).stderr
+    assert "has 0 of 2 records of kind g (contexts)" in faulty_shop.larder("verify", name).stderr
 
 
 def test_the_second_loader_is_told_who_is_first(faulty_shop: Shop) -> None:
