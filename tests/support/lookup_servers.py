@@ -25,11 +25,18 @@ from larder.loaders.keys import BY_CATEGORY, CONTEXTS, COOKIES, FORMAT, PRODUCTS
 
 KEYS = Keys("larder")
 AS_OF = "2017-12-04T00"
-PATIENCE = 10.0
+PATIENCE = 30.0  # many times what anything here takes, on a busy machine too
 SERVE = """
 from larder.lookup.operations.serve import serve
 from larder.settings import load_settings
 serve(load_settings())
+"""
+
+SERVE_BY_UVICORN = """
+import socket, uvicorn
+listening = socket.create_server(("127.0.0.1", 0))
+print(f"listens at http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
+uvicorn.Server(uvicorn.Config("larder.lookup.asgi:app", log_level="warning")).run(sockets=[listening])
 """
 
 # List of (product, score), best first.
@@ -92,6 +99,7 @@ class Endpoint:
         verify: str | bool = True,
         python: str | None = None,
         log: Path | None = None,
+        script: str = SERVE,
         **settings: Any,
     ) -> None:
         environment = {
@@ -102,11 +110,13 @@ class Endpoint:
             **{f"LARDER_LOOKUP__{name.upper()}": str(value) for name, value in settings.items()},
         }
         # -I keeps this source from being found before what is installed.
-        command = [python, "-I", "-c", SERVE] if python else [sys.executable, "-c", SERVE]
+        command = [python, "-I", "-c", script] if python else [sys.executable, "-c", script]
         with log.open("wb") if log else nullcontext() as stderr:
             self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
         assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().rpartition(" ")[2].strip()
+        listens = self.process.stdout.readline()
+        assert listens, f"the endpoint ended with status {self.process.wait()} before it listened"
+        self.url = listens.rpartition(" ")[2].strip()
         trusted = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
         self.client = httpx.Client(base_url=self.url, timeout=PATIENCE, verify=trusted)
         wait_until(self.answers)
@@ -147,6 +157,7 @@ def publish(
     generic: Mapping[tuple[str, str], Items] | None = None,
     by_category: Mapping[str, Items] | None = None,
     scores: bool = True,
+    bucket_counts: Mapping[str, int] | None = None,
     **meta: Any,
 ) -> None:
     """Writes a release and makes it live. `meta` replaces what the meta would say."""
@@ -159,12 +170,14 @@ def publish(
         kinds[BY_CATEGORY] = {key64(product): items for product, items in by_category.items()}
     lists = [items for records in kinds.values() for items in records.values()]
     ids = sorted({product for items in lists for product, _ in items})
-    buckets = {kind: 1 + len(records) // 2 for kind, records in kinds.items()}
+    buckets = {kind: 1 + len(records) // 2 for kind, records in kinds.items()} | dict(bucket_counts or {})
+    pipeline = client.pipeline(transaction=False)
     for kind, records in kinds.items():
         for key, items in records.items():
             bucket, field = bucket_and_field(key, buckets[kind])
             record = packed(items, ids, scores)
-            client.hset(KEYS.bucket(release, kind, bucket), field, record)
+            pipeline.hset(KEYS.bucket(release, kind, bucket), field, record)
+    pipeline.execute()
     for number, chunk in enumerate(encode_dictionary(ids)):
         client.set(KEYS.dictionary(release, number), chunk)
     known = {

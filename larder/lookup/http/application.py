@@ -156,6 +156,11 @@ class LookupApp:
         """Ends the background tasks, after the last request."""
         self._worker.stop(loop)
 
+    async def stop_within_loop(self) -> None:
+        """The same for a loop that goes on running."""
+        await self._worker.end_tasks()
+        await asyncio.to_thread(self._worker.finish)
+
     def take(self, request: Request) -> None:
         """Answers the request, at once or when Redis has replied. Raises nothing."""
         endpoint, method, handler = self._paths.get(request.path, self._no_path)

@@ -88,12 +88,20 @@ class Worker:
 
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ends the background tasks, and finishes the journey log and the counters."""
+        loop.run_until_complete(self.end_tasks())
+        self.finish()
+
+    async def end_tasks(self) -> None:
+        """Ends the background tasks."""
         left = set(self._tasks)
         while left:
             # Repeated, because before Python 3.12 wait_for may swallow a cancellation.
             for task in left:
                 task.cancel()
-            _, left = loop.run_until_complete(asyncio.wait(left, timeout=CANCEL_SECONDS))
+            _, left = await asyncio.wait(left, timeout=CANCEL_SECONDS)
+
+    def finish(self) -> None:
+        """Finishes the journey log, the traces and the counters; may take some seconds."""
         if self.journal is not None:
             self.journal.stop()
         if self.tracing is not None:
