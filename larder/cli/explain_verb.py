@@ -41,8 +41,9 @@ def explain(
 
 def _ask(settings: Settings, url: str, query: str) -> dict[str, Any]:
     base = url or _address(settings)
-    keys = list(settings.lookup.api_keys.values())
-    headers = {"X-API-Key": keys[0].get_secret_value()} if keys else {}
+    keys = settings.lookup.api_keys
+    caller = next(iter(settings.lookup.explain_callers or keys), "")
+    headers = {"X-API-Key": keys[caller].get_secret_value()} if caller else {}
     try:
         with urlopen(Request(f"{base}/v1/recommendations?{query}", headers=headers), timeout=SECONDS) as response:
             found: dict[str, Any] = json.load(response)

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from lookup_servers import Endpoint, RedisServer, ids_of, publish_usual, wait_until
 from repository import ROOT
 
-from larder.lookup.http.admission import SAMPLES, Admission, LoopDelay, TokenBucket
+from larder.lookup.http.admission import SAMPLES, Admission, LoopDelay
 from larder.lookup.http.http_errors import BadRequestError
+from larder.lookup.http.shared_token_bucket import SharedTokenBucket
+from larder.lookup.http.token_bucket import TokenBucket
 from larder.lookup.operations.serve import ServeError, serve
 from larder.lookup.redis.circuit_breaker import CircuitBreaker
 from larder.settings import LookupSettings, RedisSettings, Settings, SettingsError, load_settings
@@ -108,7 +110,7 @@ def test_only_callers_with_a_key_are_answered(
     redis_server: RedisServer, own_endpoint: MakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LARDER_LOOKUP__API_KEYS", f'{{"web": "{WEB}", "mail": "{MAIL}"}}')
-    served = own_endpoint(redis_server.url, key_rate=20)
+    served = own_endpoint(redis_server.url, key_rate=2)
     served.wait_ready("r1")
     path = "/v1/recommendations"
     for wrong in ({}, {"X-API-Key": ""}, {"X-API-Key": WEB + "x"}, {"X-API-Key": WEB[:-1]}):
@@ -152,3 +154,71 @@ def test_a_user_that_may_only_read_is_enough(own_redis: MakeRedis, own_endpoint:
     with pytest.raises(Exception, match=r"(?i)permission"):
         server.client(username="lookup", password="secret").set("larder:x", 1)
     assert "larder_lookup_seen_unknown_total 0\n" in served.client.get("/metrics").text
+
+
+@given(
+    rate=st.floats(0.5, 100),
+    asked=st.lists(st.tuples(st.integers(0, 1), st.floats(0, 2), st.integers(0, 300)), max_size=60),
+)
+def test_workers_share_the_rate_of_a_key(
+    tmp_path_factory: pytest.TempPathFactory, rate: float, asked: list[tuple[int, float, int]]
+) -> None:
+    path = tmp_path_factory.mktemp("rates") / "rate-0"
+    workers = [SharedTokenBucket(path, rate) for _ in range(2)]
+    alone = TokenBucket(rate)
+    now = time.monotonic()
+    alone.take(0, now)
+    for worker, pause, queries in asked:
+        now += pause
+        assert workers[worker].take(queries, now) == pytest.approx(alone.take(queries, now), abs=1e-2)
+
+
+@pytest.mark.end_to_end
+def test_the_rate_of_a_key_holds_for_all_workers_and_for_one_connection(
+    redis_server: RedisServer, own_endpoint: MakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LARDER_LOOKUP__API_KEYS", f'{{"web": "{WEB}", "mail": "{MAIL}"}}')
+    rate = 20
+    served = own_endpoint(redis_server.url, workers=3, key_rate=rate)
+    served.wait_ready("r1")
+    path = "/v1/recommendations"
+    # One connection reaches one worker, and may still use all of the rate.
+    statuses = [served.client.get(path, headers={"X-API-Key": WEB}).status_code for _ in range(rate)]
+    assert statuses == [200] * rate
+    # A batch counts its queries, for all workers: once it is admitted, others wait until it is paid for.
+    batch = {"requests": [{}] * 1000}
+    assert served.client.post(f"{path}:batch", headers={"X-API-Key": MAIL}, json=batch).status_code == 200
+    limited = [httpx.get(f"{served.url}{path}", headers={"X-API-Key": MAIL}) for _ in range(12)]
+    assert {each.status_code for each in limited} == {429}
+
+
+@pytest.mark.end_to_end
+def test_metrics_and_explanations_may_be_for_some_callers(
+    redis_server: RedisServer, own_endpoint: MakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LARDER_LOOKUP__API_KEYS", f'{{"web": "{WEB}", "mail": "{MAIL}"}}')
+    some = {"explain_callers": '["mail"]', "metrics_callers": '["mail"]'}
+    for settings, allowed in (({}, True), (some, False)):
+        served = own_endpoint(redis_server.url, **settings)
+        served.wait_ready("r1")
+
+        def status(method: str, path: str, key: str, served: Endpoint = served, **more: object) -> int:
+            headers = {"X-API-Key": key} if key else {}
+            return served.client.request(method, path, headers=headers, **more).status_code  # type: ignore[arg-type]
+
+        explained = {"json": {"requests": [{"explain": True}]}}
+        assert status("GET", "/metrics", MAIL) == 200
+        assert status("GET", "/metrics", "") == (200 if allowed else 401)
+        assert status("GET", "/metrics", WEB) == (200 if allowed else 403)
+        assert status("GET", "/v1/recommendations?explain=1", WEB) == (200 if allowed else 403)
+        assert status("POST", "/v1/recommendations:batch", WEB, **explained) == (200 if allowed else 403)
+        assert status("GET", "/v1/recommendations?explain=1", MAIL) == 200
+        assert status("POST", "/v1/recommendations:batch", MAIL, **explained) == 200
+        assert status("GET", "/v1/recommendations?explain=0", WEB) == 200
+        assert status("GET", "/health/ready", "") == 200
+
+
+def test_callers_without_a_key_are_refused_in_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LARDER_LOOKUP__METRICS_CALLERS", '["nobody"]')
+    with pytest.raises(SettingsError, match="metrics_callers names callers without a key in api_keys: nobody"):
+        load_settings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 
 import pytest
 from http_talk import GET, Caller, Echo, later, talk
@@ -180,5 +181,53 @@ def test_an_answer_to_nobody_is_let_go() -> None:
         echo.answer(echo.later[0])
         while echo.connections.open:
             await asyncio.sleep(0.001)
+
+    talk(test)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_caller_that_reads_slowly_but_steadily_gets_all(last: bool) -> None:
+    """The clock is put forward by nearly the limit between two reads, many times as much as the limit together."""
+    size = 12_000_000
+
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller = await call()
+        caller.send(b"GET /later HTTP/1.1\r\nHost: x\r\n" + (b"Connection: close\r\n" if last else b"") + b"\r\n")
+        await later(echo, 1)
+        echo.later[0].respond(200, b"", b"x" * size)
+        _, headers = await caller.head()
+        left = int(headers["content-length"])
+        while left:
+            left -= len(await caller.reader.readexactly(min(left, 1_000_000)))
+            await asyncio.sleep(0.01)
+            for connection in list(echo.connections.open):
+                echo.connections.now += UNREAD_SECONDS - 1
+                connection.check_timeouts()
+        assert left == 0
+
+    talk(test)
+
+
+def test_the_clock_of_a_request_begins_before_it_waits_for_others() -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller = await call()
+        caller.send((GET % b"later") * 2)
+        await later(echo, 1)
+        await asyncio.sleep(0.02)
+        before = perf_counter()
+        echo.answer(echo.later[0])
+        await later(echo, 2)
+        assert echo.later[1].arrived < before
+
+    talk(test)
+
+
+@pytest.mark.parametrize("length", [b"0" * 5000 + b"2", b"2 ", b" 2\t", b"00", b"0" * 5000])
+def test_lengths_as_callers_may_write_them(length: bytes) -> None:
+    async def test(echo: Echo, call: Callable[[], Awaitable[Caller]]) -> None:
+        caller = await call()
+        body = b"ok" if b"2" in length else b""
+        caller.send(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: " + length + b"\r\n\r\n" + body)
+        assert (await caller.said())[4] == body.decode()
 
     talk(test)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import signal
 from collections.abc import Callable
 
 import pytest
 from lookup_servers import (
     KEYS,
+    PATIENCE,
     PERSONAL,
     Endpoint,
     RedisServer,
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.end_to_end
 
 MakeRedis = Callable[..., RedisServer]
 MakeEndpoint = Callable[..., Endpoint]
+DEADLINE_MS = 200
+MANY = 200
 
 
 def test_no_release_is_503_until_one_is_loaded(own_redis: MakeRedis, own_endpoint: MakeEndpoint) -> None:
@@ -55,9 +58,7 @@ def test_a_flip_is_seen(own_redis: MakeRedis, own_endpoint: MakeEndpoint) -> Non
     served.wait_ready("r1")
     # Other ids in the dictionary, so that an answer that mixed releases would name other products.
     publish(server.client(), "r2", personal={"c1": ranked("a9", "a8")}, scores=False)
-    began = time.monotonic()
     answer = wait_until(lambda: (found := served.ask("cookie=c1"))["release"] == "r2" and found)
-    assert time.monotonic() - began < 2
     assert [(item["id"], item["score"]) for item in answer["items"]] == [("a9", None), ("a8", None)]
     assert route_of(answer, "generic")["reason"] == "no_generic_list"
 
@@ -108,9 +109,7 @@ def test_without_redis_generic_lists_answer_and_all_comes_back(
     served = own_endpoint(server.url)
     served.wait_ready("r1")
     server.kill()
-    began = time.monotonic()
     answer = served.ask("cookie=c1&product=p1&location=zone1&device=till")
-    assert time.monotonic() - began < 0.5
     assert ids_of(answer) == ["p15", "p10"]
     assert route_of(answer, "personal")["reason"] == "redis_down"
     assert route_of(answer, "similar")["reason"] == "redis_down"
@@ -126,20 +125,22 @@ def test_without_redis_generic_lists_answer_and_all_comes_back(
 def test_a_redis_that_hangs_costs_the_deadline_and_no_more(own_redis: MakeRedis, own_endpoint: MakeEndpoint) -> None:
     server = own_redis()
     publish_usual(server.client())
-    served = own_endpoint(server.url, deadline_ms=50)
+    served = own_endpoint(server.url, deadline_ms=DEADLINE_MS)
+    assert MANY * DEADLINE_MS > PATIENCE * 1000
     served.wait_ready("r1")
-    server.client().client_pause(800)
-    for _ in range(5):
-        began = time.monotonic()
-        answer = served.ask("cookie=c1")
-        assert time.monotonic() - began < 0.4
-        assert route_of(answer, "personal")["reason"] == "redis_timeout"
-        assert answer["items"]
-    requests = [{"cookie": "c1"}] * 200
-    began = time.monotonic()
+    server.process.send_signal(signal.SIGSTOP)
+    answers = [served.ask("cookie=c1") for _ in range(5)]
+    # One deadline for all: one after the other they would take longer than the client waits.
+    requests = [{"cookie": "c1"}] * MANY
     response = served.client.post("/v1/recommendations:batch", json={"requests": requests})
-    assert time.monotonic() - began < 0.4
-    assert len(response.json()["responses"]) == 200
+    # All have come before Redis has said anything.
+    server.process.send_signal(signal.SIGCONT)
+    answers += [each["answer"] for each in response.json()["responses"]]
+    assert len(answers) == 5 + MANY
+    assert all(answer["items"] for answer in answers)
+    reasons = [route_of(answer, "personal")["reason"] for answer in answers]
+    assert reasons[0] == "redis_timeout"
+    assert set(reasons) <= {"redis_timeout", "redis_down", "breaker_open"}
     wait_until(lambda: route_of(served.ask("cookie=c1"), "personal")["status"] == "used")
 
 
