@@ -56,7 +56,7 @@ def test_a_higher_setting_of_the_server_stays(releases: Releases) -> None:
 def test_a_setting_that_may_be_read_and_not_changed_is_named(small: redis.Redis) -> None:
     client = limited(small, "reader", "+config|get")
     with pytest.raises(
-        ReleaseError, match=rf"{LISTPACK_SETTING} is 64.*\(200 instead of 100 MiB\); set {LISTPACK_SETTING}"
+        ReleaseError, match=rf"{LISTPACK_SETTING} is 64.*\(130 instead of 100 MiB\); set {LISTPACK_SETTING}"
     ):
         require_listpacks(client, "shop", 100 * MEBIBYTE)
 
@@ -64,7 +64,7 @@ def test_a_setting_that_may_be_read_and_not_changed_is_named(small: redis.Redis)
 def test_without_config_a_probe_finds_it_out(small: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
     client = limited(small, "prober")
     with pytest.raises(
-        ReleaseError, match=r"as hashtable.*\(200 instead of 100 MiB\); set hash-max-listpack-value 512"
+        ReleaseError, match=r"as hashtable.*\(130 instead of 100 MiB\); set hash-max-listpack-value 512"
     ):
         require_listpacks(client, "shop", 100 * MEBIBYTE)
     assert not list(small.scan_iter("shop:probe:*"))
@@ -77,7 +77,7 @@ def test_without_a_probe_too_it_is_told_with_the_figures(small: redis.Redis, cap
     client = limited(small, "blind", "-object")
     require_listpacks(client, "shop", 100 * MEBIBYTE)
     [record] = caplog.records
-    assert "200 instead of 100 MiB" in record.getMessage()
+    assert "130 instead of 100 MiB" in record.getMessage()
 
 
 @pytest.mark.parametrize("check", ["require", "warn", "off"])
