@@ -20,7 +20,7 @@ print([child.wait() for child in children])
 def test_every_process_below_the_command_is_seen() -> None:
     found = watched([sys.executable, "-c", STARTS_TWO])
     assert found.output == "[0, 0]\n"
-    assert found.seconds > 0.5
+    assert found.seconds > 0
     assert 60 * MEGABYTE < found.peaks["python"] < 120 * MEGABYTE < found.total
 
 

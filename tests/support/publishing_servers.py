@@ -15,7 +15,7 @@ from larder.loaders.embedded import server_binary
 
 CLUSTER_NODES = 3
 SLOTS = 16384
-START_SECONDS = 20.0
+START_SECONDS = 90.0
 
 
 class Server:

@@ -38,7 +38,7 @@ class Shop:
         self.configure()
 
     def configure(self, url: str = "", **redis_settings: object) -> None:
-        values = {"url": f'"{url or self.url}"', "bucket_size": 16, "lease_seconds": 1.5, **redis_settings}
+        values = {"url": f'"{url or self.url}"', "bucket_size": 16, "lease_seconds": 5, **redis_settings}
         lines = "\n".join(f"{name} = {value}" for name, value in values.items())
         self.settings.write_text(f'[storage]\ntables = "{self.tables}"\n[redis]\n{lines}\n')
 

@@ -28,11 +28,12 @@ SPARK_CLASS = Path(pyspark.__file__).parent / "bin" / "spark-class"
 class Cluster:
     """One core a worker. Jobs need `spark_settings()` as their [spark] section.
 
-    With `gpus`, a worker says that it has one, whose address is its own number: `gpu_address`.
+    With `gpus`, a worker says that it has one, whose address is its own number: `gpu_address`. Executors run `python`
+    and nothing tells them where Larder is; without it they run the tests' own interpreter and find this source.
     """
 
-    def __init__(self, folder: Path, gpus: bool = False) -> None:
-        self.folder, self.gpus = folder, gpus
+    def __init__(self, folder: Path, gpus: bool = False, python: Path | None = None) -> None:
+        self.folder, self.gpus, self.python = folder, gpus, python
         self.port, self.page = free_port(), free_port()
         self.workers: list[subprocess.Popen[bytes]] = []
         self.started = 0
@@ -51,8 +52,9 @@ class Cluster:
             "spark.driver.bindAddress": HOST,
             "spark.executor.cores": "1",
             "spark.executor.memory": WORKER_MEMORY,
-            "spark.executorEnv.PYTHONPATH": str(ROOT),
         }
+        if self.python is None:
+            options["spark.executorEnv.PYTHONPATH"] = str(ROOT)
         return {"master": self.url, "driver_memory": "1g", "shuffle_partitions": 4, "options": options}
 
     def complete(self) -> None:
@@ -114,8 +116,8 @@ class Cluster:
         environment = {
             **os.environ,
             **(more or {}),
-            "PYTHONPATH": str(ROOT),
-            "PYSPARK_PYTHON": sys.executable,
+            "PYTHONPATH": "" if self.python else str(ROOT),
+            "PYSPARK_PYTHON": str(self.python or sys.executable),
             "SPARK_LOCAL_IP": HOST,
             "SPARK_DAEMON_MEMORY": "256m",
             "SPARK_DAEMON_JAVA_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
@@ -133,9 +135,9 @@ def gpu_address(worker: int) -> str:
 
 
 @contextmanager
-def spark_cluster(folder: Path, gpus: bool = False) -> Iterator[Cluster]:
+def spark_cluster(folder: Path, gpus: bool = False, python: Path | None = None) -> Iterator[Cluster]:
     """A master and two workers, ready; all gone at the end."""
-    cluster = Cluster(folder, gpus)
+    cluster = Cluster(folder, gpus, python)
     try:
         cluster.complete()
         yield cluster
