@@ -9,12 +9,13 @@ EXTRAS := jobs,vision,search,airflow,lookup,journey,kafka,traces,client,demo,ben
 
 export JAVA_HOME ?= $(shell sh setup/find_java.sh 2>/dev/null)
 
-.PHONY: help setup demo test fast slow lint types reference docs clean
+.PHONY: help setup demo test fast slow matrix lint types reference docs clean
 
 help:
 	@echo "make demo    set up, run every job on real data, serve"
 	@echo "make test    set up, run the tests;  make fast: those without servers"
 	@echo "make slow    minutes of kills, faults and load"
+	@echo "make matrix  the fast tests on other Pythons and Sparks, each in an environment of its own"
 	@echo "make setup   a virtual environment in .venv, packages, Java"
 	@echo "make lint types   what CI checks beside the tests"
 	@echo "make reference   docs/settings.md and docs/cli.md anew;  make docs: the documentation as a site"
@@ -22,9 +23,9 @@ help:
 setup: $(STAMP)
 	@sh setup/java.sh
 
-$(STAMP): setup.cfg constraints.txt
+$(STAMP): setup.cfg constraints.txt constraints/newest.txt setup/install.sh
 	sh setup/venv.sh $(VENV)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	sh setup/install.sh $(PYTHON) $(EXTRAS)
 	@touch $@
 
 demo: setup
@@ -38,6 +39,9 @@ fast: setup
 
 slow: setup
 	$(PYTHON) -m pytest -m slow
+
+matrix:
+	sh setup/matrix.sh
 
 lint: setup
 	$(VENV)/bin/ruff check .

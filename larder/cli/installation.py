@@ -51,8 +51,17 @@ def versions() -> list[Finding]:
     found = [_extra(extra, packages) for extra, packages in PACKAGES.items()]
     spark = installed("pyspark")
     if spark:
-        found += [_java(spark), _hadoop(spark)]
+        found += [_java(spark), _hadoop(spark), *_client(spark)]
     return found
+
+
+def _client(spark: str) -> list[Finding]:
+    """Airflow's Spark provider installs pyspark-client, whose files lie over those of pyspark."""
+    client = installed("pyspark-client")
+    if client is None or client == spark:
+        return []
+    state = f"{client} lies over the files of pyspark {spark}"
+    return [Finding("pyspark-client", state, f"pip install 'pyspark-client=={spark}' 'pyspark=={spark}'")]
 
 
 def installed(package: str) -> str | None:
