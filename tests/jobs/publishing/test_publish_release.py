@@ -8,7 +8,9 @@ import time
 import pytest
 from publishing_readers import Readers, read_list
 from publishing_shop import FIRST, SECOND, Shop
+from pyspark.sql import SparkSession
 
+from larder.jobs import load_redis
 from larder.loaders.differences import difference
 from larder.loaders.lease import Lease, LockError
 
@@ -43,10 +45,9 @@ def test_what_is_loaded_is_served_and_can_be_gone_back_from(shop: Shop) -> None:
     assert f"live: {names[1]}" in shop.larder("releases").stdout
 
 
-def test_spark_tasks_load_it_as_well(shop: Shop) -> None:
+def test_spark_tasks_load_it_as_well(spark: SparkSession, shop: Shop) -> None:
     lists = shop.release(FIRST)
-    done = shop.larder("load-redis", "--as-of", FIRST)
-    assert done.returncode == 0, done.stderr
+    load_redis.run(spark, load_redis.parse_arguments(["--settings", str(shop.settings), "--as-of", FIRST]))
     client = shop.releases().client
     assert all(read_list(client, live_of(shop), key) == items for key, items in list(lists.items())[:200])
 
