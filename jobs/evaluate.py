@@ -1,10 +1,11 @@
-"""Lists against what was bought afterwards, beside baselines computed by the same code; then a gate."""
+"""Measures lists on later purchases, beside baselines, and stops a release that is worse than the settings allow."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
 import json
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +20,9 @@ from larder.jobs.evaluation.evaluation_data import (
 from larder.jobs.evaluation.evaluation_figures import scored_lists, strengths
 from larder.jobs.evaluation.evaluation_methods import NEW, PERSONAL, POPULARITY, has_peers, methods_of, peers_of
 from larder.jobs.evaluation.evaluation_page import page
+from larder.jobs.evaluation.evaluation_summary import summary
 from larder.jobs.evaluation.picture_evaluation import PictureMetrics, measure_pictures
-from larder.jobs.lists.list_inputs import HALF_LIFE, TUNED, ranker_of, read_weights, rules_of, state_of
+from larder.jobs.lists.list_inputs import HALF_LIFE, TUNED, has_repeats, ranker_of, read_weights, rules_of, state_of
 from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
@@ -44,9 +46,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
-    """Writes report.json, report.html and pictures.html into table `evaluation`.
+    """Writes report.json, report.html and pictures.html into table `evaluation`, and prints the figures of lists.
 
-    Raises GateError, MissingPartitionError; NothingBoughtError where there is a gate, and nothing to judge by.
+    Raises GateError and MissingPartitionError; also NothingBoughtError, if there is a gate and nothing to measure with.
     """
     settings: Settings = arguments.settings
     with stage(spark, JOB, f"{as_text(arguments.as_of)}..{as_text(arguments.end)}") as report:
@@ -69,7 +71,13 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
             report.details["up_to_date"] = True
         results = read_report(tables, tables.get(EVALUATION, planned.partition, JOB))
         report.rows_in, report.rows_out = results["test"]["pairs"], len(results["lists"])
+        if not settings.evaluation.least_ratio_to_popularity:
+            report.details["gate"] = "off"
         report.details["report"] = (tables.run_folder(planned) / "report.html").uri
+        if os.environ.get("LARDER_LOG") == "json":
+            report.details["lists"] = results["lists"]
+        else:
+            print(summary(results), flush=True)
         _gate(results, settings, report.details["report"])
     return report
 
@@ -86,7 +94,7 @@ def start(arguments: argparse.Namespace) -> None:
 
 
 def read_report(tables: Tables, manifest: Manifest) -> dict[str, Any]:
-    """The report of an evaluation as written to report.json."""
+    """Returns the content of an evaluation's report.json."""
     return json.loads(tables.read(manifest, "report.json"))
 
 
@@ -115,8 +123,9 @@ def _measure(
     data = read_evaluation_data(spark, tables, sources, arguments)
     ranker = ranker_of(settings, data.statistics, data.attributes, sources[INTERACTIONS], sources[ITEM_FACTORS])
     categories = data.attributes.categories
-    varied = [rules_of(settings, categories, diversity) for diversity in settings.evaluation.diversities]
-    methods = methods_of(data, ranker, rules_of(settings, categories), varied)
+    repeats = has_repeats(settings, lambda: data.statistics.repeat_purchases)
+    varied = [rules_of(settings, categories, repeats, diversity) for diversity in settings.evaluation.diversities]
+    methods = methods_of(data, ranker, rules_of(settings, categories, repeats), varied)
     peers = peers_of(data) if _with_peers(settings) else []
     scored = [row for method in itertools.chain(methods, peers) for row in scored_lists(method, data, settings)]
     half_life = float(sources[INTERACTIONS].parameters[HALF_LIFE])
@@ -153,7 +162,7 @@ def _publish(tables: Tables, planned: Manifest, results: dict[str, Any], picture
     texts = {name: text.encode() for name, text in sorted(made.items())}
     for name, text in texts.items():
         (tables.run_folder(planned) / name).write(text)
-    tables.publish(replace(planned, files=tuple(DataFile(name, 0, len(text)) for name, text in texts.items())))
+    tables.publish(replace(planned, files=tuple(DataFile.of(name, 0, text) for name, text in texts.items())))
 
 
 def _gate(results: dict[str, Any], settings: Settings, place: str) -> None:

@@ -14,10 +14,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from larder.jobs.als.trained_factors import model_of
-from larder.jobs.interactions.rolled_up_state import decay_of
+from larder.jobs.interactions.rolled_up_state import decay_of, rolled_up_state
 from larder.jobs.lists.list_inputs import (
     ProductAttributes,
     category_cap,
+    has_repeats,
     product_attributes,
     ranker_of,
     rules_of,
@@ -34,6 +35,7 @@ from larder.models import columns as C
 from larder.models.hours import as_of_partition, as_text
 from larder.models.interactions.decay import Decay
 from larder.models.interactions.history_frames import as_histories, with_history
+from larder.models.interactions.repeat_purchases import repeat_purchases
 from larder.models.lists.dictionary import ordinals_by_frequency
 from larder.models.lists.popularity import SCORE
 from larder.models.lists.top_n_lists import generic_lists, listed_counts, personal_lists, with_ordinals
@@ -103,7 +105,7 @@ def find_sources(tables: Tables, as_of: int) -> dict[Table, Manifest]:
 
     Raises MissingPartitionError, also where user and item factors do not belong together.
     """
-    contexts = tables.get(CONTEXTS, as_of_partition(as_of), f"larder roll-up --end {as_text(as_of)}")
+    contexts = rolled_up_state(tables, CONTEXTS, as_of)
     sources = {**model_of(tables, as_of), CONTEXTS: contexts}
     embeddings = tables.find(EMBEDDINGS, CATALOGUE)
     return sources if embeddings is None else {**sources, EMBEDDINGS: embeddings}
@@ -173,7 +175,8 @@ def _personal(
     items = frames[ITEM_FACTORS].join(F.broadcast(numbers), C.PRODUCT_ID)
     figures = statistics_for_ranker(settings, interactions, numbers, len(attributes.allowed), as_of)
     ranker = ranker_of(settings, figures, attributes, sources[INTERACTIONS], sources[ITEM_FACTORS])
-    return personal_lists(users, items, attributes.allowed, ranker, rules_of(settings, attributes.categories))
+    repeats = has_repeats(settings, lambda: repeat_purchases(interactions))
+    return personal_lists(users, items, attributes.allowed, ranker, rules_of(settings, attributes.categories, repeats))
 
 
 def _popularity(contexts: DataFrame, decay: Decay, as_of: int) -> DataFrame:
@@ -189,11 +192,12 @@ def _generic(
     decay: Decay,
     arguments: argparse.Namespace,
 ) -> DataFrame:
-    popularity = decay.value(F.col(C.STRENGTH), arguments.as_of)
-    numbered = frames[CONTEXTS].join(F.broadcast(numbers), C.PRODUCT_ID).withColumn(SCORE, popularity)
+    # Scores stay whole numbers until they are summed: the sum is the same in any order.
+    numbered = frames[CONTEXTS].join(F.broadcast(numbers), C.PRODUCT_ID).withColumn(SCORE, F.col(C.STRENGTH))
     lists: ListsSettings = arguments.settings.lists
+    min_support = lists.min_support / decay.factor(arguments.as_of)
     cap = category_cap(arguments.settings, attributes.categories)
-    return generic_lists(numbered, attributes.allowed, lists.generic, lists.min_support, lists.min_products, cap)
+    return generic_lists(numbered, attributes.allowed, lists.generic, min_support, lists.min_products, cap)
 
 
 def _write(tables: Tables, planned: Manifest, table: Table, frame: DataFrame, settings: Settings) -> Manifest:

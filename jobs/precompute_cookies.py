@@ -13,7 +13,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from larder.jobs.interactions.rolled_up_state import decay_of, rolled_up_state
-from larder.jobs.lists.list_inputs import product_attributes, ranker_of, rules_of, state_of, statistics_for_ranker
+from larder.jobs.lists.list_inputs import (
+    has_repeats,
+    product_attributes,
+    ranker_of,
+    rules_of,
+    state_of,
+    statistics_for_ranker,
+)
 from larder.jobs.lists.product_numbers import known_products
 from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
@@ -24,16 +31,24 @@ from larder.models.als.fold_in import fold_in_users
 from larder.models.hours import as_of_partition, as_text
 from larder.models.interactions.decay import HOURS_A_DAY
 from larder.models.interactions.history_frames import as_histories, grouped_by_cookie, with_history
+from larder.models.interactions.repeat_purchases import repeat_purchases
 from larder.models.lists.dictionary import ordinals_by_frequency
 from larder.models.lists.top_n_lists import listed_counts, personal_lists, with_ordinals
-from larder.models.tables import DELTA, DELTA_COOKIES, DELTA_DICTIONARY, INTERACTIONS, ITEM_FACTORS, PRODUCT_NUMBERS
+from larder.models.tables import (
+    DELTA,
+    DELTA_COOKIES,
+    DELTA_DICTIONARY,
+    DELTA_START,
+    INTERACTIONS,
+    ITEM_FACTORS,
+    PRODUCT_NUMBERS,
+)
 from larder.settings import Settings
 from larder.storage import Manifest, Tables
 from larder.storage.frames import read_frame, write_frame
 from larder.storage.manifests import plan_run
 
 JOB = "precompute_cookies"
-START = "start"
 MODEL_DAYS = 7  # an older model is no longer the one that the live release was made with
 
 
@@ -91,7 +106,7 @@ def _plan(interactions: Manifest, model: Manifest, arguments: argparse.Namespace
     settings: Settings = arguments.settings
     inputs: dict[str, str] = {INTERACTIONS: interactions.reference, ITEM_FACTORS: model.reference}
     parameters = {
-        START: as_text(arguments.start),
+        DELTA_START: as_text(arguments.start),
         "lists": settings.lists.model_dump(),
         **state_of(settings),
     }
@@ -123,7 +138,8 @@ def _make(
     attributes = product_attributes(spark, settings, ids)
     figures = statistics_for_ranker(settings, state, numbers, len(ids), arguments.end)
     ranker = ranker_of(settings, figures, attributes, interactions, model)
-    lists = personal_lists(users, items, attributes.allowed, ranker, rules_of(settings, attributes.categories)).cache()
+    rules = rules_of(settings, attributes.categories, has_repeats(settings, lambda: repeat_purchases(state)))
+    lists = personal_lists(users, items, attributes.allowed, ranker, rules).cache()
     ordinals, dictionary = ordinals_by_frequency(listed_counts([lists], len(ids)), ids)
     entries = spark.createDataFrame(list(enumerate(dictionary)), DELTA_DICTIONARY.schema)
     written = [

@@ -21,7 +21,7 @@ from larder.jobs.evaluation.evaluation_data import (
     read_evaluation_data,
 )
 from larder.jobs.evaluation.evaluation_methods import ALL, NEW, PERSONAL, methods_of, personal_method
-from larder.jobs.lists.list_inputs import TUNED, conditions_of
+from larder.jobs.lists.list_inputs import TUNED, conditions_of, has_repeats
 from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
@@ -31,7 +31,7 @@ from larder.models.hours import as_text
 from larder.models.ranking.candidates import item_features
 from larder.models.ranking.purchase_model import PurchaseModel
 from larder.models.ranking.purchase_model_fit import NothingToLearnError, TrainingWindow, fit_purchase_model
-from larder.models.ranking.rankers import BlendRanker, LearnedRanker, ListRules
+from larder.models.ranking.rankers import ALWAYS, NEVER, BlendRanker, LearnedRanker, ListRules
 from larder.models.tables import INTERACTIONS, ITEM_FACTORS
 from larder.settings import Settings, SettingsError
 from larder.storage import Tables
@@ -107,7 +107,8 @@ def _fitted(data: list[EvaluationData], windows: list[argparse.Namespace], setti
 
 def _measured(data: EvaluationData, ranking: PurchaseModel, settings: Settings) -> dict[str, dict[str, Means]]:
     """NDCG@10 by method and task."""
-    rules, lists = ListRules(settings.lists.personal), settings.lists
+    lists, repeats = settings.lists, has_repeats(settings, lambda: data.statistics.repeat_purchases)
+    rules = ListRules(lists.personal, NEVER if repeats else ALWAYS)
     learned = LearnedRanker(ranking, data.statistics, data.attributes.categories.whole, lists.candidates)
     blended = personal_method(WITHOUT, data, BlendRanker(lists.rebuy_weight), rules)
     methods = [*methods_of(data, learned, rules), blended]

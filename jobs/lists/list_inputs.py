@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from larder.jobs.lists.catalogue import catalogue_of, column_of, one_row_a_produ
 from larder.models import columns as C
 from larder.models.encoding.category_paths import LEVELS, CategoryLevels, category_levels
 from larder.models.interactions.item_statistics import ItemStatistics, item_statistics
+from larder.models.interactions.repeat_purchases import RepeatPurchases
 from larder.models.lists.popularity import CategoryCap
 from larder.models.ranking.purchase_model import PurchaseModel, WeightsError
 from larder.models.ranking.rankers import ALWAYS, BlendRanker, LearnedRanker, ListRules, Ranker
@@ -136,10 +138,22 @@ def statistics_for_ranker(
     return item_statistics(interactions, numbers, products, as_of) if settings.lists.weights else None
 
 
-def rules_of(settings: Settings, categories: CategoryLevels, diversity: float | None = None) -> ListRules:
-    """Returns the rules of personal lists; `diversity`, if given, replaces `lists.diversity`."""
+def has_repeats(settings: Settings, found: Callable[[], RepeatPurchases]) -> bool:
+    """Returns whether lists may hold what was bought: by the settings, or by `found` if `lists.repeats` is auto."""
+    if settings.lists.rebuy == "mask":
+        return False
+    return found().are_usual if settings.lists.repeats == "auto" else settings.lists.repeats == "yes"
+
+
+def rules_of(
+    settings: Settings, categories: CategoryLevels, repeats: bool = True, diversity: float | None = None
+) -> ListRules:
+    """Returns the rules of personal lists. In a shop without `repeats` what a cookie has bought is masked.
+
+    `diversity`, if given, replaces `lists.diversity`.
+    """
     lists = settings.lists
-    masked = ALWAYS if lists.rebuy == "mask" else lists.rebuy_after_days
+    masked = ALWAYS if lists.rebuy == "mask" or not repeats else lists.rebuy_after_days
     penalty = lists.diversity if diversity is None else diversity
     varied = lists.most_of_category > 0 or penalty > 0
     return ListRules(

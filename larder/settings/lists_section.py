@@ -18,6 +18,12 @@ class ListsSettings(Section):
     rebuy: Literal["allow", "mask"] = Field(
         "allow", description="Whether a personal list may hold products that the cookie has bought. mask: it may not."
     )
+    repeats: Literal["auto", "yes", "no"] = Field(
+        "auto",
+        description="Whether cookies buy the same product again. no: personal lists hold no product that the cookie "
+        "has bought. auto: no, if at least 1,000 pairs of cookie and product were bought and fewer than 5% of them "
+        "again; otherwise yes.",
+    )
     rebuy_after_days: float = Field(
         0.0,
         ge=0,

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from larder.models import columns as C
 from larder.models.interactions.decay import HOURS_A_DAY
+from larder.models.interactions.repeat_purchases import RepeatPurchases
 
 Floats = npt.NDArray[np.float32]
 MONTH_DAYS, WEEK_DAYS = 28, 7
@@ -27,6 +28,11 @@ class ItemStatistics:
     again: Floats
     month: Floats
     week: Floats
+
+    @property
+    def repeat_purchases(self) -> RepeatPurchases:
+        """The repeat purchases of all products together."""
+        return RepeatPurchases(int(self.buyers.sum(dtype=np.float64)), int(self.again.sum(dtype=np.float64)))
 
 
 def item_statistics(interactions: DataFrame, numbers: DataFrame, products: int, as_of: int) -> ItemStatistics:

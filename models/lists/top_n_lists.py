@@ -59,8 +59,8 @@ def generic_lists(
 ) -> DataFrame:
     """Returns LOCATION, DEVICE, ITEMS and SCORES: a list for each context with enough popular products.
 
-    Args: `popularity` has LOCATION, DEVICE, PRODUCT_NUMBER and SCORE, a decayed count; `allowed`, shape (products,),
-    says which products may be listed.
+    Args: `popularity` has LOCATION, DEVICE, PRODUCT_NUMBER and SCORE, a whole number in proportion to the decayed
+    count, in which `min_support` is measured too; `allowed`, shape (products,), says which products may be listed.
     """
     gone = [(int(number),) for number in np.flatnonzero(~allowed)]
     if gone:

@@ -44,8 +44,12 @@ class TrainingWindow:
 
 
 def fit_purchase_model(windows: Sequence[TrainingWindow], candidates: int) -> PurchaseModel:
-    """The ranking that these windows call for: of what users owned, and of so many other candidates, by what they went
-    on to buy. Raises NothingToLearnError where they bought all of it, or nothing."""
+    """Returns the purchase model fitted to what users bought after these windows' instants.
+
+    It has a regression for products that users bought before, and one for `candidates` products new to each user. In a
+    shop where nothing is bought twice the first has nothing to learn: it becomes a constant, and the other learns
+    alone; likewise the other way round. Raises NothingToLearnError if neither has anything to learn.
+    """
     parts = [_pairs(window, candidates, MOST_PAIRS // len(windows)) for window in windows]
 
     def regression(names: tuple[str, ...], is_owned: bool) -> PurchaseRegression:
@@ -54,10 +58,21 @@ def fit_purchase_model(windows: Sequence[TrainingWindow], candidates: int) -> Pu
             some = pairs.is_owned == is_owned
             features.append(candidate_features(window.shelf, window.factors, window.history, pairs.where(some), names))
             bought.append(came[some])
+        came_true = np.concatenate(bought)
+        if came_true.all() or not came_true.any():
+            constant.append(is_owned)
+            return constant_regression(names, came_true)
         which = "bought before" if is_owned else "new to their users"
-        return fit_regression(names, np.concatenate(features), np.concatenate(bought), f"products {which}")
+        return fit_regression(names, np.concatenate(features), came_true, f"products {which}")
 
-    return PurchaseModel(regression(FEATURES, True), regression(OF_NEW, False))
+    constant: list[bool] = []
+    model = PurchaseModel(regression(FEATURES, True), regression(OF_NEW, False))
+    if len(constant) == 2:
+        raise NothingToLearnError(
+            "nothing to learn: of the products bought before all were bought afterwards, or none, and likewise of the "
+            "products new to their users"
+        )
+    return model
 
 
 def _pairs(window: TrainingWindow, candidates: int, most: int) -> tuple[Candidates, Flags]:
@@ -68,6 +83,17 @@ def _pairs(window: TrainingWindow, candidates: int, most: int) -> tuple[Candidat
     pairs = generate_candidates(window.shelf, window.factors[:users], history, candidates)
     wanted = truth.users.astype(np.int64) * truth.n_items + truth.items
     return pairs, np.isin(pairs.users * truth.n_items + pairs.items, wanted)
+
+
+def constant_regression(names: tuple[str, ...], bought: Flags) -> PurchaseRegression:
+    """Returns the regression that gives all candidates the same log-odds: of their share that was `bought`, (c,).
+
+    Half a purchase is added on either side (the Jeffreys prior), so that it is finite.
+    """
+    nothing = np.zeros(len(names))
+    log_odds = np.log((bought.sum() + 0.5) / ((~bought).sum() + 0.5))
+    quadratic = np.zeros((len(names), len(names)))
+    return PurchaseRegression(names, nothing, np.ones(len(names)), float(log_odds), nothing, quadratic)
 
 
 def fit_regression(

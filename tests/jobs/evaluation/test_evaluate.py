@@ -46,10 +46,10 @@ def kind(item: int) -> int:
     return item // OF_KIND
 
 
-def write_shop(tables: Tables, instant: int, seed: int, most: int | None = None) -> None:
+def write_shop(tables: Tables, instant: int, seed: int, most: int | None = None, again: bool = True) -> None:
     """Everything as of an instant, and the first `most` purchases of the hours after it; all of them by default.
 
-    The first of all is of what its user had bought before.
+    The first of all is of what its user had bought before. If not `again`, nothing is ever bought twice.
     """
     draw = np.random.default_rng(seed)
 
@@ -63,8 +63,8 @@ def write_shop(tables: Tables, instant: int, seed: int, most: int | None = None)
             is_old = item == own[0] or draw.random() < 0.5
             last = instant - (OLD_HOURS if is_old else FRESH_HOURS)
             strength = int(draw.integers(1, 4)) * UNIT * (1 if is_old else 3)
-            interactions.append((user, f"p{item:02}", strength, 2, last, last))
-            if is_old:
+            interactions.append((user, f"p{item:02}", strength, 2 if again else 1, last, last))
+            if is_old and again:
                 bought.append((user, item))
         if user // KINDS % 2:  # the last of a kind is what the kind's people come to buy
             interactions.append(
@@ -278,15 +278,26 @@ def test_windows_that_teach_nothing_are_named(spark: SparkSession, shop: Setting
     write_shop(tables, TUNED, 2, most=0)
     with pytest.raises(NothingBoughtError, match="from 2017-11-30T00 to 2017-11-30T02 none of the 60 cookies"):
         tune(spark, settings, tmp_path / "weights.json")
-    write_shop(tables, TUNED, 2)
-    older = "from 2017-11-29T22 to 2017-11-30T00: nothing to learn: of the products new to their users"
-    with pytest.raises(NothingBoughtError, match=older):
-        tune(spark, settings, tmp_path / "weights.json")
     of_interactions = {"half_life": HALF_LIFE, "landmark": TUNED}
     nothing = plan_run("interactions", as_of_partition(TUNED), {}, of_interactions)
     write_table(tables, nothing, INTERACTIONS.schema, [])
     with pytest.raises(NothingBoughtError, match="bought anything by 2017-11-30T00"):
         tune(spark, settings, tmp_path / "weights.json")
+
+
+def test_a_shop_in_which_nothing_is_bought_twice_is_tuned_too(
+    spark: SparkSession, shop: Settings, tmp_path: Path
+) -> None:
+    storage = StorageSettings(tables=str(tmp_path / "tables"), catalogue=shop.storage.catalogue)
+    settings, tables, file = shop.model_copy(update={"storage": storage}), Tables(storage.tables), tmp_path / "weights"
+    for seed, instant in enumerate((TUNED - HOURS, TUNED, TESTED)):
+        write_shop(tables, instant, seed, again=False)
+    tune(spark, settings, file)
+    written = json.loads(file.read_text())
+    assert {name for name, weight in written["owned"]["weights"].items() if weight} == {""}
+    results, _ = evaluated(spark, settings.model_copy(update={"lists": ListsSettings(weights=str(file))}))
+    assert ndcg(results, "new")["personal"] > 0.9
+    assert ndcg(results, "all")["personal"] > 0.9  # what was bought before stands last
 
 
 def test_windows_of_different_models_are_not_tuned_on(spark: SparkSession, shop: Settings, tmp_path: Path) -> None:

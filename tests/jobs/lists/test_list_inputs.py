@@ -16,10 +16,11 @@ from test_precompute import settings_in
 
 from larder.jobs import ingest_images
 from larder.jobs.lists.catalogue import CatalogueError
-from larder.jobs.lists.list_inputs import ProductAttributes, product_attributes, ranker_of, rules_of
+from larder.jobs.lists.list_inputs import ProductAttributes, has_repeats, product_attributes, ranker_of, rules_of
 from larder.models.encoding.category_paths import category_levels
 from larder.models.interactions.item_statistics import ItemStatistics
-from larder.models.ranking.rankers import LearnedRanker, Ranker
+from larder.models.interactions.repeat_purchases import RepeatPurchases
+from larder.models.ranking.rankers import ALWAYS, NEVER, LearnedRanker, Ranker
 from larder.settings import ListsSettings, Settings, SettingsError, load_settings
 from larder.storage.manifests import plan_run
 
@@ -77,7 +78,7 @@ def test_diversity_is_by_the_levels_that_the_settings_name() -> None:
         category_levels(["Food/Milk", "Food/Tea", "Fuel"]),
     )
     assert rules_of(settings, paths).categories is None
-    tried = rules_of(settings, paths, 0.5)
+    tried = rules_of(settings, paths, diversity=0.5)
     assert tried.penalty == 0.5
     assert tried.categories is not None
     assert tried.categories.tolist() == [0, 0, 1]
@@ -131,3 +132,19 @@ def test_weights_that_do_not_say_all_are_taken(tmp_path: Path) -> None:
     (tmp_path / "weights.json").write_text(json.dumps(weights))
     lists = settings.lists.model_copy(update={"weights": str(tmp_path / "weights.json"), "candidates": 50})
     assert isinstance(demo_ranker(settings.model_copy(update={"lists": lists})), LearnedRanker)
+
+
+@pytest.mark.parametrize(
+    ("setting", "found", "masked"),
+    [
+        ("auto", RepeatPurchases(1000, 50), NEVER),
+        ("auto", RepeatPurchases(1000, 49), ALWAYS),
+        ("auto", RepeatPurchases(999, 0), NEVER),  # too few to tell
+        ("yes", RepeatPurchases(1000, 0), NEVER),
+        ("no", RepeatPurchases(1000, 1000), ALWAYS),
+    ],
+)
+def test_a_shop_without_repeats_masks_what_was_bought(setting: str, found: RepeatPurchases, masked: float) -> None:
+    settings = Settings(lists=ListsSettings.model_validate({"repeats": setting}))
+    repeats = has_repeats(settings, lambda: found)
+    assert rules_of(settings, category_levels([None]), repeats).masked_days == masked

@@ -21,7 +21,7 @@ from larder.jobs.lists.product_lists import lists_by_category
 from larder.jobs.runtime.stage_report import StageReport
 from larder.models import columns as C
 from larder.models.hours import as_of_partition
-from larder.models.interactions.decay import UNIT
+from larder.models.interactions.decay import UNIT, Decay
 from larder.models.tables import (
     CATALOGUE,
     CONTEXTS,
@@ -252,6 +252,43 @@ def test_settings_say_what_a_list_may_hold(spark: SparkSession, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("in_stock", "listed"), [(True, ["p1"]), (False, ["p1", "gone"])])
+def test_a_shop_without_repeats_lists_nothing_twice(spark: SparkSession, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    tables = Tables(settings.storage.tables)
+    write_sources(tables)
+    rows = [(cookie, f"p{item}", UNIT, 1, AS_OF, AS_OF) for cookie in range(1, 501) for item in (2, 3)]
+    write_table(tables, plan_run("interactions", PARTITION, {}, DECAY), INTERACTIONS.schema, rows)
+    run(spark, settings)
+    assert {cookie: items for cookie, (items, _) in lists_of(settings, "release_cookies").items()} == {
+        1: ["gone", "p0", "p1"],
+        2: ["gone", "p0", "p1"],
+    }
+    run(spark, settings_in(tmp_path, repeats="yes"))
+    assert lists_of(settings, "release_cookies")[1][0] == ["gone", "p2", "p0"]
+
+
+def test_generic_lists_do_not_depend_on_the_order_of_sums(spark: SparkSession) -> None:
+    """All products have the same strengths, at other places each: their sums tie, and ties go by number."""
+    strengths = [3 + 7919 * number * number for number in range(12)]
+    rows = [
+        (f"place {place}", "till", f"p{product:02}", strengths[(place * (1 + product) + product) % 13 % 12])
+        for product in range(12)
+        for place in range(12)
+    ]
+    totals = {f"p{product:02}": sum(row[3] for row in rows if row[2] == f"p{product:02}") for product in range(12)}
+    ids = sorted(totals)
+    numbers = spark.createDataFrame(list(zip(ids, range(12), strict=True)), PRODUCT_NUMBERS)
+    settings = Settings(lists=ListsSettings(generic=12, min_support=0.0), spark=SparkSettings(shuffle_partitions=2))
+    attributes = product_attributes(spark, settings, ids)
+    arguments = argparse.Namespace(settings=settings, as_of=AS_OF)
+    decay = Decay(half_life=37.0, landmark=AS_OF - 1000)
+    expected = sorted(range(12), key=lambda number: (-totals[ids[number]], number))
+    for parts in (1, 5):
+        frames: dict[Any, Any] = {CONTEXTS: spark.createDataFrame(rows, CONTEXTS.schema).repartition(parts)}
+        found = precompute._generic(frames, numbers, attributes, decay, arguments).collect()
+        assert [row["items"] for row in found if (row.location, row.device) == ("", "")] == [expected]
+
+
 def test_stock_counts_in_lists_by_category_as_it_does_in_those_by_picture(
     spark: SparkSession, tmp_path: Path, in_stock: bool, listed: list[str]
 ) -> None:
@@ -287,7 +324,9 @@ def test_an_exclude_file_that_can_not_be_read_is_named(spark: SparkSession, tmp_
 
 
 def test_what_is_missing_is_named_with_its_command(spark: SparkSession, tmp_path: Path) -> None:
-    with pytest.raises(MissingPartitionError, match="larder roll-up --end 2017-12-04T00"):
+    with pytest.raises(
+        MissingPartitionError, match="larder roll-up --start FIRST_HOUR --end 2017-12-04T00 --from-empty"
+    ):
         run(spark, settings_in(tmp_path))
 
 

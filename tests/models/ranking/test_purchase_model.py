@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from larder.models.ranking.candidates import FEATURES, OF_NEW
 from larder.models.ranking.purchase_model import PurchaseModel, PurchaseRegression, WeightsError, probability
-from larder.models.ranking.purchase_model_fit import NothingToLearnError, fit_regression
+from larder.models.ranking.purchase_model_fit import NothingToLearnError, constant_regression, fit_regression
 
 NAMES = ("affinity", "month")
 
@@ -100,3 +100,13 @@ def test_nothing_to_learn_is_said() -> None:
     for bought in (np.zeros(3, bool), np.ones(3, bool)):
         with pytest.raises(NothingToLearnError, match="nothing to learn: of the candidates"):
             fit_regression(NAMES, np.ones((3, 2)), bought)
+
+
+@pytest.mark.parametrize(("bought", "of"), [(0, 9), (9, 9), (0, 0)])
+def test_a_constant_is_the_share_that_was_bought(bought: int, of: int) -> None:
+    flags = np.arange(of) < bought
+    constant = constant_regression(FEATURES, flags)
+    again = PurchaseModel.from_json(PurchaseModel(constant, regression(OF_NEW)).as_json()).owned
+    expected = np.log((bought + 0.5) / (of - bought + 0.5))
+    features = np.random.default_rng(0).normal(size=(5, len(FEATURES)))
+    assert again.log_odds(features) == pytest.approx(np.full(5, expected), abs=1e-4)
