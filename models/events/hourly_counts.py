@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from larder.kernels import kernel
 from larder.models import columns as C
 from larder.models.encoding.hash_ranges import range_of, rows_by_range
 from larder.models.encoding.interning import interned
@@ -147,7 +147,7 @@ def _contexts(location: np.ndarray, device: np.ndarray, devices: int) -> tuple[n
 KEY, DETAIL, TS, KIND, EVENT_KEY = range(5)  # DETAIL: product << 32 | context; KIND: quantity << 2 | event type
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _sorted_records(
     cookie_key: np.ndarray,
     product: np.ndarray,
@@ -173,7 +173,7 @@ def _sorted_records(
     return records
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _counted(
     records: np.ndarray, max_events: int, with_ids: bool
 ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, int]:
@@ -216,7 +216,7 @@ def _counted(
     return groups, counts, units, bots[:found], duplicates
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _again(records: np.ndarray, start: int, size: int) -> np.ndarray:
     """Which of one cookie's records have an id that an earlier event had, bool [size].
 

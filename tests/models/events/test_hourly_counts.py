@@ -69,6 +69,13 @@ def test_events_are_counted_by_type() -> None:
     assert (counts.events, counts.duplicates, counts.bots.num_rows) == (10, 0, 0)
 
 
+def test_a_sum_of_units_beyond_32_bits_stays_at_their_end() -> None:
+    most = 2**31 - 1
+    counts = counted(*({"event_type": "purchase", "quantity": most} for _ in range(3)))
+    assert found(counts) == [row(purchases=3, quantity=most)]
+    assert counts.table.column("quantity").cast(pa.int32()).to_pylist() == [most]  # as the table is written
+
+
 def test_cookie_product_location_and_device_are_counted_apart() -> None:
     changes = [{}, {"cookie_id": "ç2"}, {"product_id": "p2"}, {"location": None}, {"device": None}, {"device": ""}]
     expected = [
