@@ -45,7 +45,7 @@ class Tastes:
         lengths = np.diff(offsets)[some]
         owned = np.concatenate([self.items[offsets[user] : offsets[user + 1]] for user in some])
         own_offsets = np.concatenate(([0], np.cumsum(lengths)))
-        lists, _ = InnerProductIndex(item_factors).of(user_factors[some], own_offsets, owned, None, RECALL_AT)
+        lists, _ = InnerProductIndex(item_factors).search(user_factors[some], own_offsets, owned, None, RECALL_AT)
         rows = np.searchsorted(some, self.withheld_users)
         truth = GroundTruth(rows, self.withheld_items, len(some), self.n_items)
         return float(list_metrics(lists, truth).ndcg.mean())

@@ -14,7 +14,7 @@ from larder.models.evaluation.ranking_metrics import RECALL_AT
 from larder.models.interactions.purchase_history import UserItems
 from larder.models.ranking.personal import top_items
 from larder.models.ranking.rankers import ALWAYS, ListRules, Ranker
-from larder.models.search.exact import top_k_columns
+from larder.models.search.topk import top_k_columns
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from larder.kernels import kernel
 from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.search.mips import InnerProductIndex
@@ -72,7 +72,7 @@ class Candidates:
 def generate_candidates(shelf: ItemFeatures, user_factors: Floats, history: PurchaseHistory, n: int) -> Candidates:
     """Of users with factors (m, d) and their history: what they own, and the n best of the rest."""
     best, owned, products = shelf.best, history.bought, len(shelf.best.vectors)
-    found, _ = best.of(user_factors, owned.offsets, owned.items, None, min(n, products))
+    found, _ = best.search(user_factors, owned.offsets, owned.items, None, min(n, products))
     fresh = (np.arange(len(found))[:, None] * products + found)[found >= 0]
     entries = np.flatnonzero(best.allowed[owned.items])
     keys = np.concatenate([owned.users[entries] * products + owned.items[entries], fresh])
@@ -135,7 +135,7 @@ def _shares_of(
     return sums[users, codes[items]] / total[users]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def pair_dots(
     users: npt.NDArray[np.int64], items: npt.NDArray[np.int64], left: Floats, right: Floats
 ) -> npt.NDArray[np.float64]:

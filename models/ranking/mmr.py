@@ -6,9 +6,10 @@ already: maximal marginal relevance (Carbonell, Goldstein, The Use of MMR, SIGIR
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from larder.kernels import kernel
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -33,7 +34,7 @@ def mmr_lists(
     return chosen, values
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _pick(
     items: Ints, scores: Floats, categories: Ints, most: int, penalty: float, chosen: Ints, values: Floats
 ) -> None:

@@ -48,7 +48,7 @@ def search_top_items(
 ) -> tuple[Ints, Floats]:
     """`top_items` for items that are prepared already, n of them at most, less what is `masked` (k,) of the owned."""
     if rebuy_weight is None:
-        items, scores = best.of(user_factors, owned.offsets, owned.items, None, n)
+        items, scores = best.search(user_factors, owned.offsets, owned.items, None, n)
     else:
         largest = np.zeros(len(user_factors), np.float32)
         np.maximum.at(largest, owned.users, owned.strengths)
@@ -56,5 +56,5 @@ def search_top_items(
         if masked is not None:
             extra = np.where(masked, EXCLUDED, extra)
         weighed = user_factors * np.float32(1 - rebuy_weight)
-        items, scores = best.of(weighed, owned.offsets, owned.items, extra, n)
+        items, scores = best.search(weighed, owned.offsets, owned.items, extra, n)
     return items, np.where(items == NO_ITEM, np.float32(0), scores)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from larder.kernels import kernel
 from larder.models.ranking.candidates import FEATURES, OF_NEW
 
 Doubles = npt.NDArray[np.float64]
@@ -36,9 +37,11 @@ class PurchaseRegression:
     quadratic: Doubles
 
     def log_odds(self, features: Doubles) -> Doubles:
-        """Of rows of features (c, k), shape (c,)."""
-        z = (features - self.means) / self.scales
-        return self.constant + z @ self.linear + ((z @ self.quadratic) * z).sum(axis=1)
+        """Returns the log-odds of rows of features (c, k), shape (c,). A row's are the same to the bit in any batch."""
+        odds = np.empty(len(features))
+        weights = (np.asarray(array, np.float64) for array in (self.means, self.scales, self.linear, self.quadratic))
+        _log_odds(np.ascontiguousarray(features, np.float64), float(self.constant), *weights, odds)
+        return odds
 
     def as_json(self) -> dict[str, Any]:
         weights: dict[str, float] = {"": self.constant}
@@ -97,6 +100,30 @@ class PurchaseModel:
 
 def probability(log_odds: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     return (1 / (1 + np.exp(-np.clip(log_odds, -60, 60)))).astype(np.float32)
+
+
+@kernel
+def _log_odds(
+    features: Doubles,
+    constant: float,
+    means: Doubles,
+    scales: Doubles,
+    linear: Doubles,
+    quadratic: Doubles,
+    odds: Doubles,
+) -> None:
+    """A loop instead of matrix products, whose order of sums depends on where in a batch a row stands."""
+    count = len(means)
+    z = np.empty(count)
+    for row in range(len(features)):
+        total = constant
+        for i in range(count):
+            z[i] = (features[row, i] - means[i]) / scales[i]
+            total += linear[i] * z[i]
+        for i in range(count):
+            for j in range(i, count):
+                total += quadratic[i, j] * z[i] * z[j]
+        odds[row] = total
 
 
 def _short(value: float) -> float:

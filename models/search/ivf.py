@@ -1,8 +1,9 @@
-"""Neighbours among millions: vectors are filed in cells, and each query looks only into the cells nearest to it.
+"""Approximate nearest neighbours among millions by an inverted file (IVF): queries look into few cells of vectors.
 
-An inverted file (Jegou, Douze, Schmid 2011) without compression. A query looks into more cells the more of them lie
-about as near as its nearest. Queries are dealt to the cells that they look into, so that a cell's scores are one matrix
-product whoever asks, and all rules hold as they do for the exact search.
+An inverted file without compression (Jegou, Douze, Schmid, Product Quantization for Nearest Neighbor Search, PAMI
+2011), with cells by spherical k-means. A query looks into more cells the more of them lie about as near as its nearest.
+Queries are grouped by the cells that they look into, so that a cell's scores are one matrix product, and all
+constraints hold as they do for the exact search.
 """
 
 from __future__ import annotations
@@ -10,34 +11,45 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from larder.kernels import kernel
 from larder.models.encoding.hash_ranges import rows_by_range
-from larder.models.search.constraints import ConstraintMask, NeighbourConstraints, ProductVectors, Rows, search_and_fold
-from larder.models.search.exact import NO_NEIGHBOUR, Floats, Ints, exclude, nearest, unit_length
-from larder.models.search.topk import TopKHeaps
+from larder.models.search.constraints import (
+    ConstraintMask,
+    NeighbourConstraints,
+    ProductVectors,
+    Rows,
+    search_and_fold,
+)
+from larder.models.search.dot_product import dot_product, most_rounding
+from larder.models.search.exact import NO_NEIGHBOUR, Floats, Ints, exclude, length_of_longest, nearest, unit_length
+from larder.models.search.topk import TopKProducts
 
-# Finer cells find more among as many vectors looked at; filing twice as many takes four times as long.
-CELLS = 2  # times the square root of the vectors
-# Rounds of k-means, each on a sample of so many vectors a cell: the first are cheap, and the last must be large.
+# There are so many times the square root of the vectors as cells. Finer cells find more among as many vectors looked
+# at; twice as many cells take four times as long to make.
+CELLS = 2
+# Rounds of k-means: (vectors a cell in the sample, rounds). The first are cheap, and the last sample must be large.
 ROUNDS = ((16, 20), (64, 8), (256, 3))
-# Vectors by which is told how many cells a query looks into.
+# Vectors by which it is told how many cells a query looks into.
 SAMPLE = 500
-# A cell is as near as its cosine is above this share of the nearest cell's. Of 0, 0.25, 0.5, 0.75 and 1 the best.
+# A cell's rank is how far its cosine is above this share of the nearest cell's: the best of 0, 0.25, 0.5, 0.75 and 1.
 OF_NEAREST = np.float32(0.5)
 # For what rounding may change.
 SLACK = 1e-6
-# Pairs of query and cell that are dealt at a time, in the mean, which bounds memory; and queries that meet all centres.
+# Pairs of query and cell made at a time, on average, which bounds memory; queries compared with all centres at once.
 PAIRS_AT_ONCE, QUERIES_AT_ONCE = 1 << 20, 1 << 10
-# Scores of a matrix product, so few that they stay in the cache.
+# Scores of one matrix product, so few that they stay in the cache.
 TILE_SCORES = 1 << 17
 
 
 @dataclass(frozen=True)
 class InvertedFile:
-    """order (n,): rows of the vectors that were filed, cell by cell. Cell i holds starts[i] to starts[i + 1] of them.
+    """Which cell each of n vectors lies in, and how queries choose cells.
 
-    centres (c, d) of length 1. A query looks into its nearest cell, and into each whose cosine is above OF_NEAREST of
-    that one's by more than `reach`; `probes` cells, in the mean.
+    order (n,): rows of the vectors, cell by cell; cell i holds order[starts[i]:starts[i + 1]]. centres (c, d) of length
+    1. A query looks into its nearest cell, and into each whose cosine is above OF_NEAREST times that one's by more than
+    `reach`: `probes` cells, on average.
     """
 
     order: Rows
@@ -48,9 +60,9 @@ class InvertedFile:
 
 
 def build_inverted_file(vectors: Floats, probes: int, seed: int) -> InvertedFile:
-    """Files vectors (n, d) of length 1 in `cells_for(n)` cells, by k-means on the sphere of samples.
+    """Returns vectors (n, d) of length 1 in `cell_count(n)` cells, by k-means on the sphere, of samples.
 
-    probes: how many cells vectors like these are to look into, in the mean.
+    The reach is such that queries like these vectors look into `probes` cells, on average.
     """
     count = cell_count(len(vectors))
     drawn = np.random.default_rng(seed).permutation(len(vectors))
@@ -67,9 +79,9 @@ def build_inverted_file(vectors: Floats, probes: int, seed: int) -> InvertedFile
 
 
 def widened_to_recall(cells: InvertedFile, share: float, queries: Floats, exact: Ints) -> InvertedFile:
-    """With as far a reach as finds such a share of the exact neighbours (m, k) of queries (m, d); no less than it is.
+    """Returns the same cells with the smallest reach, though no smaller than now, whose recall is at least `share`.
 
-    exact: places in the order of the cells, each of which lies in a cell that is so or so near to the query.
+    Recall is told on queries (m, d) by their exact neighbours (m, k), positions in the order of the cells.
     """
     beyond = _beyond(queries, cells.centres)
     of_cell = np.searchsorted(cells.starts, exact, side="right") - 1
@@ -79,19 +91,35 @@ def widened_to_recall(cells: InvertedFile, share: float, queries: Floats, exact:
 
 
 def cell_count(count: int) -> int:
-    """How many cells so many vectors are filed in."""
+    """Returns how many cells `count` vectors are put in."""
     return min(count, round(CELLS * count**0.5))
 
 
 def nearest_allowed_in_cells(
-    asked: ProductVectors, own: Rows, listed: ProductVectors, top: int, rules: NeighbourConstraints, cells: InvertedFile
+    asked: ProductVectors,
+    own: Rows,
+    listed: ProductVectors,
+    top: int,
+    constraints: NeighbourConstraints,
+    cells: InvertedFile,
 ) -> tuple[Ints, Floats]:
-    """As nearest_by_rules, but only of what lies in cells near to each query; `listed` in the order of the cells."""
+    """Returns what `nearest_allowed` returns, but only of what lies in cells near to each query.
+
+    `listed` stands in the order of the cells. A query's row is the same to the bit whoever else is asked for.
+    """
 
     def search(rows: Rows, wanted: int) -> tuple[Ints, Floats]:
-        return _search(asked.of(rows), own[rows], listed, min(wanted, len(listed.vectors)), rules, cells)
+        return _search(asked.of(rows), own[rows], listed, min(wanted, len(listed.vectors)), constraints, cells)
 
-    return search_and_fold(search, asked, listed, top, rules, max(1, int(PAIRS_AT_ONCE / cells.probes)))
+    return search_and_fold(search, asked, listed, top, constraints, max(1, int(PAIRS_AT_ONCE / cells.probes)))
+
+
+def recall(found: Ints, exact: Ints) -> float:
+    """Returns the share of the exact neighbours (m, k) that were found (m, k); 1 if there are none."""
+    wanted = int((exact != NO_NEIGHBOUR).sum())
+    pairs = zip(found, exact, strict=True)
+    hits = sum(int((np.isin(other, one) & (other != NO_NEIGHBOUR)).sum()) for one, other in pairs)
+    return hits / wanted if wanted else 1.0
 
 
 def _search(
@@ -99,11 +127,12 @@ def _search(
     own: Rows,
     listed: ProductVectors,
     wanted: int,
-    rules: NeighbourConstraints,
+    constraints: NeighbourConstraints,
     cells: InvertedFile,
 ) -> tuple[Ints, Floats]:
-    best = TopKHeaps.empty(len(own), wanted)
-    forbid = ConstraintMask(asked.traits, listed.traits, rules)
+    best = TopKProducts(asked.vectors, listed.vectors, wanted, listed.longest)
+    mask = ConstraintMask(asked.traits, listed.traits, constraints)
+    numbers = np.arange(len(listed.vectors), dtype=np.int32)
     # The nearest cell of each query first: most of what comes after it is then worse than what the query has.
     for queries, probed in _pairs(asked.vectors, cells):
         order, starts = rows_by_range(probed, len(cells.centres))
@@ -115,29 +144,58 @@ def _search(
                 rows = queries[start : min(start + height, starts[cell + 1])]
                 tile = asked.vectors[rows] @ listed.vectors[here].T
                 exclude(tile, own[rows] - here.start)
-                forbid(rows, here, tile)
-                best.push_tile(tile, rows, here.start)
-    return best.lists()
+                mask(rows, here, tile)
+                best.push(tile, rows, numbers[here])
+    return best.sorted()
 
 
 def _pairs(queries: Floats, cells: InvertedFile) -> list[tuple[Ints, Ints]]:
-    """Rows of queries and the cells that they look into: first their nearest ones, then the others."""
+    """Returns rows of queries and the cells that they look into: first their nearest ones, then the others."""
     rows = np.arange(len(queries), dtype=np.int32)
+    margins = most_rounding(queries, np.linalg.norm(queries, axis=1), length_of_longest(cells.centres))
     firsts, askers, others = [], [], []
     for start in range(0, len(queries), QUERIES_AT_ONCE):
-        some = rows[start : start + QUERIES_AT_ONCE]
-        beyond = _beyond(queries[some], cells.centres)
-        first = beyond.argmax(axis=1)
-        beyond[some - start, first] = -np.inf
-        asker, other = np.nonzero(beyond > cells.reach)
-        firsts.append(first.astype(np.int32))
-        askers.append(some[asker])
+        some = slice(start, min(start + QUERIES_AT_ONCE, len(queries)))
+        cosines = queries[some] @ cells.centres.T
+        first, probed = _probed(cosines, margins[some], queries[some], cells.centres, np.float32(cells.reach))
+        asker, other = np.nonzero(probed)
+        firsts.append(first)
+        askers.append(rows[some][asker])
         others.append(other.astype(np.int32))
     return [(rows, np.concatenate(firsts)), (np.concatenate(askers), np.concatenate(others))]
 
 
+@kernel
+def _probed(
+    cosines: Floats, margins: Floats, queries: Floats, centres: Floats, reach: np.float32
+) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Returns the nearest cell of each query (m,), and which others (m, c) it looks into.
+
+    `cosines` (m, c), of a matrix product, are off by `margins` (m,) at most; where that matters, `dot_product` decides.
+    """
+    first, probed = np.zeros(len(queries), np.int32), np.zeros(cosines.shape, np.bool_)
+    for row in range(len(queries)):
+        query, margin = queries[row], margins[row]
+        rough = np.float32(-np.inf)
+        for cell in range(cosines.shape[1]):
+            rough = max(rough, cosines[row, cell])
+        greatest = np.float32(-np.inf)
+        for cell in range(cosines.shape[1]):
+            if cosines[row, cell] >= rough - np.float32(2) * margin:
+                cosine = dot_product(query, centres[cell])
+                if cosine > greatest:
+                    greatest, first[row] = cosine, cell
+        least = OF_NEAREST * greatest + reach
+        for cell in range(cosines.shape[1]):
+            cosine = cosines[row, cell]
+            if abs(cosine - least) <= margin:
+                cosine = dot_product(query, centres[cell])
+            probed[row, cell] = cosine > least and cell != first[row]
+    return first, probed
+
+
 def _beyond(queries: Floats, centres: Floats) -> Floats:
-    """By how much the cosine of each query with each centre is above OF_NEAREST of its greatest, (m, c)."""
+    """Returns how far the cosine of each query with each centre is above OF_NEAREST times its greatest, (m, c)."""
     cosines = queries @ centres.T
     cosines -= OF_NEAREST * cosines.max(axis=1, keepdims=True)
     return cosines
@@ -148,19 +206,8 @@ def _reaching(cells: InvertedFile, reach: float, beyond: Floats) -> InvertedFile
     return replace(cells, reach=reach, probes=float(np.maximum((beyond > reach).sum(axis=1), 1).mean()))
 
 
-def recall(found: Ints, exact: Ints) -> float:
-    """The share of the exact neighbours (m, k) that were found (m, k); 1 where there are none."""
-    wanted = int((exact != NO_NEIGHBOUR).sum())
-    pairs = zip(found, exact, strict=True)
-    return (
-        sum(int((np.isin(other, one) & (other != NO_NEIGHBOUR)).sum()) for one, other in pairs) / wanted
-        if wanted
-        else 1.0
-    )
-
-
 def _moved(centres: Floats, vectors: Floats) -> Floats:
-    """Each centre to the mean of the vectors nearest to it; one that has none stays."""
+    """Returns each centre moved to the mean of the vectors nearest to it; one that has none stays."""
     order, starts = _by_cell(vectors, centres)
     filled = np.flatnonzero(np.diff(starts))
     moved = centres.copy()
@@ -169,5 +216,5 @@ def _moved(centres: Floats, vectors: Floats) -> Floats:
 
 
 def _by_cell(vectors: Floats, centres: Floats) -> tuple[Rows, Rows]:
-    """Rows of the vectors by their nearest centre, and where those of each begin."""
+    """Returns rows of the vectors by their nearest centre, and where those of each begin."""
     return rows_by_range(nearest(vectors, centres, 1)[0][:, 0], len(centres))

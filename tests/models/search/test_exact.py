@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import larder.models.search.exact as module
-from larder.models.search.exact import nearest, top_k_columns, unit_length
+from larder.models.search.exact import nearest, unit_length
+from larder.models.search.topk import top_k_columns
 
 
 def brute_force(queries: np.ndarray, vectors: np.ndarray, top: int, own: np.ndarray) -> tuple[list, list]:
