@@ -13,9 +13,10 @@ neighbours on the heap for overlapping, and then added up in another order: byte
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from larder.kernels import kernel
 
 Floats = npt.NDArray[np.float32]
 Offsets = npt.NDArray[np.int64]
@@ -25,7 +26,7 @@ Numbers = npt.NDArray[np.int32]
 CONVERGED = np.float32(1e-20)
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@kernel(fastmath=True)
 def solve_users(
     offsets: Offsets,
     items: Numbers,
@@ -105,7 +106,7 @@ def solve_users(
                 direction[k] = residual[k] + turn * direction[k]
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@kernel(fastmath=True)
 def add_item_products(
     listed: Numbers,
     offsets: Offsets,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from larder.kernels import kernel
 
 
 def range_of(hashed: np.ndarray, ranges: int) -> np.ndarray:
@@ -14,7 +15,7 @@ def range_of(hashed: np.ndarray, ranges: int) -> np.ndarray:
     return (hashed >> (64 - bits)) + (ranges >> 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def rows_by_range(number: np.ndarray, ranges: int) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers by range, in their order within each, and where each range starts."""
     starts = np.zeros(ranges + 1, np.int64)

@@ -6,6 +6,8 @@ import numba
 import numpy as np
 import pyarrow as pa
 
+from larder.kernels import kernel
+
 COOKIE_SEED = 42  # as Spark's xxhash64
 
 # XXH64: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
@@ -83,7 +85,7 @@ def _hash_one(data: np.ndarray, at: int, end: int, seed: np.uint64) -> np.uint64
     return total ^ (total >> np.uint64(32))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash_all(offsets: np.ndarray, data: np.ndarray, seed: np.uint64) -> np.ndarray:
     hashes = np.empty(len(offsets) - 1, np.uint64)
     for i in range(len(hashes)):

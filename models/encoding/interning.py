@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from larder.kernels import kernel
 from larder.models.encoding.hashing import xxh64
 
 FEW = 1 << 12
@@ -41,7 +41,7 @@ def _without_nulls(codes: np.ndarray, texts: pa.StringArray, firsts: np.ndarray)
     return codes, texts.take(pa.array(np.flatnonzero(valid)[firsts_of_valid]))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _codes(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Open addressing with linear probing; a slot holds 1 + a code, and the table grows when half full."""
     n, size, found = len(hashes), FEW, 0

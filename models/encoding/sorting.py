@@ -5,6 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from larder.kernels import kernel
+
 SHORT = 24  # up to here, insertion is faster than merging
 LONG = 128  # rows of a slot that are sorted by insertion, even of several cookies
 ROWS_A_SLOT = 12
@@ -21,7 +23,7 @@ def _after(a: int, b: int, first: np.ndarray, second: np.ndarray, third: np.ndar
     return third[a] > third[b]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def sort_range(
     order: np.ndarray, start: int, end: int, first: np.ndarray, second: np.ndarray, third: np.ndarray
 ) -> None:
@@ -53,7 +55,7 @@ def sort_range(
         width *= 2
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def dealt_by_hash(hashed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where each row goes when rows are dealt to slots in the order of `hashed`: a place [n], and the slots' bounds.
 
@@ -83,7 +85,7 @@ def dealt_by_hash(hashed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return places, bounds
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def sort_slots(records: np.ndarray, bounds: np.ndarray) -> None:
     """Sorts the records, int64 [n, columns], of each slot by their first two columns; stable.
 
@@ -114,7 +116,7 @@ def sort_slots(records: np.ndarray, bounds: np.ndarray) -> None:
                 records[start + i, column] = spare[i, column]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _sort_long_slot(records: np.ndarray, start: int, size: int) -> None:
     order, spare = np.empty(size, np.int64), np.empty((size, records.shape[1]), np.int64)
     first, second = np.empty(size, np.int64), np.empty(size, np.int64)

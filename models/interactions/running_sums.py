@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from larder.kernels import kernel
 from larder.models import columns as C
 from larder.models.encoding.hash_ranges import range_of, rows_by_range
 from larder.models.encoding.hashing import xxh64
@@ -181,7 +181,7 @@ def _sorted(hashed: np.ndarray, detail: np.ndarray, columns: Sequence[np.ndarray
     return records
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _sum_interactions(records: np.ndarray, horizon: int, end: int) -> int:
     """Sums sorted records (key, product, strength, purchases, hour, purchase hour) in place; returns their number."""
     left, at = 0, 0
@@ -203,7 +203,7 @@ def _sum_interactions(records: np.ndarray, horizon: int, end: int) -> int:
     return left
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _sum_contexts(records: np.ndarray) -> int:
     """Sums sorted records (hash, context, strength, product) in place; returns their number."""
     left, at = 0, 0

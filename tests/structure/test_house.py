@@ -15,8 +15,9 @@ from repository import ROOT
 # What a package of larder may import beside itself. A module's name allows that module alone.
 ALLOWED = {
     "larder.settings": (),
-    "larder.storage": (),
-    "larder.models": (),
+    "larder.kernels": (),
+    "larder.storage": ("larder.kernels",),
+    "larder.models": ("larder.kernels",),
     "larder.loaders": (),
     "larder.journey": (),
     "larder.client": (),
