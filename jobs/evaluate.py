@@ -37,7 +37,7 @@ JOB = "evaluate"
 
 
 class GateError(RuntimeError):
-    """The lists are worse than the settings allow to be published."""
+    """Personal lists are worse than evaluation.least_ratio_to_popularity allows, so no release may be published."""
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -166,7 +166,7 @@ def _publish(tables: Tables, planned: Manifest, results: dict[str, Any], picture
 
 
 def _gate(results: dict[str, Any], settings: Settings, place: str) -> None:
-    """Raises GateError: also where there is nothing to judge by, as 0 is not below 0."""
+    """Raises GateError if lists are below the gate, or if there is a gate and no purchase to measure with."""
     ratio = settings.evaluation.least_ratio_to_popularity
     of_new = {row["method"]: row for row in results["lists"] if row["task"] == NEW}
     if ratio and not of_new[PERSONAL]["users"]:

@@ -1,7 +1,7 @@
-"""Factors, embeddings and contexts to a release: lists per cookie, per product, per location and device.
+"""Makes the lists of a release: per cookie, per product, per location and device.
 
-Lists first bear product numbers, dense over all known products; how often each number is listed then decides its
-ordinal in the release's dictionary.
+Lists first hold product numbers, dense over all known products. The number of lists that hold a product then decides
+its ordinal in the dictionary of the release.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def start(arguments: argparse.Namespace) -> None:
 
 
 def find_sources(tables: Tables, as_of: int) -> dict[Table, Manifest]:
-    """The manifests that a release is made from. Without embeddings it has no lists per product.
+    """Returns the manifests that a release is made from. Without embeddings it has no lists per product.
 
     Raises MissingPartitionError, also where user and item factors do not belong together.
     """
@@ -180,7 +180,7 @@ def _personal(
 
 
 def _popularity(contexts: DataFrame, decay: Decay, as_of: int) -> DataFrame:
-    """PRODUCT_ID and STRENGTH, what each counts for at all places and on all devices."""
+    """Returns PRODUCT_ID and STRENGTH, the decayed count over all locations and devices."""
     # Whole numbers first: their sum is the same in any order.
     return contexts.groupBy(C.PRODUCT_ID).agg(decay.value(F.sum(C.STRENGTH), as_of).alias(C.STRENGTH))
 

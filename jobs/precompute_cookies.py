@@ -1,4 +1,4 @@
-"""The lists of the cookies that did something in some hours, to be laid over the live release until the next one.
+"""Makes a delta: new lists of the cookies with events in a window, which lie over the live release until the next one.
 
 Factors of items are those of the newest training; factors of the cookies are folded in (models/als/fold_in.py), so that
 what a cookie did a minute ago counts, and a cookie that the training has not seen gets a list too.
@@ -96,7 +96,7 @@ def start(arguments: argparse.Namespace) -> None:
 
 
 def newest_model(tables: Tables, as_of: int) -> Manifest | None:
-    """The item factors of the newest training at or before an hour."""
+    """Returns the manifest of the newest item factors, at most MODEL_DAYS before an hour, or None."""
     instants = range(as_of, as_of - MODEL_DAYS * HOURS_A_DAY, -1)
     found = tables.find_all(ITEM_FACTORS, map(as_of_partition, instants))
     return next((manifest for manifest in found if manifest is not None), None)
@@ -168,7 +168,7 @@ def _make(
 
 
 def filter_active(state: DataFrame, start: int) -> DataFrame:
-    """Of INTERACTIONS, all rows of the cookies that did something of weight from the hour `start` on."""
+    """Keeps all rows of INTERACTIONS of the cookies with an event that has a weight from hour `start` on."""
     active = state.where(F.col(C.LAST_HOUR) >= start).select(C.COOKIE_KEY).distinct()
     return state.join(active, C.COOKIE_KEY, "left_semi")
 

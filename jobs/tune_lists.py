@@ -1,4 +1,4 @@
-"""Fits the weights that order personal lists to what was bought in some windows after an instant each.
+"""Fits the weights that order personal lists to the purchases of several windows, each after an instant.
 
 They are measured as they will be used, on later purchases than they were fitted to: on the newest window, with weights
 of the older ones alone. The weights written are those of all windows.
@@ -74,7 +74,7 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
 
 
 def _same_conditions(sources: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
-    """What the weights will hold for. Raises SettingsError where windows differ in it."""
+    """Returns the parameters that the weights will hold for. Raises SettingsError if windows differ in them."""
     conditions = [conditions_of(settings, window[INTERACTIONS], window[ITEM_FACTORS]) for window in sources]
     for window, found in zip(sources, conditions, strict=True):
         if found != conditions[0]:
@@ -87,7 +87,7 @@ def _same_conditions(sources: list[dict[str, Any]], settings: Settings) -> dict[
 
 
 def _fitted(data: list[EvaluationData], windows: list[argparse.Namespace], settings: Settings) -> PurchaseModel:
-    """Fitted to what was seen of these windows, the newest window first."""
+    """Returns the purchase model fitted to these windows, the newest first. Raises NothingBoughtError."""
     shown = [
         TrainingWindow(
             item_features(some.best, some.attributes.categories.whole, some.statistics),
@@ -106,7 +106,7 @@ def _fitted(data: list[EvaluationData], windows: list[argparse.Namespace], setti
 
 
 def _measured(data: EvaluationData, ranking: PurchaseModel, settings: Settings) -> dict[str, dict[str, Means]]:
-    """NDCG@10 by method and task."""
+    """Returns NDCG@10 by method and task."""
     lists, repeats = settings.lists, has_repeats(settings, lambda: data.statistics.repeat_purchases)
     rules = ListRules(lists.personal, NEVER if repeats else ALWAYS)
     learned = LearnedRanker(ranking, data.statistics, data.attributes.categories.whole, lists.candidates)

@@ -100,6 +100,17 @@ def test_figures_are_those_of_the_formulas(shown: list[list[int]], data: st.Data
         assert found.hit[user] == bool(set(items[:HIT_AT]) & set(wanted))
 
 
+def test_figures_are_those_of_another_package() -> None:
+    """Expected: the means of nDCG@10, R@30 and Success@10 of ir-measures 0.4.3 over the same lists."""
+    users, items = 50, 61
+    shown = (np.arange(users)[:, None] * 7 + np.arange(RECALL_AT) * 11) % items
+    bought = [(user, (user * user + 5 * n) % items) for user in range(users) for n in range(1 + user % 17)]
+    found = list_metrics(shown, GroundTruth(*np.array(bought).T, users, items))
+    assert found.ndcg.mean() == pytest.approx(0.19434988678038376)
+    assert found.recall.mean() == pytest.approx(0.576623912035677)
+    assert found.hit.mean() == 0.82
+
+
 FIGURES = ListMetrics(np.array([0.0, 1.0] * 50), np.full(100, 0.5), np.ones(100), 0.25)
 
 
