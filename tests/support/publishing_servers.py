@@ -88,7 +88,7 @@ def stop(servers: list[Server]) -> None:
 
 def _is_whole(client: redis.Redis) -> bool:
     info = client.execute_command("CLUSTER", "INFO")
-    text = info.decode() if isinstance(info, bytes) else str(info)
-    return str(CLUSTER_NODES) in text.partition("cluster_known_nodes:")[2][:2] or (
-        isinstance(info, dict) and info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == CLUSTER_NODES
-    )
+    if not isinstance(info, dict):  # redis-py before 7 leaves it as text
+        lines = (info.decode() if isinstance(info, bytes) else str(info)).splitlines()
+        info = dict(line.split(":", 1) for line in lines if ":" in line)
+    return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == CLUSTER_NODES
