@@ -6,7 +6,7 @@ import pytest
 from lookup_servers import Endpoint, RedisServer
 from typer.testing import CliRunner
 
-from larder.cli.main import main
+from larder.cli.main import app
 
 pytestmark = pytest.mark.end_to_end
 
@@ -26,7 +26,7 @@ def test_an_explained_answer_names_the_records_it_was_made_of(endpoint: Endpoint
 
 def test_for_people(endpoint: Endpoint) -> None:
     words = ["explain", "--cookie", "c1", "--product", "p1", "--location", "zone1", "--n", "7", "--url", endpoint.url]
-    done = CliRunner().invoke(main.app, words)
+    done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     first, similar, personal, generic, masked, _, *items = done.output.splitlines()
     assert first.startswith("release r1 of 2017-12-04T00:00:00Z")
@@ -39,5 +39,5 @@ def test_for_people(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize(("words", "told"), [(["--n", "0"], "invalid_n"), (["--url", "http://127.0.0.1:1"], "--url")])
 def test_what_went_wrong_is_told(endpoint: Endpoint, words: list[str], told: str) -> None:
-    done = CliRunner().invoke(main.app, ["explain", "--url", endpoint.url, *words])
+    done = CliRunner().invoke(app, ["explain", "--url", endpoint.url, *words])
     assert told in str(done.exception)
