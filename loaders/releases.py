@@ -153,9 +153,9 @@ class Releases:
 
     def _names(self, release: Release) -> list[bytes]:
         buckets = [
-            self.keys.bucket(release.name, kind, bucket)
+            name
             for kind in ALL_KINDS
-            for bucket in range(release.buckets.get(kind, 0))
+            for name in self.keys.buckets(release.name, kind, range(release.buckets.get(kind, 0)))
         ]
         chunks = [self.keys.dictionary(release.name, chunk) for chunk in range(release.first_chunk, release.chunks)]
         return [*buckets, *chunks, self.keys.meta(release.name)]
