@@ -1,1 +1,1 @@
-"""Ours beside what a user would pick instead, in one run. Each module ends with one JSON line."""
+"""Benchmarks: Larder beside the tools that one would use instead, in the same run. Each ends with one JSON line."""

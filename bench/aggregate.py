@@ -1,6 +1,7 @@
-"""Aggregating one hour of logs: ours (validated, quarantined, reconciled) beside DuckDB, Polars and plain Spark.
+"""Measures the aggregation of one hour of logs: ours (validated, quarantined, reconciled), DuckDB, Polars and plain
+Spark.
 
-Each engine runs in its own process, one after the other; the best of its runs counts.
+Each engine runs in a process of its own, one after the other; the best of its runs counts.
 """
 
 from __future__ import annotations

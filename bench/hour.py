@@ -1,4 +1,4 @@
-"""One hour of impression logs of any size, as Parquet: the input of the aggregation bench."""
+"""Writes one hour of impression logs of any size as Parquet: the input of the aggregation bench."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MICROSECONDS_AN_HOUR = 3_600_000_000
 def write_hour(events: Path, rows: int, seed: int = 0) -> Path:
     """Writes `rows` events, in time order, under dt=/hr= in `events`; returns the hour's folder.
 
-    A cookie has 20 events on average, six in ten of them among a dozen products of its own.
+    A cookie has 20 events on average. Six in ten of them are with one of a dozen products that the cookie prefers.
     """
     date, hr = HOUR.split("T")
     folder = events / f"dt={date}" / f"hr={hr}"
@@ -54,7 +54,7 @@ def _events(random: np.random.Generator, rows: int, cookies: int, at: tuple[floa
 
 
 def _hexadecimal(cookie: np.ndarray) -> list[str]:
-    """32 hexadecimal digits a cookie, like a UUID without its dashes."""
+    """Returns 32 hexadecimal digits per cookie, like a UUID without its dashes."""
     mixed = (cookie.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     text = mixed.astype(">u8").tobytes().hex()
     return [text[i : i + 16] * 2 for i in range(0, len(text), 16)]

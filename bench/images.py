@@ -1,8 +1,8 @@
-"""Measures pictures a second of `larder ingest-images` beside Pillow in one process, and peak memory.
+"""Measures pictures per second of `larder ingest-images` beside Pillow in one process, and peak memory.
 
-The pictures are photographs of 640 x 480 pixels as JPEG, mostly, and PNG and WebP with transparency; a few dozen
-different ones under many names. Both peers keep what they made in memory and judge nothing; `pillow draft` lets the
-JPEG decoder leave out detail, as ours does. Ours also looks at every file, sets bad ones aside and writes a table.
+Most pictures are photographs of 640 x 480 pixels as JPEG; others are PNG and WebP with transparency. There are a few
+dozen different ones under many names. Both peers keep their results in memory and check nothing; `pillow draft` lets
+the JPEG decoder leave out detail, as ours does. Ours also checks every file, quarantines bad ones and writes a table.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def write_pictures(folder: Path, count: int) -> Path:
 
 
 def _encoded(number: int) -> tuple[bytes, str]:
-    """A picture with slopes of light and grain, and how it is encoded: of ten eight are JPEG."""
+    """Returns a picture with gradients and grain, encoded: eight of ten are JPEG."""
     random = np.random.default_rng(number)
     down, across = np.mgrid[0 : 1 : complex(HEIGHT), 0 : 1 : complex(WIDTH)]
     waves = [np.sin(random.uniform(2, 30) * (across * random.normal() + down * random.normal())) for _ in range(3)]

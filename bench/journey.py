@@ -1,7 +1,9 @@
-"""All 567 million exposures of The Complete Journey and its purchases, aggregated and rolled up; DuckDB beside.
+"""Measures aggregation and roll-up of all 567 million exposures of The Complete Journey and its purchases, beside
+DuckDB.
 
-The year is taken in windows, one after the other: each is aggregated, then added to the state of the one before. DuckDB
-does the same sums on the same files in the same windows. Every step is a process of its own, Java and all.
+The year is processed in windows, one after the other: each is aggregated, then added to the state of the one before.
+DuckDB computes the same sums from the same files in the same windows. Every step is a process of its own, Java
+included.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Larder's own commands as a bench runs them: in processes of their own, watched, on a folder of tables."""
+"""Runs Larder's own commands for a bench: each in a measured process of its own, on a folder of tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.process_memory import Watched, watched
 
 
 def write_settings(file: Path, **sections: dict[str, Any]) -> Path:
-    """A larder.toml. Values are text, numbers, booleans, or tables of text."""
+    """Writes a larder.toml. Values are text, numbers, booleans, or tables of text."""
     lines = []
     for section, values in sections.items():
         lines += [f"[{section}]", *(f"{name} = {_toml(value)}" for name, value in values.items())]
@@ -28,14 +28,14 @@ def run_job(verb: str, settings: Path, *arguments: str) -> tuple[Watched, float]
 
 
 def table_size(tables: Path, name: str, only_newest: bool = False) -> dict[str, int]:
-    """Rows and bytes of a table, or of its last partition: what manifests name."""
+    """Returns rows and bytes of a table, or of its last partition, as its manifests say."""
     found = sorted(manifests(tables, name), key=lambda manifest: manifest["partition"])[-1 if only_newest else 0 :]
     sizes = [file["bytes"] for manifest in found for file in manifest["files"]]
     return {"rows": sum(manifest["rows"] for manifest in found), "bytes": sum(sizes)}
 
 
 def manifests(tables: Path, name: str) -> list[dict[str, Any]]:
-    """All that a table shows."""
+    """Returns the manifests of all partitions that a table shows."""
     return [json.loads(path.read_text()) for path in (tables / name / "manifests").rglob("*.json")]
 
 

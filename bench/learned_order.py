@@ -1,6 +1,7 @@
-"""Lists of 30 by the learned order beside those by factors alone, on one core: users a second.
+"""Measures lists of 30 by learned weights beside lists by factors alone: users per second on one core.
 
-Made-up factors whose lengths fall as trained ones' do, and histories of 33 products; what is measured is arithmetic.
+Factors are random, with lengths that fall as those of trained factors do; histories have 33 products. It measures
+arithmetic, not quality.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Publishing a release: ours from Parquet to live (checked, counted, flipped) beside what a user would pick instead.
+"""Measures publishing a release: ours from Parquet to live (checked, counted, switched) beside what one would use
+instead.
 
-All on one server, which is emptied before each; the peers write no dictionary and check nothing. redis-benchmark writes
-the same number of bytes a value, which it does not have to make: the server's own limit.
+All use one server, which is emptied before each. The peers write no dictionary and check nothing. redis-benchmark
+writes values of the same size, which it does not have to compute: its rate is the server's limit.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _settings(work: Path, tables: Path, url: str, scores: bool) -> Path:
 
 
 def _measured(client: redis.Redis, cookies: int, work: Callable[[], None]) -> tuple[float, float]:
-    """Cookies a second, and bytes of used_memory a cookie."""
+    """Returns cookies per second, and bytes of used_memory per cookie."""
     client.execute_command("FLUSHALL", "SYNC")
     before, begun = client.info("memory")["used_memory"], time.perf_counter()
     work()
@@ -93,7 +94,7 @@ def _ours(settings: Path) -> None:
 
 
 def _payload(file: Path) -> int:
-    """Bytes of a record of ours, on average: what redis-benchmark is to write."""
+    """Returns the mean bytes of one of our records: the size of the values that redis-benchmark writes."""
     from larder.jobs.publishing.load_files import as_lists
     from larder.jobs.publishing.release_loading import record_lengths
     from larder.loaders.keys import COOKIES
@@ -103,7 +104,7 @@ def _payload(file: Path) -> int:
 
 
 def _with_redis_py(client: redis.Redis, files: list[Path], cookies: int, packed: Callable[[np.ndarray], bytes]) -> None:
-    """What a script would do: a key a cookie, a thousand commands a pipeline."""
+    """Writes lists as a script would: a key per cookie, a thousand commands per pipeline."""
     left, pipeline = cookies, client.pipeline(transaction=False)
     for file in files:
         for batch in pq.ParquetFile(file).iter_batches(50_000, columns=["cookie_key", "items"]):
@@ -128,7 +129,7 @@ def _as_packed(items: np.ndarray) -> bytes:
 
 
 def _server_limit(client: redis.Redis, payload: int) -> float | None:
-    """SET commands a second that redis-benchmark gets through, 64 at a time."""
+    """Returns the SET commands per second of redis-benchmark, 64 at a time."""
     binary = shutil.which("redis-benchmark") or shutil.which("valkey-benchmark")
     if binary is None:
         return None

@@ -1,9 +1,9 @@
-"""Lookups over HTTP: ours with every feature on, beside a bare loop (the floor) and FastAPI with redis-py.
+"""Measures lookups over HTTP: ours with every feature on, a bare loop, a floor, and FastAPI with redis-py.
 
-Redis, wrk and the server share the machine. Ours is built and installed for the run, as a web tier has it. Each round
-drives the servers one after the other over the same lists; the median round counts. The peers read one key a cookie and
-answer ten numbers; ours answers ten products, routed. Bare does what the peers do, with the endpoint's own HTTP and
-connection to Redis, in one process. With own ids, no request is like another, as behind a proxy that numbers them.
+Redis, wrk and the server share the machine. Ours is built and installed for the run, as on a web server. Each round
+drives the servers one after the other over the same lists; the median round counts. The peers read one key per cookie
+and answer ten numbers; ours answers ten products, routed. Bare does what the peers do, in one process, with the
+endpoint's own HTTP and Redis connection. With own ids, no two requests are alike, as behind a proxy that numbers them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LOGGED, DROPPED, NO_COOKIE = ("ours", TO_KAFKA), "larder_lookup_journey_dropped_
 
 
 class Measured(NamedTuple):
-    """One case: what wrk saw, and the processor time that the server took a request, in microseconds."""
+    """One case: what wrk measured, and the CPU time of the server per request, in microseconds."""
 
     load: Load
     microseconds: float
@@ -120,7 +120,7 @@ def main() -> None:
 
 
 def _write_questions(work: Path, cookies: int, products: int, seed: int = 0) -> dict[str, Path]:
-    """Files of requests by case."""
+    """Writes a file of requests for each case."""
     draw = random.Random(seed)
     known = [cookie_id(draw.randrange(cookies)) for _ in range(QUESTIONS)]
     mix = [_visitor(draw, cookies, products) for _ in range(QUESTIONS)]
@@ -136,7 +136,8 @@ def _write_questions(work: Path, cookies: int, products: int, seed: int = 0) -> 
 
 
 def _visitor(draw: random.Random, cookies: int, products: int) -> dict[str, str]:
-    """A third looks at a product, a third has a list, a third is new; of the cookies that are sent 20% are unknown."""
+    """Returns a visitor: a third look at a product, a third have a list, a third are new; 20% of the cookies sent are
+    unknown."""
     asked = {"location": draw.choice(LOCATIONS), "device": draw.choice(DEVICES)}
     kind = draw.randrange(3)
     if kind < 2:
@@ -148,7 +149,7 @@ def _visitor(draw: random.Random, cookies: int, products: int) -> dict[str, str]
 
 
 def _measured(cases: Mapping[str, tuple[str, int, Path]], rounds: int, seconds: float) -> dict[str, Measured]:
-    """The median round of each case, by rate."""
+    """Returns the median round of each case, by rate."""
     found: dict[str, list[Measured]] = {name: [] for name in cases}
     for number in range(rounds):
         for name, (url, pid, requests) in cases.items():
@@ -171,7 +172,7 @@ def _soak(url: str, pid: int, requests: Path, seconds: float) -> dict[str, objec
 
 
 def _not_logged(url: str) -> int:
-    """How many answers of a server so far had a cookie and are not in its journey log."""
+    """Returns how many answers with a cookie a server has not written to its journey log so far."""
     with urlopen(Request(f"{url}/metrics", headers=HEADERS), timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     dropped = [line for line in lines if line.startswith(f"{DROPPED}{{") and NO_COOKIE not in line]

@@ -1,6 +1,6 @@
-"""The endpoint's own HTTP and its connection to Redis, and nothing else: what its features cost is the difference.
+"""A server of the endpoint's own HTTP and Redis connection, without any feature: the difference is what features cost.
 
-Reads the same records as the floor, and answers the same.
+It reads the same records as the floor, and gives the same answers.
 """
 
 from __future__ import annotations

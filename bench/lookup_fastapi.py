@@ -1,4 +1,5 @@
-"""What most teams would write: FastAPI and redis-py. Reads what bench/lookup_release.py wrote for peers."""
+"""A server as most teams would write it, with FastAPI and redis-py. It reads what bench/lookup_release.py wrote for
+peers."""
 
 from __future__ import annotations
 
@@ -16,6 +17,6 @@ server = redis.asyncio.Redis(port=int(os.environ["REDIS_PORT"]))
 
 @app.get("/r/{cookie}")
 async def recommend(cookie: str) -> dict[str, Any]:
-    """The first ten numbers of the cookie's list."""
+    """Returns the first ten numbers of the cookie's list."""
     value: Any = await server.get(f"rec:{cookie}")
     return {"cookie": cookie, "items": list(unpack(value)[:10]) if value else []}

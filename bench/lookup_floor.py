@@ -1,6 +1,6 @@
-"""The floor: a lookup without features, on Granian with one shared write an event-loop turn, as the endpoint has it.
+"""The floor: a lookup without features on Granian, which writes once per turn of the event loop, as the endpoint does.
 
-It reads what bench/lookup_release.py wrote for peers, and says what this machine allows.
+It reads what bench/lookup_release.py wrote for peers, and shows what the machine allows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A release written straight into Redis by the contract, and the same lists once more as the peers would keep them."""
+"""Writes a release into Redis by its documented format, and the same lists again as the peers would store them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def _write_for_peers(client: redis.Redis, ordinals: np.ndarray) -> None:
 
 
 def _zipf(random: np.random.Generator, rows: int, products: int) -> np.ndarray:
-    """Distinct-enough ordinals, shape (rows, ITEMS): the inverse of the density's integral, of uniform numbers."""
+    """Returns nearly distinct ordinals, shape (rows, ITEMS): uniform numbers through the inverse of the integrated
+    density."""
     return np.minimum(np.float32(products) ** random.random((rows, ITEMS), np.float32) - 1, products - 1).astype(
         np.int64
     )

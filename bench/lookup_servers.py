@@ -1,4 +1,4 @@
-"""The servers of the lookup bench, each a process of its own on loopback."""
+"""Starts the servers of the lookup bench, each in a process of its own on loopback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY = "a-key-of-the-bench-0123456789abcdef"
 
 
 def installed(work: Path) -> Path:
-    """Larder as an install has it, with what answers a request compiled: the folder to import it from."""
+    """Installs Larder, with the modules that answer a request compiled, and returns the folder to import it from."""
     source, folder = work / "built", work / "installed"
     shutil.copytree(ROOT, source, ignore=NOT_SOURCE)
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(folder)]
@@ -31,7 +31,8 @@ def installed(work: Path) -> Path:
 
 @contextmanager
 def ours(work: Path, redis_url: str, settings: str, folder: Path) -> Iterator[tuple[str, int]]:
-    """URL and process id of `larder serve` of `folder`; `settings` are more lines of `[lookup]` and what follows it."""
+    """Starts `larder serve` of `folder` and returns its URL and process id; `settings` are further lines from
+    `[lookup]` on."""
     work.mkdir()
     file = work / "larder.toml"
     file.write_text(f'[redis]\nurl = "{redis_url}"\n[lookup]\nport = {(port := _free_port())}\n{settings}\n')
@@ -42,7 +43,7 @@ def ours(work: Path, redis_url: str, settings: str, folder: Path) -> Iterator[tu
 
 @contextmanager
 def bare(redis_port: int, folder: Path) -> Iterator[tuple[str, int]]:
-    """The endpoint's HTTP and its connection to Redis alone, of the Larder in `folder`; of one process."""
+    """Starts the bare server with the Larder in `folder`, in one process."""
     port = _free_port()
     ports = {"REDIS_PORT": str(redis_port), "PORT": str(port)}
     command = [sys.executable, "-m", "bench.lookup_bare"]
@@ -52,7 +53,7 @@ def bare(redis_port: int, folder: Path) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def floor(redis_port: int, workers: int) -> Iterator[tuple[str, int]]:
-    """URL and process id of bench/lookup_floor.py."""
+    """Starts bench/lookup_floor.py and returns its URL and process id."""
     port = _free_port()
     command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--port", str(port), "--no-access-log"]
     command += ["--workers", str(workers), "bench.lookup_floor:app"]
@@ -63,7 +64,7 @@ def floor(redis_port: int, workers: int) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def fastapi(redis_port: int, workers: int) -> Iterator[tuple[str, int]]:
-    """URL and process id of bench/lookup_fastapi.py."""
+    """Starts bench/lookup_fastapi.py and returns its URL and process id."""
     port = _free_port()
     options = [
         "--workers",
@@ -85,7 +86,7 @@ def fastapi(redis_port: int, workers: int) -> Iterator[tuple[str, int]]:
 def _running(
     command: list[str], environment: Mapping[str, str], url: str, path: str, folder: Path = ROOT
 ) -> Iterator[tuple[str, int]]:
-    """`folder` is where Python looks for modules first."""
+    """Runs a server. Python looks for modules in `folder` first."""
     process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, cwd=folder)
     try:
         end = time.monotonic() + START_SECONDS
@@ -108,13 +109,13 @@ def _answers(url: str) -> bool:
 
 
 def resident_megabytes(pid: int) -> float:
-    """Resident memory of a process and its children, in 10^6 bytes. Linux."""
+    """Returns the resident memory of a process and its children, in 10^6 bytes. Linux."""
     pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in _family(pid))
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process and its children have used of all cores, in user and system mode. Linux."""
+    """Returns the CPU time of a process and its children, in user and system mode, on all cores. Linux."""
     ticks = 0
     for each in _family(pid):
         fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()

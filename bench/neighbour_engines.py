@@ -1,6 +1,6 @@
-"""One search of the neighbours bench in a process of its own: python -m bench.neighbour_engines ENGINE FOLDER PLAN.
+"""Runs one search of the neighbours bench: python -m bench.neighbour_engines ENGINE FOLDER PLAN.
 
-Writes the neighbours of those that are measured to ENGINE.npy in the folder; the last line is JSON.
+Writes the neighbours of the measured queries to ENGINE.npy in the folder; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Search = Callable[[Rows], Rows]
 
 
 class Plan:
-    """What all searches know: vectors (n, d), how many neighbours are wanted, and how far an index looks."""
+    """What all searches share: vectors (n, d), how many neighbours are wanted, and how many cells are searched."""
 
     def __init__(self, vectors: Floats, top: int, probes: int, seed: int) -> None:
         self.vectors, self.top, self.probes, self.seed = vectors, top, probes, seed
@@ -39,7 +39,7 @@ class Plan:
 
 
 def cells(plan: Plan) -> Search:
-    """Ours, as `precompute` asks it, without rules."""
+    """Searches by cells as `precompute` does, without rules."""
     made, pictures = build_inverted_file(plan.vectors, plan.probes, plan.seed), plan.pictures
     listed, place = pictures.of(made.order), np.argsort(made.order)
 
@@ -53,13 +53,13 @@ def cells(plan: Plan) -> Search:
 
 
 def exact(plan: Plan) -> Search:
-    """Ours below `similar.exact_up_to`."""
+    """Searches as `precompute` does below `similar.exact_up_to`."""
     pictures = plan.pictures
     return lambda rows: nearest_allowed(pictures.of(rows), rows, pictures, plan.top, NeighbourConstraints())[0]
 
 
 def faiss_ivf(plan: Plan) -> Search:
-    """Uncompressed, as many cells and, in the mean, probes as ours."""
+    """Searches faiss's uncompressed IVF with as many cells and, on average, probes as ours."""
     import faiss
 
     count, width = plan.vectors.shape
@@ -71,7 +71,7 @@ def faiss_ivf(plan: Plan) -> Search:
 
 
 def faiss_flat(plan: Plan) -> Search:
-    """All scores."""
+    """Searches all vectors with faiss."""
     import faiss
 
     index = faiss.IndexFlatIP(plan.vectors.shape[1])
@@ -89,13 +89,13 @@ ALL_SCORES = (EXACT, "faiss flat")  # so slow that they are asked for those alon
 
 
 def _others(found: Rows, rows: Rows) -> Rows:
-    """Without each query itself, which no list may hold: (m, k + 1) to (m, k)."""
+    """Returns neighbours without each query itself, which no list may hold: (m, k + 1) to (m, k)."""
     order = np.argsort(found == rows[:, None], axis=1, kind="stable")[:, :-1]
     return np.take_along_axis(found, order, 1)
 
 
 def run(engine: str, folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
-    """Seconds to make the index, and queries a second."""
+    """Returns the seconds to make the index, and queries per second."""
     asked, measured = np.load(folder / ASKED), np.load(folder / MEASURED)
     begun = time.perf_counter()
     search = ENGINES[engine](Plan(np.load(folder / VECTORS), **plan))

@@ -1,9 +1,9 @@
-"""Nearest neighbours of up to a million embeddings on one core: cells beside the exact search, and beside faiss.
+"""Measures nearest neighbours of up to a million embeddings on one core: cells, the exact search, and faiss.
 
-Vectors lie in clusters of clusters, as pictures of categories do: of kinds larger than a list, and of kinds smaller, so
-that a list reaches across many. Each search asks for a part of them, as a Spark task does, and is timed once its index
-is made; recall is told by the exact neighbours of some of those asked. faiss's IVF has as many cells and looks into as
-many.
+Vectors come in clusters of clusters, like pictures of categories: in groups larger than a list, or smaller, so that a
+list reaches across many groups. Each search asks for a part of them, as a Spark task does, and is timed once its index
+is made. Recall is measured against the exact neighbours of some of the queries. faiss's IVF has as many cells and
+searches as many.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def clustered(count: int, dimensions: int, kind: int, seed: int) -> Floats:
-    """(count, dimensions) of length 1, in families of kinds of so many; the same for the same numbers."""
+    """Returns vectors (count, dimensions) of length 1, in families of groups; the same for the same arguments."""
     random = np.random.default_rng(seed)
     kinds = -(-count // kind)
     families = random.standard_normal((-(-kinds // A_FAMILY), dimensions), np.float32)
@@ -70,7 +70,7 @@ def clustered(count: int, dimensions: int, kind: int, seed: int) -> Floats:
 
 
 def _at(count: int, kind: int, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """What each engine did among so many vectors."""
+    """Returns what each engine did with this many vectors."""
     random = np.random.default_rng(arguments.seed)
     asked = np.sort(random.permutation(count)[: int(arguments.asked)])
     measured = np.sort(random.permutation(len(asked))[: int(arguments.measured)])
@@ -90,7 +90,8 @@ def _at(count: int, kind: int, arguments: argparse.Namespace) -> dict[str, dict[
 
 
 def _recall(folder: Path, name: str) -> float:
-    """Of the exact neighbours' places. A vector as near as the last of them would do as well; floats have few such."""
+    """Returns the share of exact neighbours found. Another vector at the same distance as the last would do as well;
+    with floats this is rare."""
     from larder.models.search.ivf import recall
 
     found, exact = (np.load(folder / f"{each}.npy") for each in (name, EXACT))

@@ -124,7 +124,7 @@ def fetched(cache: Path) -> Path:
 
 
 def write_catalogue(folder: Path, file: Path, most: int) -> Path:
-    """Writes a catalogue with a product for each picture: its path below `folder` is the id, its folder the category."""
+    """Writes a catalogue with a product per picture: its path below `folder` is the id, its folder the category."""
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
     if 0 < most < len(names):
         names = [names[number * len(names) // most] for number in range(most)]

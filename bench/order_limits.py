@@ -1,8 +1,8 @@
-"""What the order of a household's own products lacks: how much better it would be if it knew what nobody can know.
+"""Measures how much better a household's own products could be ranked if the model knew what nobody can know.
 
-The Complete Journey, one process, products that a household bought before. The learned order (decision 14), fitted to
-the eight weeks before an instant, orders the four weeks after it; then the same with one more feature, taken from those
-four weeks themselves: what this order would gain by a perfect forecast of it.
+It uses The Complete Journey, one process, and products that a household bought before. The learned weights (decision
+14), fitted to the eight weeks before an instant, rank for the four weeks after it. Then the same model gets one more
+feature, taken from those four weeks themselves: the gain of a perfect forecast of it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Log:
-    """Purchases (k,): household, product and instant; the category of each product (products,)."""
+    """Purchases (k,): household, product and instant; and the category of each product (products,)."""
 
     households: npt.NDArray[np.int64]
     products: npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Seen:
-    """Pairs of household and product bought before an instant, what is known of them, and which were bought again."""
+    """Pairs of household and product bought before an instant, their features, and which were bought again."""
 
     pairs: Candidates
     features: Floats
@@ -68,7 +68,7 @@ def read_log() -> Log:
 
 
 def seen_at(log: Log, instant: np.datetime64) -> Seen:
-    """What the order knows at an instant, and what of the products known then was bought in four weeks."""
+    """Returns what the model knows at an instant, and which known products were bought in the four weeks after it."""
     users, items = int(log.households.max()) + 1, len(log.categories)
     before = log.times < instant
     keys, entries = np.unique(log.households[before] * items + log.products[before], return_inverse=True)
@@ -120,19 +120,19 @@ def nothing(seen: Seen) -> Floats:
 
 
 def other_buyers(seen: Seen) -> Floats:
-    """Of each pair, how many other households buy the product in the four weeks, as log(1 + n)."""
+    """Returns for each pair how many other households buy the product in the four weeks, as log(1 + n)."""
     buyers = np.bincount(seen.truth.items, minlength=seen.truth.n_items)
     return np.log1p(buyers[seen.pairs.items] - seen.bought)
 
 
 def other_buyers_of_category(seen: Seen) -> Floats:
-    """The same of the product's category: pairs of household and product."""
+    """Returns for each pair how many other households buy from the product's category, as log(1 + n)."""
     buyers = np.bincount(seen.categories[seen.truth.items], minlength=int(seen.categories.max()) + 1)
     return np.log1p(buyers[seen.categories[seen.pairs.items]] - seen.bought)
 
 
 def category_needed(seen: Seen) -> Floats:
-    """Whether the household buys anything of the product's category in the four weeks, that product or another."""
+    """Returns for each pair whether the household buys any product of the category in the four weeks."""
     count = int(seen.categories.max()) + 1
     needed = seen.truth.users * count + seen.categories[seen.truth.items]
     return np.isin(seen.pairs.users * count + seen.categories[seen.pairs.items], needed).astype(np.float64)
@@ -148,7 +148,7 @@ KNOWN: dict[str, Callable[[Seen], Floats]] = {
 
 
 def ndcg(seen: Seen, older: list[Seen], known: Callable[[Seen], Floats]) -> Floats:
-    """NDCG@10 on all products, a figure a household, of an order fitted to older windows with what is `known`."""
+    """Returns NDCG@10 on all products for each household, of a model fitted to older windows that knows `known`."""
     names = (*FEATURES, "known")
     learned = fit_regression(
         names, np.concatenate([_with(some, known) for some in older]), np.concatenate([some.bought for some in older])

@@ -1,4 +1,4 @@
-"""The one JSON line that every bench prints last."""
+"""The one JSON line with which every bench ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def outcome(bench: str, unit: str, ours: float, peers: dict[str, float], **more: Any) -> str:
-    """`ratios` says how many times better ours is; all figures are rates, so more is better."""
+    """Returns the line. All figures are rates, so more is better; `ratios` says how many times the peer's rate ours is."""
     return json.dumps(
         {
             "bench": bench,

@@ -1,4 +1,4 @@
-"""How much memory a command and all processes that it starts take at most, as Linux counts it (/proc)."""
+"""Measures the peak memory of a command and all processes that it starts, as Linux counts it (/proc)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _watch(root: int, found: Watched, done: threading.Event) -> None:
 
 
 def _tree(root: int) -> dict[int, int]:
-    """The process and all below it, with their parents."""
+    """Returns the process and all its descendants, with their parents."""
     parents = {}
     for entry in os.listdir(PROC):
         if entry.isdigit():
@@ -97,7 +97,8 @@ def _tree(root: int) -> dict[int, int]:
 
 
 def _role(pid: int, parent: int) -> str:
-    """Java, Python workers of Spark, the daemon that they are forked from, the command itself, or shells."""
+    """Returns what a process is: Java, a Python worker of Spark, the daemon that forks workers, the command itself, or
+    a shell."""
     line = _command_line(pid)
     if line and os.path.basename(line[0]).startswith("java"):
         return "java"

@@ -1,4 +1,4 @@
-"""Releases of any size as Parquet, with lists of a realistic skew: the input of the loading bench."""
+"""Writes releases of any size as Parquet, with lists of a realistic skew: the input of the loading bench."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _cookie_lists(cookies: int, products: int, seed: int) -> Iterator[pa.Table]:
 
 
 def _zipf(seed: int, rows: int, products: int) -> np.ndarray:
-    """Ordinals, shape (rows, ITEMS): the inverse of the density's integral, applied to uniform numbers."""
+    """Returns ordinals, shape (rows, ITEMS): uniform numbers through the inverse of the integrated density."""
     uniform = np.random.default_rng(seed).random((rows, ITEMS), np.float32)
     return np.minimum(np.float32(products) ** uniform - 1, products - 1).astype(np.int32)
 

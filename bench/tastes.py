@@ -1,7 +1,8 @@
-"""Interactions of any number of users with tastes to be found, as Parquet, and what was withheld: for ALS and top-N.
+"""Makes interactions of any number of users with known tastes, as Parquet, and withholds some: for the ALS and top-N
+benches.
 
-Skewed: few users have many interactions, few products most of them. A user likes three of 50 kinds of products; three
-in ten interactions are with anything.
+They are skewed: few users have many interactions, and few products have most of them. A user likes three of 50 kinds of
+products; three in ten interactions are with any product.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Tastes:
     n_items: int
 
     def ndcg(self, user_factors: Floats, item_factors: Floats) -> float:
-        """NDCG@10 of the withheld among what a user did not see in training; factors of all users and all items."""
+        """Returns NDCG@10 of the withheld interactions among products not seen in training, from factors of all users
+        and items."""
         some = np.unique(self.withheld_users)
         offsets = np.searchsorted(self.users, np.arange(self.n_users + 1))
         lengths = np.diff(offsets)[some]
@@ -52,7 +54,7 @@ class Tastes:
 
 
 def tastes(interactions: int, users: int, items: int, seed: int = 0) -> Tastes:
-    """About so many interactions, a few fewer since those with the same product are one."""
+    """Returns about as many interactions as asked for; a few fewer, because repeated pairs are one interaction."""
     draw = np.random.default_rng(seed)
     user = (users * draw.random(interactions) ** 1.5).astype(np.int64)
     liked = draw.integers(0, KINDS, (users, LIKED))

@@ -1,7 +1,7 @@
-"""The 30 best of all items for every user, exactly: ours, Parquet to Parquet and masked, beside peers.
+"""Measures the exact 30 best of all items for every user: ours, Parquet to Parquet and masked, beside peers.
 
-Factors are trained on the data of the ALS bench. MLlib, faiss and the bare matrix product do a part of the users, to be
-done in time; ours does all, and twice and four times as many.
+Factors are trained on the data of the ALS bench. MLlib, faiss and the bare matrix product do only some of the users, to
+finish in time; ours does all, and two and four times as many.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""One engine of the top-N bench in a process of its own: python -m bench.topn_engines ENGINE FOLDER.
+"""Runs one engine of the top-N bench: python -m bench.topn_engines ENGINE FOLDER.
 
-The folder has users.parquet (key, factors, what they bought) and items.parquet. The last line is JSON: seconds.
+The folder has users.parquet (key, factors, purchases) and items.parquet. The last line is JSON: seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def ours(folder: Path) -> float:
-    """Parquet to Parquet; what a user bought is left out."""
+    """Goes from Parquet to Parquet, and leaves out what a user bought."""
     from larder.models.lists.top_n_lists import personal_lists
     from larder.models.ranking.rankers import ALWAYS, BlendRanker, ListRules
 
@@ -43,7 +43,7 @@ def ours(folder: Path) -> float:
 
 
 def mllib(folder: Path) -> float:
-    """recommendForAllUsers on the same factors, Parquet to Parquet; it can't leave anything out."""
+    """Runs recommendForAllUsers on the same factors, Parquet to Parquet; it cannot leave anything out."""
     from pyspark.ml.recommendation import ALSModel
     from pyspark.sql import functions as F
 
@@ -67,7 +67,7 @@ def mllib(folder: Path) -> float:
 
 
 def faiss_flat(folder: Path) -> float:
-    """Search alone, in memory, nothing left out."""
+    """Searches in memory only, and leaves nothing out."""
     import faiss
 
     users, items = _matrices(folder)
@@ -78,7 +78,7 @@ def faiss_flat(folder: Path) -> float:
 
 
 def gemm(folder: Path) -> float:
-    """All scores, and nothing done with them."""
+    """Computes all scores, and does nothing with them."""
     users, items = _matrices(folder)
 
     def product() -> None:

@@ -1,4 +1,4 @@
-"""Load by wrk: what is asked, how often, and what came of it."""
+"""Drives a server with wrk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
 class Load(NamedTuple):
-    """What wrk measured. Percentiles in milliseconds; `refused` are answers with 4xx or 5xx, `broken` had none."""
+    """What wrk measured. Percentiles are in milliseconds; `refused` counts answers with 4xx or 5xx, `broken` requests
+    without one."""
 
     requests: int
     seconds: float
@@ -27,12 +28,12 @@ class Load(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """Requests per second."""
         return self.requests / self.seconds
 
 
 def find_wrk() -> str:
-    """The path of wrk. Exits with the remedy where there is none."""
+    """Returns the path of wrk. Exits with the remedy if it is not installed."""
     found = shutil.which("wrk")
     if found is None:
         raise SystemExit(
@@ -49,7 +50,7 @@ def drive(
     rate: int = 0,
     headers: Mapping[str, str] | None = None,
 ) -> Load:
-    """Sends lines of `requests` (see wrk.lua) at random from one thread; `rate` a second, 0: as fast as it goes."""
+    """Sends random lines of `requests` (see wrk.lua) from one thread, `rate` per second; 0: as fast as possible."""
     words = [find_wrk(), "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "10s", "-s", str(SCRIPT)]
     for name, value in (headers or {}).items():
         words += ["-H", f"{name}: {value}"]
@@ -61,6 +62,6 @@ def drive(
 
 
 def write_requests(file: Path, requests: Sequence[Sequence[str]]) -> Path:
-    """Each request: method, path and, where there are such, a body without line breaks and a request id."""
+    """Writes requests, one per line: method, path, and optionally a body without line breaks and a request id."""
     file.write_text("".join("\t".join(request) + "\n" for request in requests))
     return file

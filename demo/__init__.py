@@ -1,1 +1,1 @@
-"""Real sample data in the event contract."""
+"""Real and synthetic sample data in the format of the event contract."""

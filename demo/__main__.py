@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def prepare_data(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Writes events, pack shots and catalogue, unless they are there from an earlier run with the same arguments."""
+    """Writes events, pack shots and catalogue, unless an earlier run with the same arguments wrote them."""
     events = Path(settings.storage.events)
     done = events / "_complete.json"
     made_of = {name: getattr(arguments, name) for name in ("start", "end", "impressions", "pictures")}
@@ -91,7 +91,7 @@ def prepare_data(settings: Settings, arguments: argparse.Namespace) -> None:
 
 
 def run_jobs(spark: SparkSession, settings_file: str, arguments: argparse.Namespace) -> None:
-    """Every job once, as spark-submit would run it, in one Spark session."""
+    """Runs every job once, as spark-submit would, in one Spark session."""
     start, as_of, end = as_text(arguments.start), as_text(arguments.as_of), as_text(arguments.end)
     flow: list[tuple[Any, list[str]]] = [
         (aggregate_hours, ["--start", start, "--end", end]),
@@ -109,7 +109,7 @@ def run_jobs(spark: SparkSession, settings_file: str, arguments: argparse.Namesp
 
 
 def print_metrics(settings: Settings, as_of: str) -> None:
-    """The evaluation in brief; the report has intervals and plots."""
+    """Prints the main figures of the evaluation; its report has confidence intervals and plots."""
     tables = Tables(settings.storage.tables)
     results = evaluate.read_report(tables, tables.get(evaluate.EVALUATION, f"as_of={as_of}", "larder evaluate"))
     print(f"\n{'task':<5} {'method':<24} {'NDCG@10':>8} {'Recall@30':>10} {'Hit@10':>7} {'coverage':>9}")
@@ -122,7 +122,7 @@ def print_metrics(settings: Settings, as_of: str) -> None:
 
 @contextmanager
 def endpoint(settings: Settings, arguments: argparse.Namespace, url: str) -> Iterator[str]:
-    """The endpoint as a process of its own, ready to answer; stopped at the end."""
+    """Starts the endpoint in a process of its own, waits until it is ready, and stops it at the end."""
     port = free_port(settings.lookup.host, settings.lookup.port if arguments.port is None else arguments.port)
     environment = {**os.environ, "LARDER_REDIS__URL": url, "LARDER_LOOKUP__PORT": str(port)}
     command = [sys.executable, "-m", "larder", "serve", "--settings", str(arguments.settings)]
@@ -140,7 +140,7 @@ def endpoint(settings: Settings, arguments: argparse.Namespace, url: str) -> Ite
 
 
 def free_port(host: str, wanted: int) -> int:
-    """The wanted port, or, where that is taken or 0, a free one."""
+    """Returns the wanted port, or a free one if it is taken or 0."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -165,7 +165,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], address: str) -> None:
 
 
 def print_lookups(address: str, settings: Settings, arguments: argparse.Namespace) -> None:
-    """One question a kind of visitor, and one of a stranger."""
+    """Asks one question for each kind of visitor, and prints the answers."""
     titles = pq.read_table(settings.storage.catalogue, columns=["product_id", "title"])
     names = dict(zip(titles["product_id"].to_pylist(), titles["title"].to_pylist(), strict=True))
     product, bare = (str(best_sellers(n).product_id.iloc[n - 1]) for n in (3, arguments.pictures + 1))
@@ -193,7 +193,7 @@ def _route(route: dict[str, Any]) -> str:
 
 
 def wait(address: str) -> None:
-    """Until Ctrl-C."""
+    """Waits until Ctrl-C."""
     print(f"Serving at {address} until Ctrl-C. Try {address}/openapi.json, {address}/metrics", flush=True)
     try:
         while True:

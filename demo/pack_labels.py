@@ -1,4 +1,4 @@
-"""The artwork of a pack: pattern and picture belong to the type, colours and name to the maker."""
+"""The artwork of a pack: the type of product gives pattern and picture, the maker gives colours and name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TAILS = (
 
 @dataclass(frozen=True)
 class Art:
-    """All that a label shows. `pattern` and `layout` index PATTERNS and LAYOUTS."""
+    """Everything that a label shows. `pattern` and `layout` index PATTERNS and LAYOUTS."""
 
     body: Colour
     accent: Colour
@@ -48,19 +48,19 @@ class Art:
 
 
 def rgb(code: str) -> Colour:
-    """`c8102e` as three bytes."""
+    """Returns a colour such as `c8102e` as three bytes."""
     return int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)
 
 
 def tint(colour: Colour, share: float) -> Colour:
-    """Towards white by `share`, or towards black where it is negative."""
+    """Returns the colour nearer to white by `share`, or nearer to black if `share` is negative."""
     goal = 255 if share > 0 else 0
     red, green, blue = (round(c + (goal - c) * abs(share)) for c in colour)
     return red, green, blue
 
 
 def jittered(colour: Colour, random: Random, amount: float) -> Colour:
-    """The colour with hue, saturation and value moved a little, as between prints and lamps."""
+    """Returns the colour with hue, saturation and value changed a little, as prints and lamps do."""
     h, s, v = colorsys.rgb_to_hsv(*(c / 255 for c in colour))
     h += random.gauss(0, 0.05 * amount)
     s = min(1.0, max(0.0, s * (1 + random.gauss(0, 0.25 * amount))))
@@ -70,7 +70,7 @@ def jittered(colour: Colour, random: Random, amount: float) -> Colour:
 
 
 def ink_on(colour: Colour) -> Colour:
-    """Dark or white, whichever can be read on the colour."""
+    """Returns dark or white, whichever can be read on the colour."""
     return DARK if 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2] > 150 else WHITE
 
 
@@ -79,7 +79,7 @@ def maker_name(random: Random) -> str:
 
 
 def draw_label(width: int, height: int, art: Art) -> Image.Image:
-    """The artwork, RGB, `width` x `height` pixels."""
+    """Returns the artwork, RGB, `width` x `height` pixels."""
     image = Image.new("RGB", (width, height), art.body)
     draw = ImageDraw.Draw(image)
     PATTERNS[art.pattern % len(PATTERNS)](draw, width, height, tint(art.body, 0.22 if not art.private else -0.09))
@@ -153,7 +153,7 @@ def _name(draw: Draw, x: float, y: float, room: tuple[float, float], colour: Col
 
 
 def _emblem(draw: Draw, x: float, y: float, r: float, art: Art, plate: Colour | None) -> None:
-    """The picture, on a round plate where one is wanted."""
+    """Draws the picture, on a round plate if one is wanted."""
     if plate is not None:
         draw.ellipse((x - 1.35 * r, y - 1.35 * r, x + 1.35 * r, y + 1.35 * r), fill=plate)
     ink = tint(art.accent, -0.15) if plate is not None else ink_on(art.body)

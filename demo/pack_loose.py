@@ -1,4 +1,4 @@
-"""Goods without a package: fruit, vegetables and flowers, piled as on a stand."""
+"""Products without a package: fruit, vegetables and flowers, piled as on a stand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Skin = tuple[Colour, Colour, Colour]
 
 
 def draw_loose(shape: str, skin: Skin, side: int, random: Random) -> Image.Image:
-    """A pile, RGBA, `side` x `side` pixels; `skin` is the goods' colour, its highlight and its leaf."""
+    """Returns a pile, RGBA, `side` x `side` pixels; `skin` is the product's colour, its highlight and its leaf."""
     image = Image.new("RGBA", (side, side), (0, 0, 0, 0))
     SHAPES[shape](ImageDraw.Draw(image), side, skin, random)
     return image

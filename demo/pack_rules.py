@@ -134,24 +134,24 @@ _FORM_RULES, _EMBLEM_RULES, _SKIN_RULES = _rules(_FORMS), _rules(_EMBLEMS), _rul
 
 
 def form_of(words: str) -> str:
-    """The package of "DEPARTMENT CATEGORY TYPE": a name in pack_forms.FORMS, or `loose:` and a shape."""
+    """Returns the package of "DEPARTMENT CATEGORY TYPE": a name in pack_forms.FORMS, or `loose:` and a shape."""
     return _first(_FORM_RULES, words) or "box"
 
 
 def emblem_of(words: str, choice: int) -> str:
-    """The picture on the label: a name in pack_emblems.EMBLEMS; `choice` picks among the abstract ones."""
+    """Returns the picture on the label, a name in pack_emblems.EMBLEMS; `choice` picks one of the abstract pictures."""
     return _first(_EMBLEM_RULES, words) or ABSTRACT[choice % len(ABSTRACT)]
 
 
 def skin_of(words: str) -> tuple[str, str, str]:
-    """Hex colours of loose goods: skin, highlight, leaf."""
+    """Returns hex colours of a loose product: skin, highlight, leaf."""
     found = _first(_SKIN_RULES, words)
     skin, light, leaf = found.split() if found else DEFAULT_SKIN
     return skin, light, leaf
 
 
 def ounces_of(package_size: str) -> float:
-    """Roughly how big a package like `14.5 OZ`, `2 LB`, `1 GA` or `12 CT` is, in fluid ounces."""
+    """Returns the approximate size of a package such as `14.5 OZ`, `2 LB`, `1 GA` or `12 CT`, in fluid ounces."""
     match = _SIZE.search(package_size.upper())
     if match is None:
         return MEDIUM_OUNCES

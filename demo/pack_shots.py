@@ -1,7 +1,7 @@
-"""Pack shots drawn from product attributes, for a catalogue that has no pictures of its own.
+"""Draws pack shots from product attributes, for a catalogue that has no pictures.
 
-As on a real shelf, a type of product has its package, its layout and its picture; a maker has its colours and its
-name; and every shot has its own light, angle, background and whatever stands in the way.
+As on a real shelf, a type of product has its own package, layout and picture, and a maker has its own colours and name.
+Every shot has its own light, angle, background and obstacles.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Product:
-    """What a pack shot follows from."""
+    """The attributes that determine a pack shot."""
 
     product_id: str
     manufacturer_id: str
@@ -79,10 +79,10 @@ def render_pack_shots(
     size: int = 96,
     processes: int | None = None,
 ) -> dict[str, str]:
-    """Draws one JPEG of `size` x `size` pixels a product into `folder`; those that are there stay as they are.
+    """Draws one JPEG of `size` x `size` pixels per product into `folder`; existing files are kept.
 
-    `products` has the columns COLUMNS; all but product_id may be empty. Returns product id -> file name in `folder`.
-    The same product gives the same bytes, whatever else is drawn. Raises KeyError where a product_id is missing.
+    `products` has the columns COLUMNS; all but product_id may be empty. Returns product id -> file name in `folder`. A
+    product gives the same bytes, whatever else is drawn. Raises KeyError if a product_id is missing.
     """
     rows = products.to_dict("records") if isinstance(products, pd.DataFrame) else list(products)
     named = {product.product_id: product for product in map(_product, rows)}
@@ -102,7 +102,7 @@ def render_pack_shots(
 
 
 def pack_shot(product: Product, size: int = 96) -> Pixels:
-    """The picture of one product, uint8, size x size x RGB."""
+    """Returns the picture of one product, uint8, size x size x RGB."""
     shot = Random(_seed("shot", product.product_id))
     side = size * OVERSAMPLING
     scene = _background(side, shot)
@@ -142,7 +142,8 @@ def _goods(product: Product, side: int, shot: Random) -> Image.Image:
 
 
 def _art(product: Product, shot: Random) -> Art:
-    """Pattern, layout and picture by type; accent by category; body and name by maker; shades by product."""
+    """Returns the artwork: pattern, layout and picture by type; accent by category; body and name by maker; shades by
+    product."""
     by_type = Random(_seed("type", product.department, product.product_category, product.product_type))
     by_category = Random(_seed("category", product.department, product.product_category))
     by_maker = Random(_seed("maker", product.manufacturer_id))
@@ -162,7 +163,7 @@ def _art(product: Product, shot: Random) -> Art:
 
 
 def _turned(pack: Image.Image, product: Product, shot: Random) -> Image.Image:
-    """Scaled by the package's size, sheared by the angle of view, tilted by whoever put it there."""
+    """Scales the package by its size, shears it by the angle of view, and tilts it a little."""
     side = pack.width
     grown = 0.055 * math.log2(ounces_of(product.package_size) / MEDIUM_OUNCES)
     scale = min(1.05, max(0.66, 0.86 + grown)) * shot.uniform(0.86, 1.1)
@@ -175,7 +176,7 @@ def _turned(pack: Image.Image, product: Product, shot: Random) -> Image.Image:
 
 
 def _background(side: int, shot: Random) -> Image.Image:
-    """A wall, a board, and often the neighbours on the shelf, out of focus."""
+    """Draws a wall, a board, and often the neighbours on the shelf, out of focus."""
     wall = jittered(
         rgb(shot.choice(["e9e4da", "d5dde3", "c9c2b8", "f3f0ea", "b9c4c0", "e6d8c8", "8f9aa3", "5c6068"])),
         shot,
@@ -216,7 +217,7 @@ def _put_down(scene: Image.Image, pack: Image.Image, side: int, shot: Random) ->
 
 
 def _obstruct(scene: Image.Image, side: int, shot: Random) -> None:
-    """A price rail, or the edge of whatever stands in front."""
+    """Draws a price rail, or the edge of something in front."""
     draw = ImageDraw.Draw(scene)
     if shot.random() < 0.3:
         top = shot.uniform(0.84, 0.92) * side
@@ -240,7 +241,7 @@ def _obstruct(scene: Image.Image, side: int, shot: Random) -> None:
 
 
 def _photographed(scene: Image.Image, size: int, shot: Random) -> Pixels:
-    """Lamp, lens and sensor: a slope of light, its colour, blur, and noise."""
+    """Adds the effects of lamp, lens and sensor: uneven light, its colour, blur, and noise."""
     image = scene.resize((size, size), Image.Resampling.BOX)
     image = image.filter(ImageFilter.GaussianBlur(shot.uniform(0, 0.8)))
     down, across = np.mgrid[-1 : 1 : complex(size), -1 : 1 : complex(size)]

@@ -1,9 +1,10 @@
-"""Synthetic impression logs of any size, and the truth about them: `python -m demo.synthetic --rows 1e6 --to FOLDER`.
+"""Writes synthetic impression logs of any size, and the truth about them: `python -m demo.synthetic --rows 1e6 --to
+FOLDER`.
 
-FOLDER/events/dt=/hr=/ holds hour partitions in the event contract, FOLDER/truth/ what must come out of them. Planted
-are tastes (cookies and products of one cluster), favourites, sessions, the hour of the day, locations and devices,
-bots, rows that come late or too late or from the future, copies by event_id, and dirt of every kind. An hour is made
-in parts, so memory does not grow with it; the same arguments give the same bytes.
+FOLDER/events/dt=/hr=/ holds hour partitions in the event contract, and FOLDER/truth/ the right result of processing
+them. The logs have tastes (cookies and products of one cluster), favourites, sessions, times of day, locations and
+devices, bots, rows that come late, too late or from the future, duplicates by event_id, and invalid rows of every kind.
+An hour is made in parts, so memory does not grow with it. The same arguments give the same bytes.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def write_log(folder: Path, shape: Shape, hours: range, rows_a_file: int, compression: str, exact: bool = False) -> int:
-    """Writes the hours and the truth about them; returns rows written."""
+    """Writes the hours and the truth about them; returns the rows written."""
     truth, parts, rows = folder / TRUTH, Parts(shape), 0
     truth.mkdir(parents=True, exist_ok=True)
     write_arguments(truth, shape, hours=[as_text(number) for number in (hours.start, hours.stop)])

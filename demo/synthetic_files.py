@@ -1,4 +1,4 @@
-"""Batches of a synthetic log as files: Parquet, or JSON lines that dirt makes unreadable where it should be."""
+"""Writes batches of a synthetic log as files: Parquet, or JSON lines, some of them deliberately malformed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MS_AN_HOUR, SECONDS_AN_HOUR = 3_600_000, 3600
 
 
 class Files:
-    """Writes the parts of an hour into its folder, and begins a new file once one has `rows_a_file`."""
+    """Writes the parts of an hour into its folder, and begins a new file once one has `rows_a_file` rows."""
 
     def __init__(self, folder: Path, shape: Shape, rows_a_file: int, compression: str) -> None:
         self.folder, self.shape, self.rows_a_file, self.compression = folder, shape, rows_a_file, compression
@@ -62,7 +62,8 @@ class Files:
 
 
 class _ParquetFile:
-    """A row group for each batch. Readers see plain strings: the schema with our dictionaries is not stored."""
+    """A Parquet file with a row group for each batch. Readers see plain strings: the schema with dictionaries is not
+    stored."""
 
     def __init__(self, path: Path, compression: str) -> None:
         self.path, self.compression = path.with_suffix(".parquet"), compression
@@ -87,12 +88,12 @@ class _ParquetFile:
 
 
 def _named(name: str, column: pa.Array) -> pa.Array:
-    """A dictionary of thousands of strings, most of them in other files, is better spelt out."""
+    """Returns plain strings for a large dictionary, most of whose values do not occur in this file."""
     return column if name in OF_FEW_VALUES else decoded(column)
 
 
 class _LinesFile:
-    """One JSON object a line, most of them."""
+    """A file of JSON lines, most of which are one object."""
 
     def __init__(self, path: Path, shape: Shape, compression: str) -> None:
         self.dirt = list(shape.dirt_kinds)
@@ -107,7 +108,7 @@ class _LinesFile:
 
 
 def as_lines(batch: pa.RecordBatch, kind: npt.NDArray[np.int8], dirt: list[str]) -> pa.Buffer:
-    """The batch as JSON lines, with the kinds of DIRT_OF_TEXT in the rows that `kind` names."""
+    """Returns the batch as JSON lines, with the kinds of DIRT_OF_TEXT in the rows that `kind` names."""
     texts = {name: _as_text(batch.column(name)) for name in batch.schema.names}
     wrong = np.flatnonzero(kind >= 0)
     of_kind = {name: wrong[kind[wrong] == dirt.index(name)] for name in DIRT_OF_TEXT}
@@ -125,7 +126,7 @@ def as_lines(batch: pa.RecordBatch, kind: npt.NDArray[np.int8], dirt: list[str])
 
 
 def _as_text(column: pa.Array) -> pa.StringArray:
-    """Values as JSON has them; nulls stay null."""
+    """Returns values as JSON text; nulls stay null."""
     if pa.types.is_dictionary(column.type):
         quoted = pc.binary_join_element_wise('"', column.dictionary, '"', "")
         return decoded(pa.DictionaryArray.from_arrays(column.indices, quoted))
@@ -137,7 +138,7 @@ def _as_text(column: pa.Array) -> pa.StringArray:
 
 
 def _moments(column: pa.TimestampArray) -> pa.StringArray:
-    """Like "2026-11-20T08:15:00.250Z", put together of hour, second and millisecond."""
+    """Returns times like "2026-11-20T08:15:00.250Z", put together from hour, second and millisecond."""
     ms = column.cast(pa.int64()).fill_null(0).to_numpy() // 1000
     hour, rest = np.divmod(ms, MS_AN_HOUR)
     first = int(hour[column.is_valid().to_numpy(zero_copy_only=False)].min()) if column.null_count < len(column) else 0
@@ -153,7 +154,7 @@ def _moments(column: pa.TimestampArray) -> pa.StringArray:
 
 
 def decoded(column: pa.Array) -> pa.Array:
-    """A dictionary's values in its rows' places; any other array as it is."""
+    """Returns a dictionary array as plain values; any other array unchanged."""
     return column.dictionary.take(column.indices) if pa.types.is_dictionary(column.type) else column
 
 

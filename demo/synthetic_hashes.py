@@ -1,4 +1,4 @@
-"""Numbers that look random and follow from other numbers, and ids made of them."""
+"""Pseudo-random numbers that follow from other numbers, and ids made of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ Bits = npt.NDArray[np.uint64]
 
 
 def mixed(numbers: Ints, seed: int, salt: int) -> Bits:
-    """SplitMix64's finalizer (Steele, Lea, Flood 2014). A seed and a salt give different numbers different ones."""
+    """Returns numbers mixed by SplitMix64's finaliser (Steele, Lea, Flood 2014), different for different seeds and
+    salts."""
     start = (seed * 0xD1342543DE82EF95 + salt * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % (1 << 64)
     with np.errstate(over="ignore"):
         z = numbers.astype(np.uint64) + np.uint64(start)
@@ -24,12 +25,12 @@ def mixed(numbers: Ints, seed: int, salt: int) -> Bits:
 
 
 def unit(bits: Bits, shift: int) -> npt.NDArray[np.float32]:
-    """24 of the bits, from `shift` on, as a number in [0, 1)."""
+    """Returns 24 of the bits, from `shift` on, as a number in [0, 1)."""
     return ((bits >> np.uint64(shift)) & np.uint64(0xFFFFFF)).astype(np.float32) / np.float32(1 << 24)
 
 
 def hexadecimal(*words: Bits) -> pa.StringArray:
-    """16 hexadecimal digits a word, the words of one row joined."""
+    """Returns 16 hexadecimal digits per word, with the words of one row joined."""
     rows, width = len(words[0]), 16 * len(words)
     digits = np.column_stack(words).astype(">u8").tobytes().hex().encode()
     offsets = np.arange(0, (rows + 1) * width, width, dtype=np.int32)

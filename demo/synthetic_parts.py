@@ -1,4 +1,4 @@
-"""Parts of an hour of a synthetic log as Arrow batches: numbers become the event contract, with dirt and copies."""
+"""Parts of an hour of a synthetic log as Arrow batches: numbers become events, with invalid rows and duplicates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Part:
 
 
 class Parts:
-    """Makes the rows of hour after hour. The same shape and hour give the same rows."""
+    """Makes the rows of each hour. The same shape and hour give the same rows."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
@@ -44,7 +44,8 @@ class Parts:
         self.prices = (prices.astype(np.int64) + 100) / 100
 
     def hour(self, plan: HourPlan) -> Iterator[Part]:
-        """The parts of an hour. Half of a part's copies come with the next, so that they lie in other files too."""
+        """Yields the parts of an hour. Half of a part's duplicates come with the next part, so that they are in other
+        files, too."""
         parts = max(1, -(-plan.rows // PART_ROWS))
         sessions, waiting = 0, None
         for number in range(parts):
@@ -64,7 +65,7 @@ class Parts:
     def _part(
         self, random: np.random.Generator, plan: HourPlan, shown: Numbers, crawled: Numbers, first_id: int
     ) -> tuple[Part, pa.RecordBatch]:
-        """The rows, and copies of some of them. No row is more than one of late, dirty and copied."""
+        """Returns rows, and duplicates of some. Each row is at most one of late, invalid and duplicated."""
         dirty = sum(plan.dirty)
         chosen = random.choice(plan.people_rows, plan.late + dirty + plan.duplicates, replace=False)
         late, spoilt, copied = np.split(chosen, [plan.late, plan.late + dirty])
@@ -137,7 +138,7 @@ def _named(number: npt.NDArray[np.int32] | npt.NDArray[np.int8], names: pa.Strin
 
 
 def _by_arrival(ts: Ints) -> npt.NDArray[np.int64]:
-    """Order by time to one part in 65,536, as logs come in: numpy sorts 16 bits in two passes over them."""
+    """Returns the order by time to one part in 65,536, as logs arrive: numpy sorts 16 bits in two passes over them."""
     if not len(ts):
         return np.zeros(0, np.int64)
     since = ts - ts.min()

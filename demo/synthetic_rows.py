@@ -1,4 +1,4 @@
-"""Who sees what when, as arrays of numbers: people with tastes in sessions, and bots."""
+"""Who sees what and when, as arrays of numbers: people with tastes in sessions, and bots."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Numbers:
 
 
 def traits(shape: Shape, cookies: Ints) -> tuple[Ints, npt.NDArray[np.int32], npt.NDArray[np.int8]]:
-    """Taste, home location and device of cookies, by their numbers; they never change."""
+    """Returns taste, home location and device of cookies, by their numbers; they never change."""
     bits = mixed(cookies, shape.seed, 0)
     taste = (bits % np.uint64(shape.tastes)).astype(np.int64)
     home = (unit(bits, 8) ** 2 * shape.locations).astype(np.int32)
@@ -55,7 +55,7 @@ def traits(shape: Shape, cookies: Ints) -> tuple[Ints, npt.NDArray[np.int32], np
 def people(
     shape: Shape, random: np.random.Generator, plan: HourPlan, at: tuple[float, float], first_session: int
 ) -> Numbers:
-    """Sessions that begin between two points of the hour; what does not fit into the hour goes faster."""
+    """Returns sessions that begin between two points of the hour; those that would not fit are faster."""
     rows = plan.people_rows
     sizes = _session_sizes(random, rows)
     many = len(sizes)
@@ -77,7 +77,7 @@ def people(
 
 
 def bots(shape: Shape, random: np.random.Generator, plan: HourPlan, at: tuple[float, float]) -> Numbers:
-    """Robots that walk through the catalogue all hour long. Their numbers follow those of the people."""
+    """Returns bots that go through the catalogue all hour long. Their numbers follow those of the people."""
     many, rows = shape.bot_count, plan.bot_rows
     number = np.arange(plan.bot_start, plan.bot_start + rows)
     session = (number % max(1, many)).astype(np.int32)
@@ -98,7 +98,7 @@ def bots(shape: Shape, random: np.random.Generator, plan: HourPlan, at: tuple[fl
 
 
 def _session_sizes(random: np.random.Generator, rows: int) -> npt.NDArray[np.int32]:
-    """Events of sessions, 1 to SESSION_EVENTS, `rows` in all; the last session is cut."""
+    """Returns sizes of sessions, 1 to SESSION_EVENTS events, `rows` in total; the last session is cut."""
     guess = rows // 5 + 10  # more than enough: the mean is above 6
     sizes = np.minimum(1 + random.exponential(SESSION_SCALE, guess), SESSION_EVENTS).astype(np.int32)
     ends = np.cumsum(sizes)
@@ -110,7 +110,8 @@ def _session_sizes(random: np.random.Generator, rows: int) -> npt.NDArray[np.int
 
 
 def _visitors(shape: Shape, session: Ints) -> Ints:
-    """Turn by turn, so that people come about equally often (regulars oftener), and only bots look like bots."""
+    """Returns people by turns, so that all come about equally often (regulars more often), and only bots look like
+    bots."""
     regulars = max(1, shape.people // REGULARS)
     turn = np.where(session % 5 < 2, session // 5 * 2 + session % 5, session)
     turn = np.where(session % 5 < 2, turn % regulars, turn)
@@ -118,7 +119,7 @@ def _visitors(shape: Shape, session: Ints) -> Ints:
 
 
 def _step(people: int) -> int:
-    """About 0.618 of the people, with no common divisor: steps of it visit everyone."""
+    """Returns about 0.618 of the number of people, coprime to it: steps of that size visit everyone."""
     step = max(1, round(people * 0.6180339887))
     while math.gcd(step, people) != 1:
         step += 1
@@ -133,7 +134,7 @@ def _products(
     locations: Ints,
     session: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.int32]:
-    """Product p is of taste p % tastes, and the lower its number the more popular it is."""
+    """Returns products. Product p is of taste p % tastes, and a lower number is more popular."""
     way, u = random.random(len(session), np.float32), random.random(len(session), np.float32)
     skewed = u * u * u
     a_taste = shape.products // shape.tastes
@@ -151,7 +152,7 @@ def _products(
 def _types(
     random: np.random.Generator, devices: npt.NDArray[np.int8], session: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.int8]:
-    """Positions in EVENT_TYPES. A device with less appetite turns some views and what follows into impressions."""
+    """Returns positions in EVENT_TYPES. On a less active device, some views and their follow-ups become impressions."""
     u = random.random(len(session), np.float32)
     type_ = np.zeros(len(session), np.int8)
     most = np.float32(1 - (1 - SEEN_ONLY) * DEVICE_APPETITE.max())

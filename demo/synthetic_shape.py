@@ -1,4 +1,4 @@
-"""What a synthetic log is to be like: how many rows, of whom, with how much dirt. All shares are of an hour's rows."""
+"""The parameters of a synthetic log: how many rows, from whom, how many invalid. Shares are of an hour's rows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ DIRT_OF_TEXT = {
 
 @dataclass(frozen=True)
 class Shape:
-    """The arguments of a log. Raises ValueError where people would look like bots."""
+    """The arguments of a log. Raises ValueError if people would look like bots."""
 
     rows: int  # of an average hour
     seed: int = 0
@@ -80,12 +80,12 @@ class Shape:
 
     @property
     def people(self) -> int:
-        """Cookies that are no bots."""
+        """The number of cookies that are not bots."""
         return self.cookies or max(1, self.rows // EVENTS_A_COOKIE)
 
     @property
     def bot_count(self) -> int:
-        """As many as the share of rows has room for."""
+        """The number of bots for which the share of rows has room."""
         return int(self.rows * self.bots / (BOT_FACTOR * self.max_events_an_hour))
 
     @property
@@ -93,7 +93,7 @@ class Shape:
         return {**DIRT, **DIRT_OF_TEXT} if self.format == "json" else DIRT
 
     def season(self, hour: int) -> float:
-        """Rows of an hour of the day relative to the average: 1 at 08:00 and 20:00, most at 14:00."""
+        """Returns the rows of an hour of the day relative to the average: 1 at 08:00 and 20:00, most at 14:00."""
         return 1 + self.swing * math.sin(2 * math.pi * (hour % HOURS_A_DAY - 8) / HOURS_A_DAY)
 
     def plan(self, hour: int) -> HourPlan:
@@ -112,7 +112,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class HourPlan:
-    """Exactly how many rows of each sort an hour has."""
+    """The exact number of rows of each sort in an hour."""
 
     hour: int  # hours since 1970-01-01T00 UTC
     rows: int
@@ -127,7 +127,7 @@ class HourPlan:
         return self.rows - self.duplicates - self.bot_rows
 
     def part(self, number: int, parts: int) -> HourPlan:
-        """One of `parts` consecutive parts: they add up to the whole."""
+        """Returns one of `parts` consecutive parts, which add up to the whole."""
 
         def share(total: int) -> int:
             return total * (number + 1) // parts - total * number // parts

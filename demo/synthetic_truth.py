@@ -1,4 +1,4 @@
-"""What must come out of a synthetic log: rows by what becomes of them, exact counts, and who likes what."""
+"""The right result of processing a synthetic log: rows by outcome, exact counts, and the cookies' tastes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class HourTruth:
         )
 
     def counts(self) -> pa.Table:
-        """Per cookie, product, location and device: events by type, units bought, last ts in ms, duplicates, is_bot."""
+        """Returns per cookie, product, location and device: events by type, units, last ts (ms), duplicates, is_bot."""
         sums = [(name, "sum") for name in (*COUNTS, "quantity", "duplicates")]
         all_parts = pa.concat_tables(self.counted).combine_chunks()
         found = all_parts.group_by(list(GROUP)).aggregate([*sums, ("last_ts", "max")])
@@ -124,7 +124,7 @@ def write_arguments(folder: Path, shape: Shape, **more: Any) -> None:
 
 
 def _units(batch: pa.RecordBatch) -> pa.Array:
-    """Units that were bought: a purchase without a quantity is of one."""
+    """Returns the units bought: a purchase without a quantity is one unit."""
     bought = pc.equal(batch.column("event_type").indices, EVENT_TYPES.index("purchase"))
     return pc.if_else(bought, pc.fill_null(batch.column("quantity"), 1), 0)
 
