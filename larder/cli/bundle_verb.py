@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-import larder
-
 verbs = typer.Typer()
 # What runs in Spark's tasks. The endpoint, its client and the command line do not.
 PACKAGES = ("jobs", "models", "loaders", "storage", "settings")
@@ -37,7 +35,7 @@ def bundle(
 
 def bundled_files() -> dict[str, Path]:
     """Returns the path of each file by its name in the archive, such as `larder/jobs/train_als.py`, sorted."""
-    root = Path(larder.__file__).parent
+    root = Path(__file__).parents[1]
     paths = [root / "__init__.py"]
     for package in PACKAGES:
         # A checkout links larder/jobs to jobs; a link is not followed by rglob, its target is.
