@@ -1,7 +1,8 @@
-"""What Spark's tasks do to aggregate hours: read a piece of the logs and deal it out; count what came together."""
+"""The Spark tasks that aggregate hours: one reads a piece of the logs and routes its events, one counts them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,12 +16,15 @@ from larder.models import columns as C
 from larder.models.events.hourly_counts import hourly_counts, packed, split_by_cookie, unpacked
 from larder.models.events.validation import OF_FEW_VALUES, READ, REASONS, validated
 from larder.storage.event_folders import first_line
-from larder.storage.event_rows import Piece, RawBatch, UnreadableError, read_piece
+from larder.storage.event_rows import Piece, RawBatch, UnreadableError, read_piece, told_as_unreadable
 from larder.storage.filesystems import StoragePath
+from larder.storage.json_lines import ColumnNames
 from larder.storage.manifests import DataFile
 from larder.storage.parts import Part, PartOptions
 
-REPORT = -1  # the place of what is meant for the driver
+REPORT = -1  # the destination of what is meant for the driver
+# A store that stumbles gets a second look. A piece's events are kept back until it is read, up to so many bytes.
+READINGS, PAUSE_SECONDS, MOST_KEPT_BACK = 2, 0.5, 256 << 20
 # Cookie keys are sorted, times of day all different: a dictionary of either is work for nothing.
 COUNTS_OPTIONS = PartOptions(
     of_few_values=[
@@ -42,10 +46,20 @@ class TaskOutput(NamedTuple):
 
 
 class BrokenFile(NamedTuple):
-    """A file that can't be read to its end."""
+    """A file that can't be read to its end. `is_sure`: because of its content, not perhaps because of the store."""
 
+    hour: int
     uri: str
     error: str
+    is_sure: bool
+
+
+class FoundColumns(NamedTuple):
+    """Which of the columns that were looked for a file has, and which it has in another letter case only."""
+
+    uri: str
+    seen: tuple[str, ...]
+    other_case: tuple[str, ...]
 
 
 class PackedEvents(NamedTuple):
@@ -56,7 +70,8 @@ class PackedEvents(NamedTuple):
     events: bytes
 
 
-Parcel = tuple[int, TaskOutput | BrokenFile | PackedEvents]  # a place, and what goes there
+Report = TaskOutput | BrokenFile | FoundColumns
+Parcel = tuple[int, Report | PackedEvents]  # a destination (a file of counts, or REPORT), and what goes there
 
 
 @dataclass(frozen=True)
@@ -77,34 +92,65 @@ class AggregationRules:
     column_names: Mapping[str, str]
     max_lateness_hours: int
     max_events: int
+    placeholders: tuple[str, ...] = ()
 
 
 @leaves_worker_ready
 def read_pieces(pieces: Iterable[Piece], hours: Mapping[int, HourPlan], rules: AggregationRules) -> Iterator[Parcel]:
-    """Believed events go to the place where their cookies are counted; the others are written to quarantine."""
+    """Sends valid events to the file in which their cookies are counted, and writes the others to quarantine."""
     for piece in pieces:
+        yield from _read_again(piece, hours[piece.hour], rules)
+
+
+def _read_again(piece: Piece, plan: HourPlan, rules: AggregationRules) -> Iterator[Parcel]:
+    """Reads a piece, and once more if that fails; nothing of a reading that failed is sent if it can be kept back."""
+    for reading in range(1, READINGS + 1):
+        kept_back: list[Parcel] = []
+        size = 0
         try:
-            yield from _read(piece, hours[piece.hour], rules)
+            for parcel in _read(piece, plan, rules):
+                kept_back.append(parcel)
+                size += len(parcel[1].events) if isinstance(parcel[1], PackedEvents) else 0
+                if size > MOST_KEPT_BACK:
+                    reading = READINGS  # what is sent can't be taken back: the driver begins the hour anew
+                    yield from kept_back
+                    kept_back.clear()
         except UnreadableError as error:
-            yield REPORT, BrokenFile(piece.uri, first_line(error))
+            if reading == READINGS or error.is_sure:
+                yield REPORT, BrokenFile(piece.hour, piece.uri, first_line(error), error.is_sure)
+                return
+            time.sleep(PAUSE_SECONDS)
+        else:
+            yield from kept_back
+            return
 
 
 def _read(piece: Piece, plan: HourPlan, rules: AggregationRules) -> Iterator[Parcel]:
     columns = [rules.column_names.get(name, name) for name in READ]
     few = [rules.column_names.get(name, name) for name in OF_FEW_VALUES]
     rows = 0
+    names = ColumnNames()
     quarantine: Part | None = None
-    for batch_number, batch in enumerate(read_piece(piece, columns, few)):
+    for batch_number, batch in enumerate(read_piece(piece, columns, few, names)):
         rows += len(batch.columns)
-        events, reason = validated(batch.columns, rules.column_names, piece.hour, rules.max_lateness_hours)
+        with told_as_unreadable():
+            events, reason = validated(
+                batch.columns,
+                rules.column_names,
+                piece.hour,
+                rules.max_lateness_hours,
+                rules.placeholders,
+            )
+            rejected = _rejected(piece.uri, batch, reason) if len(events) < len(reason) else None
         for number, some in split_by_cookie(events, plan.files):
             yield plan.first_file + number, PackedEvents(piece.number, batch_number, packed(some))
-        if len(events) < len(reason):
+        if rejected is not None:
             quarantine = quarantine or Part(QUARANTINE_ARROW)
-            quarantine.add(_rejected(piece.uri, batch, reason))
-    rejected = quarantine.rows if quarantine else 0
+            quarantine.add(rejected)
     file = quarantine.write(plan.quarantine, piece.number) if quarantine else None
-    yield REPORT, TaskOutput("quarantine", piece.hour, file, {"rows_in": rows, "quarantined": rejected})
+    counts = {"rows_in": rows, "quarantined": quarantine.rows if quarantine else 0}
+    yield REPORT, TaskOutput("quarantine", piece.hour, file, counts)
+    yield REPORT, FoundColumns(piece.uri, tuple(sorted(names.seen)), tuple(sorted(names.other_case)))
 
 
 def _rejected(uri: str, batch: RawBatch, reason: np.ndarray) -> pa.Table:
@@ -114,16 +160,14 @@ def _rejected(uri: str, batch: RawBatch, reason: np.ndarray) -> pa.Table:
 
 
 @leaves_worker_ready
-def count_files(
-    parcels: Iterable[Parcel], hours: Mapping[int, HourPlan], rules: AggregationRules
-) -> Iterator[TaskOutput | BrokenFile]:
-    """Counts the events of each place and writes its file. `parcels` are those of whole places, in any order."""
+def count_files(parcels: Iterable[Parcel], hours: Mapping[int, HourPlan], rules: AggregationRules) -> Iterator[Report]:
+    """Counts each destination's events and writes its file. `parcels`: all of some destinations, in any order."""
     first_files = {plan.first_file + file: (hour, file) for hour, plan in hours.items() for file in range(plan.files)}
-    for place, group in groupby(sorted(parcels, key=_order), key=lambda parcel: parcel[0]):
-        if place == REPORT:
+    for destination, group in groupby(sorted(parcels, key=_order), key=lambda parcel: parcel[0]):
+        if destination == REPORT:
             yield from (content for _, content in group if not isinstance(content, PackedEvents))
             continue
-        hour, number = first_files[place]
+        hour, number = first_files[destination]
         events = unpacked([content.events for _, content in group if isinstance(content, PackedEvents)])
         found = hourly_counts(events, hour, rules.max_events)
         counts = {"events": found.events, "duplicates": found.duplicates, "bot_events": 0}
@@ -135,8 +179,8 @@ def count_files(
 
 
 def _order(parcel: Parcel) -> tuple[int, int, int]:
-    place, content = parcel
-    return (place, content.piece, content.batch) if isinstance(content, PackedEvents) else (place, 0, 0)
+    destination, content = parcel
+    return (destination, content.piece, content.batch) if isinstance(content, PackedEvents) else (destination, 0, 0)
 
 
 def _write(table: pa.Table, folder: StoragePath, number: int, options: PartOptions | None) -> DataFile:

@@ -1,23 +1,23 @@
-"""Reading raw events: files cut into pieces of bounded size, and a piece's rows batch by batch."""
+"""Reads raw events: cuts files into pieces of bounded size, and reads a piece's rows batch by batch."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from larder.storage.event_folders import EventFile, EventHour, first_line
+from larder.storage.event_folders import EventFile, EventHour, codec_of, first_line
 from larder.storage.filesystems import StoragePath
-from larder.storage.json_lines import read_lines
+from larder.storage.json_lines import ColumnNames, read_lines
+from larder.storage.whole_rows import WholeRows
 
 ROWS_A_BATCH = 1 << 20
 ROWS_A_PIECE = 2 << 20
+MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,26 @@ def _cuts(file: EventFile) -> Iterator[tuple[tuple[int, ...] | None, int]]:
 
 
 class UnreadableError(ValueError):
-    """A file breaks while it is read. No OSError, so that a disk that is full elsewhere is not taken for one."""
+    """A file can't be read to its end. No OSError, so that a disk that is full elsewhere is not taken for one.
+
+    `is_sure`: its content is wrong; else reading it failed, which another look may show to have been the store's fault.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self.is_sure = not isinstance(error, (OSError, EOFError))
+        told = first_line(error)
+        super().__init__(
+            told if isinstance(error, (OSError, pa.ArrowException, ValueError)) else f"{type(error).__name__}: {told}"
+        )
 
 
-def read_piece(piece: Piece, columns: Sequence[str], of_few_values: Sequence[str]) -> Iterator[RawBatch]:
-    """The piece's rows. Raises UnreadableError where the file breaks."""
-    batches = _raw_batches(piece, columns, of_few_values)
+def read_piece(
+    piece: Piece, columns: Sequence[str], of_few_values: Sequence[str], names: ColumnNames | None = None
+) -> Iterator[RawBatch]:
+    """The piece's rows, batch by batch; `names` learns what its columns are called. Raises UnreadableError."""
+    batches = _raw_batches(piece, columns, of_few_values, names or ColumnNames())
     while True:
-        with _told_as_unreadable():
+        with told_as_unreadable():
             batch = next(batches, None)
         if batch is None:
             return
@@ -80,47 +92,83 @@ def read_piece(piece: Piece, columns: Sequence[str], of_few_values: Sequence[str
 
 
 def read_through(uri: str, event_format: str) -> None:
-    """Reads the whole file, footer and all. Raises UnreadableError where it breaks."""
-    with _told_as_unreadable():
-        system, path = StoragePath(uri).open()
+    """Reads the whole file, footer and all. Raises UnreadableError."""
+    with told_as_unreadable():
         if event_format == "json":
-            with system.open_input_stream(path) as stream:
-                for _ in read_lines(stream):
+            with _lines(uri) as stream:
+                for _ in read_lines(stream, []):
                     pass
             return
+        system, path = StoragePath(uri).open()
         with system.open_input_file(path) as source:
             for _ in pq.ParquetFile(source, pre_buffer=False).iter_batches():
                 pass
 
 
 @contextmanager
-def _told_as_unreadable() -> Iterator[None]:
+def told_as_unreadable() -> Iterator[None]:
+    """Raises UnreadableError for whatever goes wrong with a file's content: no file may stop the others."""
     try:
         yield
-    except (OSError, EOFError, pa.ArrowException) as error:
-        raise UnreadableError(first_line(error)) from error
+    except (UnreadableError, MemoryError):
+        raise
+    except Exception as error:
+        raise UnreadableError(error) from error
 
 
-def _raw_batches(piece: Piece, columns: Sequence[str], of_few_values: Sequence[str]) -> Iterator[RawBatch]:
-    system, path = StoragePath(piece.uri).open()
+def _lines(uri: str) -> pa.NativeFile:
+    """The file's content, decompressed as its name says, or its first bytes where the name says nothing."""
+    system, path = StoragePath(uri).open()
+    codec = codec_of(uri)
+    if codec is None:
+        with system.open_input_stream(path, compression=None) as stream:
+            start = stream.read(4)
+        codec = next((name for magic, name in MAGIC.items() if start.startswith(magic)), None)
+    return system.open_input_stream(path, compression=codec)
+
+
+def _raw_batches(
+    piece: Piece, columns: Sequence[str], of_few_values: Sequence[str], names: ColumnNames
+) -> Iterator[RawBatch]:
     if piece.row_groups is None:
-        with system.open_input_stream(path) as stream:  # decompresses by the file's name
-            for batch, lines in read_lines(stream):
+        with _lines(piece.uri) as stream:
+            for batch, lines in read_lines(stream, columns, names):
                 yield RawBatch(batch, lines)
         return
+    system, path = StoragePath(piece.uri).open()
     with system.open_input_file(path) as source:
-        file = pq.ParquetFile(source, read_dictionary=_texts(source, of_few_values), pre_buffer=False)
-        names = [name for name in file.schema_arrow.names if name in columns]
-        whole = _WholeRows(source, piece.row_groups, file.schema_arrow.names, names)
+        file = open_parquet(source, of_few_values)
+        all_names = file.schema_arrow.names
+        names.add_all(columns, all_names)
+        wanted = [name for name in all_names if name in columns]
+        twice = sorted({name for name in wanted if wanted.count(name) > 1})
+        if twice:
+            raise ValueError(f"several columns are called {', '.join(twice)}")
+        whole = WholeRows(source, piece.row_groups, all_names, wanted)
         start = 0
-        for batch in _batches(file, piece.row_groups, names):
+        for batch in _batches(file, piece.row_groups, wanted):
             yield RawBatch(batch, whole.of(batch, start))
             start += len(batch)
 
 
-def _texts(source: pa.NativeFile, names: Sequence[str]) -> list[str]:
-    schema = pq.read_schema(source)
-    return [name for name in names if name in schema.names and pa.types.is_string(schema.field(name).type)]
+def open_parquet(source: pa.NativeFile, of_few_values: Sequence[str] = ()) -> pq.ParquetFile:
+    """A Parquet file; texts of these columns come as dictionaries, and INT96 times as microseconds.
+
+    INT96 reaches further than 64-bit nanoseconds do, which would turn the year 9999 into 1816.
+    """
+    footer = pq.read_metadata(source)
+    schema = footer.schema.to_arrow_schema()
+    texts = [name for name in of_few_values if name in schema.names and _is_text(schema, name)]
+    return pq.ParquetFile(
+        source, metadata=footer, read_dictionary=texts, pre_buffer=False, coerce_int96_timestamp_unit="us"
+    )
+
+
+def _is_text(schema: pa.Schema, name: str) -> bool:
+    kinds = [schema.field(place).type for place in schema.get_all_field_indices(name)]
+    return all(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind) for kind in kinds
+    )
 
 
 def _batches(file: pq.ParquetFile, groups: Sequence[int], columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -140,58 +188,3 @@ def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
         return batches[0]
     table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
     return table.to_batches()[0]
-
-
-class _WholeRows:
-    """Rows with all their columns. Those that were not asked for are read only once somebody wants a whole row."""
-
-    def __init__(self, source: pa.NativeFile, groups: Sequence[int], all_names: list[str], known: list[str]) -> None:
-        self.source, self.groups = source, groups
-        self.all_names, self.unread = all_names, [name for name in all_names if name not in known]
-        self.batches: Iterator[pa.RecordBatch] | None = None
-        self.start = self.end = 0  # of the batch at hand
-        self.batch: pa.RecordBatch | None = None
-
-    def of(self, batch: pa.RecordBatch, start: int) -> Callable[[np.ndarray], list[str]]:
-        """A function from the batch's row numbers, rising, to those rows as text. `start` is its first row's place."""
-
-        def texts(rows: np.ndarray) -> list[str]:
-            columns = {name: batch.column(name).take(pa.array(rows)).to_pylist() for name in batch.schema.names}
-            if self.unread:
-                columns |= self._read_more(start + rows)
-            found = [columns[name] for name in self.all_names]
-            return [_as_json(dict(zip(self.all_names, row, strict=True))) for row in zip(*found, strict=True)]
-
-        return texts
-
-    def _read_more(self, rows: np.ndarray) -> dict[str, list[Any]]:
-        """From front to back: `rows` come after those of any call before."""
-        found: dict[str, list[Any]] = {name: [] for name in self.unread}
-        if self.batches is None:
-            file = pq.ParquetFile(self.source, pre_buffer=False)
-            self.batches = file.iter_batches(
-                ROWS_A_BATCH >> 4, row_groups=list(self.groups), columns=self.unread, use_threads=False
-            )
-        while len(rows):
-            while rows[0] >= self.end:
-                with _told_as_unreadable():
-                    self.batch = next(self.batches)
-                self.start, self.end = self.end, self.end + len(self.batch)
-            assert self.batch is not None
-            here = np.searchsorted(rows, self.end)
-            some = self.batch.take(pa.array(rows[:here] - self.start))
-            for name, values in found.items():
-                values += some.column(name).to_pylist()
-            rows = rows[here:]
-        return found
-
-
-def _as_json(row: dict[str, Any]) -> str:
-    there = {name: value for name, value in row.items() if value is not None}
-    return json.dumps(there, separators=(",", ":"), ensure_ascii=False, default=_as_text)
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode(errors="backslashreplace")
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,17 +1,20 @@
-"""From raw rows to believed events: rename, cast, find what is wrong with a row."""
+"""Validates raw rows: renames and casts their columns, and finds what is wrong with each row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from larder.kernels import kernel
 from larder.models import columns as C
 from larder.models.encoding.hashing import text_buffers, xxh64
-from larder.models.events.casting import NO_TIME, Mask, as_codes, as_integer, as_moment, as_number, as_text
+from larder.models.events.casting import Mask, as_codes, as_integer, as_moment, as_number
+from larder.models.events.id_texts import as_text
+from larder.models.events.time_texts import NO_TIME
 
 CORRUPT = "_corrupt"  # of JSON lines: this line is no object
 DEFAULT_QUANTITY = 1
@@ -21,6 +24,7 @@ MICROSECONDS_AN_HOUR = 3_600_000_000
 MALFORMED = "malformed_row"
 BAD_TYPE = "bad_type"  # bad_type:COLUMN: a value that can't be read as the contract's type
 MISSING = "missing"  # missing:COLUMN
+PLACEHOLDER = "placeholder"  # placeholder:COLUMN: a text that stands for no id, such as `undefined`
 UNKNOWN_EVENT_TYPE = "unknown_event_type"
 FUTURE_TIMESTAMP = "future_timestamp"
 TOO_LATE = "too_late"
@@ -34,6 +38,7 @@ READ = (
 # Columns with few distinct values, which Parquet's own dictionaries hand over at no cost.
 OF_FEW_VALUES = (C.LOCATION, C.DEVICE, C.EVENT_TYPE)
 NEEDED = (C.COOKIE_ID, C.PRODUCT_ID, C.EVENT_TYPE, C.TS)
+IDS = (C.COOKIE_ID, C.PRODUCT_ID)
 REASONS = (
     "",
     MALFORMED,
@@ -44,12 +49,13 @@ REASONS = (
     TOO_LATE,
     BAD_QUANTITY,
     NEGATIVE_PRICE,
+    *(f"{PLACEHOLDER}:{name}" for name in IDS),
 )
 
 
 @dataclass(frozen=True)
 class ValidatedEvents:
-    """n believed events of one hour, column by column; texts as codes (int32 [n]) into distinct texts."""
+    """n valid events of one hour, column by column; texts as codes (int32 [n]) into distinct texts."""
 
     cookie_key: np.ndarray  # int64
     ts: np.ndarray  # int64, microseconds since 1970
@@ -76,13 +82,17 @@ ROW_COLUMNS = tuple(field.name for field in fields(ValidatedEvents) if "ndarray"
 
 
 def validated(
-    raw: pa.RecordBatch, column_names: Mapping[str, str], hour: int, max_lateness_hours: int
+    raw: pa.RecordBatch,
+    column_names: Mapping[str, str],
+    hour: int,
+    max_lateness_hours: int,
+    placeholders: Collection[str] = (),
 ) -> tuple[ValidatedEvents, np.ndarray]:
-    """The events of a batch of raw rows that can be believed, and why the others can't be.
+    """Returns the valid events of a batch of raw rows, and each row's reason.
 
     Args: `column_names` maps a contract column to the raw one where they differ; `hour`, the hour number of the
-    partition in which the rows lie. Returns the reason of every row of the batch too, uint8 [n] into REASONS, 0 for
-    a believed one.
+    partition in which the rows lie; `placeholders`, texts that no cookie
+    or product has as its id. A reason is a place in REASONS (uint8 [n]), 0 for a valid row.
     """
     names = {name: column_names.get(name, name) for name in READ}
     columns = {name: _column(raw, names[name]) for name in READ}
@@ -114,10 +124,15 @@ def validated(
         _blame(reason, f"{BAD_TYPE}:{name}", mask)
     event_type = _event_types(kinds)[kind]
     blank_product = np.append(_blank(products), True)[product]
+    cookie_key = xxh64(cookies)
+    not_ids = placeholder_hashes(tuple(sorted(placeholders)))
     _blame(reason, f"{MISSING}:{C.COOKIE_ID}", _blank(cookies))
     _blame(reason, f"{MISSING}:{C.PRODUCT_ID}", blank_product)
     _blame(reason, f"{MISSING}:{C.EVENT_TYPE}", event_type == _NO_TYPE)
     _blame(reason, f"{MISSING}:{C.TS}", ts == NO_TIME)
+    if len(not_ids):
+        _blame(reason, f"{PLACEHOLDER}:{C.COOKIE_ID}", _is_among(cookie_key, not_ids))
+        _blame(reason, f"{PLACEHOLDER}:{C.PRODUCT_ID}", np.append(_is_among(xxh64(products), not_ids), False)[product])
     _blame(reason, UNKNOWN_EVENT_TYPE, event_type == _UNKNOWN_TYPE)
     _blame(reason, FUTURE_TIMESTAMP, ts >= (hour + 1) * MICROSECONDS_AN_HOUR)
     _blame(reason, TOO_LATE, ts < (hour - max_lateness_hours) * MICROSECONDS_AN_HOUR)
@@ -127,7 +142,7 @@ def validated(
     location, locations = _with_none_empty(location, locations)
     device, devices = _with_none_empty(device, devices)
     events = ValidatedEvents(
-        xxh64(cookies), ts, event_type, quantity, product, location, device, ids, products, locations, devices
+        cookie_key, ts, event_type, quantity, product, location, device, ids, products, locations, devices
     )
     return (events.take(np.flatnonzero(reason == 0)) if reason.any() else events), reason
 
@@ -143,6 +158,27 @@ def _blame(reason: np.ndarray, name: str, mask: Mask) -> None:
     """The first thing that is wrong with a row is its reason."""
     if mask is not None and mask.any():
         reason[mask & (reason == 0)] = REASONS.index(name)
+
+
+@cache
+def placeholder_hashes(placeholders: tuple[str, ...]) -> np.ndarray:
+    """XXH64 of these texts, and of each in lower case, upper case and capitalised, int64 [k], sorted."""
+    spellings = {each for text in placeholders for each in (text, text.lower(), text.upper(), text.capitalize())}
+    return np.sort(xxh64(pa.array(sorted(spellings), pa.string())))
+
+
+@kernel
+def _is_among(hashes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Which of the hashes (int64 [n]) are among a few sorted ones, bool [n]."""
+    found, bits = np.zeros(len(hashes), np.bool_), np.uint64(0)
+    for each in wanted:
+        bits |= np.uint64(1) << np.uint64(each & 63)
+    for i in range(len(hashes)):
+        # Nearly all are told by six of their bits.
+        if bits >> np.uint64(hashes[i] & 63) & np.uint64(1):
+            at = np.searchsorted(wanted, hashes[i])
+            found[i] = at < len(wanted) and wanted[at] == hashes[i]
+    return found
 
 
 def _event_types(kinds: pa.StringArray) -> np.ndarray:
@@ -176,7 +212,7 @@ def _blank(texts: pa.StringArray) -> np.ndarray:
     return blank | ~texts.is_valid().to_numpy(zero_copy_only=False) if texts.null_count else blank
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _all_space(offsets: np.ndarray, data: np.ndarray) -> np.ndarray:
     blank = np.empty(len(offsets) - 1, np.bool_)
     for i in range(len(blank)):

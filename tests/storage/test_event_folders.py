@@ -49,7 +49,7 @@ def test_a_file_found_broken_later_is_broken(tmp_path: Path, hour: Path) -> None
     for name in "ab":
         pq.write_table(ROWS, hour / f"{name}.parquet")
     [found] = look(tmp_path)
-    marked = found.with_errors({found.files[1].uri: "torn", "elsewhere": "?"})
+    marked = found.with_errors({found.files[1].uri: ("torn", True), "elsewhere": ("?", False)})
     assert [file.error for file in marked.files] == ["", "torn"]
     assert marked.identity == found.identity
 

@@ -33,6 +33,8 @@ def moment(hour: int, minute: float = 10) -> datetime:
 
 
 def settings_in(folder: Path, tables: str = "tables", **events: Any) -> Settings:
+    """Settings for events and tables in a folder; unless said otherwise, an hour may lose all its rows."""
+    events = {"max_quarantined_share": 1.0, "empty_hours": "accept", **events}
     storage = StorageSettings(
         events=str(folder / "events"), tables=str(folder / tables), catalogue=str(folder / "catalogue.parquet")
     )

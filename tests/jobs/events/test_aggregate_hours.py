@@ -27,9 +27,9 @@ from event_folders import (
 )
 from pyspark.sql import SparkSession
 
-from larder.jobs import aggregate_hours
-from larder.jobs.events.hour_aggregation import CountsDoNotReconcileError
-from larder.jobs.events.hour_tasks import AggregationRules, HourPlan, TaskOutput, read_pieces
+from larder.jobs.events import hour_aggregation
+from larder.jobs.events.hour_aggregation import CountedHour, CountsDoNotReconcileError
+from larder.jobs.events.hour_tasks import AggregationRules, BrokenFile, HourPlan, TaskOutput, read_pieces
 from larder.jobs.runtime.stage_report import StageReport
 from larder.models.hours import hour_partition
 from larder.models.tables import HOURLY_COUNTS, QUARANTINE
@@ -279,7 +279,9 @@ def test_the_order_of_rows_and_files_does_not_matter(spark: SparkSession, tmp_pa
 def test_a_row_lost_is_noticed() -> None:
     found = {"rows_in": 7, "events": 3, "quarantined": 1, "duplicates": 1, "bot_events": 1}
     with pytest.raises(CountsDoNotReconcileError, match="dt=2017-12-03/hr=00"):
-        aggregate_hours._manifests(EventHour(START, ()), [TaskOutput("hourly_counts", START, None, found)], Settings())
+        hour_aggregation._manifests(
+            CountedHour(EventHour(START, ()), [TaskOutput("hourly_counts", START, None, found)], []), Settings()
+        )
 
 
 def test_a_quarantine_that_cannot_be_written_is_no_fault_of_the_file(tmp_path: Path) -> None:
@@ -304,16 +306,59 @@ def test_a_store_that_stumbled_sets_nothing_aside(spark: SparkSession, tmp_path:
     hours = find_hours(StoragePath(settings.storage.events), [START], hour_partition, kind)
     assert len(hours[0].broken) == name.startswith("footer")
     file.write_bytes(sound)
-    hours = [hour.with_errors({str(file): "timeout"}) for hour in hours]
-    with pytest.raises(OSError, match=f"{name} could not be read .* and now can"):
-        aggregate_hours._aggregate(spark, Tables(settings.storage.tables), hours, settings)
-    assert visible(settings.storage.tables) == {}
+    hours = [hour.with_errors({str(file): ("timeout", False)}) for hour in hours]
+    [counted], unsteady = hour_aggregation._aggregate(spark, Tables(settings.storage.tables), hours, settings)
+    assert (counted.hour.broken, unsteady) == ([], [])
+    assert sum(output.counts.get("events", 0) for output in counted.outputs) == 1
+
+
+@pytest.mark.parametrize("stumbles", [1, 3])
+def test_only_hours_in_which_a_file_broke_are_read_again(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stumbles: int
+) -> None:
+    """A store that fails for a while, in tasks and on the driver, sets no rows aside and wastes no window."""
+    for number in range(3):
+        write_parquet(tmp_path, START + number, [{"cookie_id": f"c{number}"}])
+    read: list[list[int]] = []
+    in_spark, settings = hour_aggregation._in_spark, settings_in(tmp_path)
+
+    def stumbling(spark_: SparkSession, hours: list[EventHour], *others: Any) -> list[Any]:
+        read.append([hour.hour for hour in hours])
+        found = in_spark(spark_, hours, *others)
+        broken = [BrokenFile(START + 1, file.uri, "reset", False) for hour in hours[-2:-1] for file in hour.files]
+        return [*found, *(broken if len(read) == 1 else [])]
+
+    looks = iter([True] * (stumbles - 1) + [False] * 9)
+    monkeypatch.setattr(hour_aggregation, "_in_spark", stumbling)
+    monkeypatch.setattr(hour_aggregation, "_breaks", lambda *_: next(looks))
+    aggregate(spark, settings, START, START + 3)
+    assert read[0] == [START, START + 1, START + 2]
+    assert set(read[1]) == {START + 1}
+    assert [manifest_of(settings, START + n).counts["events"] for n in range(3)] == [1, 1, 1]
+
+
+def test_a_store_that_stays_unsteady_is_named_and_the_other_hours_are_counted(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        write_parquet(tmp_path, START + number, [{}])
+    in_spark, settings = hour_aggregation._in_spark, settings_in(tmp_path)
+
+    def stumbling(spark_: SparkSession, hours: list[EventHour], *others: Any) -> list[Any]:
+        found = in_spark(spark_, hours, *others)
+        return [*found, *(BrokenFile(START, hour.files[0].uri, "reset", False) for hour in hours if hour.hour == START)]
+
+    monkeypatch.setattr(hour_aggregation, "_in_spark", stumbling)
+    with pytest.raises(hour_aggregation.UnsteadyStoreError, match="2017-12-03T00 could be read on one look"):
+        aggregate(spark, settings, START, START + 2)
+    assert Tables(settings.storage.tables).find("hourly_counts", hour_partition(START)) is None
+    assert manifest_of(settings, START + 1).counts["events"] == 1
 
 
 def test_a_file_of_two_tasks_is_refused() -> None:
     written = TaskOutput("hourly_counts", START, DataFile("part-00000.parquet", 1, 100), {})
     with pytest.raises(FileWrittenTwiceError, match="hourly_counts dt=2017-12-03/hr=00"):
-        aggregate_hours._manifests(EventHour(START, ()), [written, written], Settings())
+        hour_aggregation._manifests(CountedHour(EventHour(START, ()), [written, written], []), Settings())
 
 
 def test_a_cookie_with_too_many_events_is_set_aside_and_counted(spark: SparkSession, tmp_path: Path) -> None:
