@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
-from larder.jobs.lists.catalogue import catalogue_of, column_of, one_row_a_product
+from larder.jobs.lists.catalogue import catalogue_of, column_names, column_of, one_row_a_product
 from larder.jobs.lists.list_inputs import ProductAttributes
 from larder.models import columns as C
 from larder.models.lists.category_lists import best_sellers_by_path, category_lists
@@ -110,7 +110,7 @@ def _same_product(catalogue: DataFrame, settings: Settings) -> Column:
     if named and named not in catalogue.columns:
         raise MissingColumnError(
             f"similar.same_product is {named!r}, which is no column of {settings.storage.catalogue}; "
-            f"there are {', '.join(catalogue.columns)}"
+            f"there are {', '.join(column_names(settings))}"
         )
     if settings.similar.other_sizes:
         return F.lit(None).cast("string")
