@@ -231,7 +231,7 @@ def _written(tables: Tables, planned: Manifest, trained: _Trained) -> Manifest:
     files = {MODEL_FILE: model_bytes(trained.model), TRAINING_FILE: json.dumps(training, indent=1).encode()}
     for name, data in files.items():
         (tables.run_folder(planned) / name).write(data)
-    listed = tuple(DataFile(name, 0, len(data)) for name, data in sorted(files.items()))
+    listed = tuple(DataFile.of(name, 0, data) for name, data in sorted(files.items()))
     counts = {"labels": len(trained.labels), "pictures": trained.pictures}
     return replace(planned, files=listed, counts=counts)
 

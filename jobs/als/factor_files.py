@@ -50,4 +50,4 @@ def write_item_factors(place: StoragePath, ids: pa.Array, factors: npt.NDArray[n
     pq.write_table(pa.table({C.PRODUCT_ID: ids.take(pa.array(order)), C.FACTORS: lists}), sink, compression="zstd")
     data, name = sink.getvalue(), "part-000000.parquet"
     (place / name).write(data)
-    return DataFile(name, len(ids), data.size)
+    return DataFile.of(name, len(ids), data)

@@ -23,7 +23,7 @@ from larder.models.interactions.running_sums import (
     rolled_up_interactions,
 )
 from larder.storage.filesystems import StoragePath
-from larder.storage.manifests import DataFile
+from larder.storage.manifests import DataFile, StoredFile
 from larder.storage.parts import Part, PartOptions, part_name
 
 ROWS_A_TASK = 2_000_000
@@ -53,7 +53,7 @@ class HourFile(NamedTuple):
     """One file of hourly counts."""
 
     hour: int
-    uri: str
+    stored: StoredFile
     rows: int
 
 
@@ -78,7 +78,7 @@ class StatePlan(NamedTuple):
     """Where a state goes, and what it goes on from: files of that many ranges, relative to a landmark."""
 
     place: StoragePath
-    before: tuple[str, ...]
+    before: tuple[StoredFile, ...]
     rows_before: int
     ranges_before: int
     decay_before: Decay | None
@@ -101,21 +101,21 @@ def read_hours(files: Iterable[HourFile], rules: RollUpRules) -> Iterator[Routed
     """The terms of hours' counts, dealt to the ranges of both states; hours of the same landmarks together."""
     for (interactions_decay, contexts_decay), group in groupby(files, key=lambda file: rules.decays(file.hour)):
         together = list(group)
-        counts = joined([_read(file.uri, READ) for file in together])
+        counts = joined([_read(file.stored, READ) for file in together])
         interactions = interaction_terms(counts, rules.weights, interactions_decay)
         contexts = context_terms(counts, rules.weights, contexts_decay)
         first = together[0]
         for place, some in dealt_by_cookie(interactions, rules.ranges):
-            yield place, Terms(interactions_decay.landmark, first.hour, first.uri, _packed(some))
+            yield place, Terms(interactions_decay.landmark, first.hour, first.stored.uri, _packed(some))
         for place, some in dealt_by_product(contexts, rules.ranges):
-            yield rules.ranges + place, Terms(contexts_decay.landmark, first.hour, first.uri, _packed(some))
+            yield rules.ranges + place, Terms(contexts_decay.landmark, first.hour, first.stored.uri, _packed(some))
 
 
-def _read(uri: str, columns: list[str]) -> pa.Table:
-    system, path = StoragePath(uri).open()
-    with system.open_input_file(path) as source:
-        texts = [name for name in columns if name in TEXTS]
-        return pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False).read(columns, use_threads=False)
+def _read(file: StoredFile, columns: list[str]) -> pa.Table:
+    """Reads the file whole, since its digest is of the whole. Raises DamagedTableError."""
+    texts = [name for name in columns if name in TEXTS]
+    source = pa.BufferReader(file.read())
+    return pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False).read(columns, use_threads=False)
 
 
 def _packed(table: pa.Table) -> bytes:
@@ -171,8 +171,8 @@ def _rolled_up(state: pa.Table, terms: list[pa.Table], is_context: bool, rules: 
 def _state(plan: StatePlan, number: int, ranges: int, schema: pa.Schema, deal: Deal) -> pa.Table:
     """The rows of this range in the state before, however many ranges that has."""
     tables = [schema.empty_table()]
-    for uri in plan.before:
-        before = next(n for n in range(plan.ranges_before) if uri.endswith(part_name(n)))
+    for file in plan.before:
+        before = next(n for n in range(plan.ranges_before) if file.uri.endswith(part_name(n)))
         if before * ranges < (number + 1) * plan.ranges_before and number * plan.ranges_before < (before + 1) * ranges:
-            tables += [some for range_, some in deal(_read(uri, schema.names), ranges) if range_ == number]
+            tables += [some for range_, some in deal(_read(file, schema.names), ranges) if range_ == number]
     return joined(tables)

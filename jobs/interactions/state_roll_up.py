@@ -25,7 +25,7 @@ from larder.models.interactions.decay import HOURS_A_DAY, Decay
 from larder.models.tables import CONTEXTS, HOURLY_COUNTS, INTERACTIONS
 from larder.settings import Settings
 from larder.storage import Manifest, MissingPartitionError, Tables
-from larder.storage.manifests import fingerprint, plan_run
+from larder.storage.manifests import StoredFile, fingerprint, plan_run
 
 JOB = "roll_up"
 ROWS_A_PARTITION = 250_000  # small states are not worth a task a range
@@ -132,9 +132,9 @@ def _roll_up(
         StatePlan(tables.run_folder(interactions), *_files_of(tables, interactions_before)),
         StatePlan(tables.run_folder(contexts), *_files_of(tables, contexts_before)),
     )
-    uris = iter(tables.uris(hours))
+    stored = iter(tables.stored(hours))
     files = [
-        HourFile(hour, next(uris), file.rows)
+        HourFile(hour, next(stored), file.rows)
         for hour, manifest in zip(range(window.start, window.end), hours, strict=True)
         for file in manifest.files
     ]
@@ -159,11 +159,11 @@ def _roll_up(
     return made[0], made[1]
 
 
-def _files_of(tables: Tables, before: Manifest | None) -> tuple[tuple[str, ...], int, int, Decay | None]:
+def _files_of(tables: Tables, before: Manifest | None) -> tuple[tuple[StoredFile, ...], int, int, Decay | None]:
     """A state's files by name, its rows and ranges, and what its sums are relative to."""
     if before is None:
         return (), 0, 1, None
-    return tuple(tables.uris([before])), before.rows, before.parameters["ranges"], decay_of(before)
+    return tuple(tables.stored([before])), before.rows, before.parameters["ranges"], decay_of(before)
 
 
 def _found(tables: Tables, planned: Manifest) -> Manifest:

@@ -21,9 +21,15 @@ from larder.storage.parts import Part
 
 PLACE = "_place"  # which file of which partition a row goes to: see `place`
 MAX_FILES = 1 << 16
-WRITTEN = "partition int, file string, rows long, bytes long"
+WRITTEN = "partition int, file string, rows long, bytes long, digest string"
 WRITTEN_ARROW = pa.schema(
-    [("partition", pa.int32()), ("file", pa.string()), ("rows", pa.int64()), ("bytes", pa.int64())]
+    [
+        ("partition", pa.int32()),
+        ("file", pa.string()),
+        ("rows", pa.int64()),
+        ("bytes", pa.int64()),
+        ("digest", pa.string()),
+    ]
 )
 
 
@@ -72,7 +78,7 @@ def write_partitions(
     write = _TaskWriter(places)
     written: dict[int, list[DataFile]] = {}
     for row in ordered.mapInArrow(write, WRITTEN).collect():
-        file = DataFile(row.file, row.rows, row.bytes)
+        file = DataFile(row.file, row.rows, row.bytes, row.digest)
         of_partition = written.setdefault(row.partition, [])
         if any(file.name == other.name for other in of_partition):
             raise FileWrittenTwiceError(f"{file.name} of {planned[row.partition].partition} came from two tasks")
@@ -110,8 +116,9 @@ class _TaskWriter:
             pa.array([file.name]),
             pa.array([file.rows]),
             pa.array([file.bytes]),
+            pa.array([file.digest]),
         ]
-        return pa.record_batch(arrays, names=["partition", "file", "rows", "bytes"])
+        return pa.record_batch(arrays, names=["partition", "file", "rows", "bytes", "digest"])
 
 
 def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:

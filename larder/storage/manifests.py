@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
+
+import pyarrow as pa
 
 from larder.storage.filesystems import StoragePath
 
@@ -29,7 +32,7 @@ class MissingPartitionError(LookupError):
 
 
 class DamagedTableError(RuntimeError):
-    """A file of a table is not what its manifest says, or that is none; the message names it."""
+    """A file of a table is not what its manifest says, or the manifest can't be read; the message names it."""
 
 
 @cache
@@ -47,18 +50,50 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_DIGITS]
 
 
+DIGESTS = "digests"  # among a manifest's parameters, where every version of Larder can read past them
+
+
+Content: TypeAlias = "bytes | pa.Buffer"
+
+
+def digest_of(data: Content) -> str:
+    """The CRC-32 of a file's bytes as 8 hexadecimal digits: it differs for any flipped bit."""
+    return f"{zlib.crc32(data):08x}"
+
+
 @dataclass(frozen=True)
 class DataFile:
-    """One Parquet file of a run."""
+    """One file of a run. `digest`: of its bytes, empty if its writer did not say."""
 
     name: str
     rows: int
     bytes: int
+    digest: str = ""
+
+    @staticmethod
+    def of(name: str, rows: int, data: Content) -> DataFile:
+        """The file with these bytes."""
+        return DataFile(name, rows, data.size if isinstance(data, pa.Buffer) else len(data), digest_of(data))
+
+
+class StoredFile(NamedTuple):
+    """A data file of a table where it lies, and the digest and remedy that its manifest gives. Pickles."""
+
+    uri: str
+    digest: str
+    remedy: str
+
+    def read(self) -> bytes:
+        """The file's bytes. Raises DamagedTableError if they are not those that were written."""
+        data = StoragePath(self.uri).read()
+        if self.digest not in ("", digest_of(data)):
+            raise DamagedTableError(f"{self.uri} has other bytes than its manifest says; {self.remedy}")
+        return data
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one partition of a table is made of, and from what it was made."""
+    """The files of one partition of a table, and the inputs and parameters that they were made from."""
 
     table: str
     partition: str
@@ -79,13 +114,19 @@ class Manifest:
         return f"{self.table}/{self.partition}@{self.run}"
 
     def as_json(self) -> bytes:
-        return (json.dumps({**asdict(self), "rows": self.rows}, sort_keys=True, indent=1) + "\n").encode()
+        values = asdict(self)
+        digests = {file["name"]: digest for file in values["files"] if (digest := file.pop("digest"))}
+        if digests:
+            values["parameters"] = {**values["parameters"], DIGESTS: digests}
+        return (json.dumps({**values, "rows": self.rows}, sort_keys=True, indent=1) + "\n").encode()
 
     @staticmethod
     def from_json(data: bytes) -> Manifest:
         values = json.loads(data)
         values.pop("rows")
-        return Manifest(**{**values, "files": tuple(DataFile(**file) for file in values["files"])})
+        digests = values["parameters"].pop(DIGESTS, {})
+        files = tuple(DataFile(**file, digest=digests.get(file["name"], "")) for file in values["files"])
+        return Manifest(**{**values, "files": files})
 
 
 def plan_run(table: str, partition: str, inputs: Mapping[str, str], parameters: Mapping[str, Any]) -> Manifest:
@@ -116,16 +157,27 @@ class Tables:
 
         Spark takes an empty file for no rows, and a machine that loses power leaves some.
         """
+        return [file.uri for file in self.stored(manifests)]
+
+    def stored(self, manifests: Iterable[Manifest]) -> list[StoredFile]:
+        """The data files of these manifests, whose sizes are right. Raises DamagedTableError."""
         manifests = list(manifests)
         damages = [damage for damage in self._damages(manifests) if damage]
         if damages:
             more = f" (and {len(damages) - 1} more partitions are damaged)" if len(damages) > 1 else ""
             raise DamagedTableError(damages[0] + more)
-        return [(self.run_folder(m) / file.name).uri for m in manifests for file in m.files]
+        return [self._stored(manifest, file) for manifest in manifests for file in manifest.files]
+
+    def _stored(self, manifest: Manifest, file: DataFile) -> StoredFile:
+        remedy = f"make {manifest.table} of {manifest.partition} again"
+        return StoredFile((self.run_folder(manifest) / file.name).uri, file.digest, remedy)
 
     def read(self, manifest: Manifest, name: str) -> bytes:
-        """A file of this manifest. Raises DamagedTableError."""
+        """The bytes of a file of this manifest. Raises DamagedTableError."""
         self.uris([manifest])
+        for file in manifest.files:
+            if file.name == name:
+                return self._stored(manifest, file).read()
         return (self.run_folder(manifest) / name).read()
 
     def find(self, table: str, partition: str) -> Manifest | None:
@@ -156,11 +208,11 @@ class Tables:
         return manifest
 
     def are_current(self, planned: Sequence[Manifest]) -> list[bool]:
-        """Of each planned run, whether it is already what its partition shows, and its files are all there."""
+        """Whether each planned run is what its partition shows already, with all its files."""
         return [shown and not damage for shown, damage in self._shown(planned)]
 
     def are_damaged(self, planned: Sequence[Manifest]) -> list[bool]:
-        """Of each planned run, whether it is what its partition shows, and one of its files differs."""
+        """Whether each planned run is what its partition shows, but with a file that differs."""
         return [shown and bool(damage) for shown, damage in self._shown(planned)]
 
     def is_current(self, planned: Manifest) -> bool:
@@ -172,7 +224,7 @@ class Tables:
         self._manifest_place(manifest.table, manifest.partition).write(manifest.as_json(), durable=True)
 
     def damage(self, manifest: Manifest) -> str | None:
-        """How one of its files differs from what a manifest says; None where none does."""
+        """How a file's size differs from what the manifest says; None if all are right."""
         if not manifest.files:
             return None
         place = self.run_folder(manifest)
@@ -192,7 +244,7 @@ class Tables:
             return list(pool.map(self.damage, manifests))
 
     def _shown(self, planned: Sequence[Manifest]) -> list[tuple[bool, str | None]]:
-        """Of each planned run, whether its partition shows it, and its damage. What is no manifest shows nothing."""
+        """Whether the partition of each planned run shows it, and its damage. An unreadable manifest shows nothing."""
         with ThreadPoolExecutor(MANIFEST_READERS) as pool:
             found = list(pool.map(self._readable, planned))
         shown = [some if some and some.run == each.run else None for some, each in zip(found, planned, strict=True)]

@@ -1,4 +1,4 @@
-"""One Parquet file of a table's run, made in memory and written whole."""
+"""Makes one Parquet file of a table's run in memory and writes it whole."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def part_name(number: int) -> str:
 class PartOptions:
     """How a table's files are encoded.
 
-    `of_few_values` are written as places in a dictionary (True: whatever is); `searched` keep their least and greatest
-    value per row group, for readers to skip by.
+    `of_few_values`: columns that are dictionary-encoded (True: all); `searched`: columns that keep the minimum and the
+    maximum of each row group, for readers to skip by.
     """
 
     of_few_values: Sequence[str] | bool = True
@@ -62,7 +62,7 @@ class Part:
         self.writer.close()
         data = self.sink.getvalue()
         (folder / part_name(number)).write(data)
-        return DataFile(part_name(number), self.rows, data.size)
+        return DataFile.of(part_name(number), self.rows, data)
 
     def _flush(self, final: bool) -> None:
         table = pa.concat_tables(self.waiting) if self.waiting else self.writer.schema.empty_table()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
+import pyarrow.fs as fs
 import pytest
 
 from larder.storage import StoragePath
@@ -77,12 +79,48 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         place.write(object())  # type: ignore[arg-type]
     assert place.read() == b"old"
-    assert [info.base_name for info in StoragePath(str(tmp_path)).files()] == ["manifest.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
 
 def test_a_file_half_written_by_a_killed_process_is_not_listed(tmp_path: Path) -> None:
-    (tmp_path / f".part-00000.parquet.{os.getpid()}").write_bytes(b"half")
+    (tmp_path / ".part-00000.parquet.0123456789abcdef").write_bytes(b"half")
     assert StoragePath(str(tmp_path)).files() == []
+
+
+def test_two_processes_of_one_number_do_not_write_to_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in two containers that share a folder."""
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    parts: list[str] = []
+    monkeypatch.setattr(StoragePath, "open", lambda self: (_Noting(parts), self.uri))
+    for _ in range(2):
+        StoragePath(str(tmp_path / "a")).write(b"x")
+    assert len(set(parts)) == 2
+
+
+class _Noting:
+    """A local file system that notes what is written to."""
+
+    def __init__(self, parts: list[str]) -> None:
+        self.parts, self.system = parts, fs.LocalFileSystem()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.system, name)
+
+    def open_output_stream(self, path: str) -> Any:
+        self.parts.append(path)
+        return self.system.open_output_stream(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.json.tmp", "A.TMP", "a._COPYING_", "a.inprogress", "part-0.inprogress.9f", "a.partial", "a.swp", "a~"],
+)
+def test_files_that_their_writer_has_not_finished_are_not_listed(tmp_path: Path, name: str) -> None:
+    for each in (name, f"below-{name}/b.json", "a.json", "progress.json", "a.tmp.json"):
+        (tmp_path / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / each).write_bytes(b"{}")
+    found = [info.base_name for info in StoragePath(str(tmp_path)).files()]
+    assert found == ["a.json", "a.tmp.json", "progress.json"]
 
 
 def test_files_come_by_path_from_all_folders_below(tmp_path: Path, folder: StoragePath) -> None:

@@ -7,17 +7,21 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import ClientError
 from job_processes import run_jobs
 from s3_server import hold_keys, s3_server
 
 from demo import synthetic
+from larder.jobs.runtime.expected_errors import explained
 from larder.models.hours import hour, hour_partition
 from larder.settings import SettingsError, load_settings
-from larder.storage import StoragePath, Tables
+from larder.storage import StoragePath, Tables, s3
 from larder.storage.s3 import S3Access, spark_options
 
 pytestmark = pytest.mark.end_to_end
@@ -165,3 +169,43 @@ def test_spark_and_its_tasks_are_told_the_same() -> None:
         "spark.executorEnv.AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
         "spark.executorEnv.AWS_REGION": "eu-north-1",
     }
+
+
+@pytest.mark.parametrize("part", [1, 2])
+def test_a_write_cut_short_leaves_what_was_there(
+    place: StoragePath, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    """An upload in parts of which one fails must be aborted: PyArrow's stream would complete it."""
+    file = place / "part-00000.parquet"
+    file.write(b"old")
+    client = s3._client(S3Access.from_environment(os.environ))
+    upload_part = client.upload_part
+
+    def failing(**named: Any) -> Any:
+        if named["PartNumber"] == part:
+            raise ClientError({"Error": {"Code": "SlowDown", "Message": "reduce your request rate"}}, "UploadPart")
+        return upload_part(**named)
+
+    monkeypatch.setattr(s3, "BYTES_AT_ONCE", 5 << 20)
+    monkeypatch.setattr(client, "upload_part", failing)
+    with pytest.raises(OSError, match=r"AWS: s3a://shop/folder/part-00000\.parquet can't be written: .*SlowDown"):
+        file.write(bytes(11 << 20))
+    assert file.read() == b"old"
+    assert client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
+    monkeypatch.setattr(client, "upload_part", upload_part)
+    file.write(pa.py_buffer(bytes(11 << 20)))
+    assert place.sizes() == {"part-00000.parquet": 11 << 20}
+
+
+def test_a_store_that_is_gone_is_one_line(place: StoragePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(OSError, match="AWS: s3a://shop/folder/a can't be written") as told:
+        (place / "a").write(b"x")
+    assert explained(told.value) is not None
+
+
+@pytest.mark.parametrize("scheme", ["s3", "s3a", "s3n"])
+def test_every_name_of_s3_is_the_one_that_spark_reads(scheme: str) -> None:
+    place = StoragePath(f"{scheme}://shop/folder")
+    assert ((place / "a").uri, place.is_local) == ("s3a://shop/folder/a", False)
