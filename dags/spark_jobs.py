@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 JOBS = os.environ.get("LARDER_JOBS") or str(Path(__file__).resolve().parent.parent / "jobs")
 HOUR_FORMAT = "%Y-%m-%dT%H"
+NOW = "--now"
 NOT_YET = 75  # exit code of a job whose input is not complete yet: EX_TEMPFAIL of sysexits.h
 DEFAULT_ARGUMENTS: dict[str, Any] = {
     "owner": "larder",
@@ -167,9 +168,11 @@ class LarderJob(SparkSubmitOperator):
 
     def _attempt(self, context: Context, since: datetime) -> None:
         now = datetime.now(timezone.utc)
-        self.application_args = [argument for argument in self.application_args or [] if argument]
+        given = [argument for argument in self.application_args or [] if argument]
         if self.needs_time:
-            self.application_args += ["--now", now.isoformat(timespec="seconds")]
+            earlier = given.index(NOW) if NOW in given else len(given)
+            given = [*given[:earlier], NOW, now.isoformat(timespec="seconds")]
+        self.application_args = given
         self._hook = None  # it keeps the arguments of the attempt before
         try:
             super().execute(context)
