@@ -21,7 +21,7 @@ from bench.outcome import outcome
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.aggregate", description=__doc__)
     parser.add_argument("--rows", type=float, default=10e6, help="rows of the hour (default: 10 million)")
-    parser.add_argument("--runs", type=int, default=3, help="runs an engine, of which the best counts")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each engine; the best counts (default: 3)")
     arguments = parser.parse_args()
     rows = int(arguments.rows)
     with tempfile.TemporaryDirectory() as work:

@@ -26,10 +26,10 @@ SECONDS_AN_HOUR = 3600
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.als", description=__doc__)
     parser.add_argument("--users", type=float, default=300e3)
-    parser.add_argument("--interactions", type=float, default=10.5e6, help="at once as many users")
+    parser.add_argument("--interactions", type=float, default=10.5e6, help="interactions at the first scale")
     parser.add_argument("--items", type=float, default=50e3)
-    parser.add_argument("--scales", default="1,2,4", help="multiples of the users; peers run at the first alone")
-    parser.add_argument("--patience", type=float, default=1200, help="seconds an engine may try (default: 1200)")
+    parser.add_argument("--scales", default="1,2,4", help="multiples of the users; MLlib runs only at the first")
+    parser.add_argument("--patience", type=float, default=1200, help="seconds that an engine may take (default: 1200)")
     arguments = parser.parse_args()
     scales = [int(scale) for scale in arguments.scales.split(",")]
     results = {}

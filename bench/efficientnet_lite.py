@@ -41,7 +41,7 @@ class UnreadableWeightsError(ValueError):
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.efficientnet_lite", description=__doc__)
-    parser.add_argument("file", type=Path, help="to be written; its name ends in .keras")
+    parser.add_argument("file", type=Path, help="file to write; its name must end in .keras")
     print(f"wrote {write_backbone(parser.parse_args().file)}")
 
 

@@ -30,11 +30,11 @@ WARM_ROWS = 20_000
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.full_hour", description=__doc__)
     sizes = [FULL_HOUR / 4, FULL_HOUR / 2, FULL_HOUR]
-    parser.add_argument("--rows", type=float, nargs="+", default=sizes, help="sizes, growing (default: 1/4, 1/2, 1 h)")
-    parser.add_argument("--runs", type=int, default=1, help="of each size and engine, in turn; the best counts")
-    parser.add_argument("--day-hours", type=int, default=4, help="hours of the largest size, for the day; 0: none")
-    parser.add_argument("--event-ids", action="store_true", help="so that duplicates have to be found")
-    parser.add_argument("--driver-memory", default="4g", help="of Spark; DuckDB may take as much (default: 4g)")
+    parser.add_argument("--rows", type=float, nargs="+", default=sizes, help="rows of each hour, ascending")
+    parser.add_argument("--runs", type=int, default=1, help="runs of each size and engine, by turns; the best counts")
+    parser.add_argument("--day-hours", type=int, default=4, help="hours to extrapolate a day from; 0: no day")
+    parser.add_argument("--event-ids", action="store_true", help="give events ids, so that duplicates have to be found")
+    parser.add_argument("--driver-memory", default="4g", help="memory of Spark's driver, and of DuckDB (default: 4g)")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--work", type=Path, default=None, help="folder for everything (default: a temporary one)")
     arguments = parser.parse_args()

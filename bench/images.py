@@ -38,8 +38,8 @@ DRIVER_MEMORY = "1g"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.images", description=__doc__)
-    parser.add_argument("--pictures", type=int, default=6000, help="at 1x (default: 6,000)")
-    parser.add_argument("--runs", type=int, default=2, help="runs of each at 1x, by turns; the best counts")
+    parser.add_argument("--pictures", type=int, default=6000, help="pictures at the first scale (default: 6,000)")
+    parser.add_argument("--runs", type=int, default=2, help="runs at the first scale, by turns; the best counts")
     parser.add_argument("--peer", nargs=2, metavar=("NAME", "FOLDER"), help="run one peer and print its seconds")
     arguments = parser.parse_args()
     if arguments.peer:

@@ -35,10 +35,10 @@ def main() -> None:
     parser.add_argument("--start", type=hour, default="2017-01-01", metavar="HOUR")
     parser.add_argument("--end", type=hour, default="2018-01-02", metavar="HOUR")
     parser.add_argument("--window-days", type=int, default=28)
-    parser.add_argument("--driver-memory", default="4g", help="of Spark (default: 4g)")
-    parser.add_argument("--duckdb-memory", default="10GB", help="4GB are too little (default: 10GB)")
+    parser.add_argument("--driver-memory", default="4g", help="memory of Spark's driver (default: 4g)")
+    parser.add_argument("--duckdb-memory", default="10GB", help="memory of DuckDB; 4GB is too little (default: 10GB)")
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--work", type=Path, default=None, help="folder for everything: some 30 GB for the year")
+    parser.add_argument("--work", type=Path, default=None, help="working folder; a year needs some 30 GB")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
         print(_compared(Path(folder), arguments))

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--cookies", type=float, default=500e3, help="lists of the release (default: 500,000)")
     parser.add_argument("--products", type=float, default=1e6, help="products of the catalogue (default: a million)")
     parser.add_argument("--runs", type=int, default=2, help="runs of ours and of redis-benchmark; the best counts")
-    parser.add_argument("--scores", action="store_true", help="publish scores too")
+    parser.add_argument("--scores", action="store_true", help="publish scores, too")
     arguments = parser.parse_args()
     cookies, products = int(arguments.cookies), int(arguments.products)
     with tempfile.TemporaryDirectory() as work, contextlib.ExitStack() as stack:

@@ -29,13 +29,17 @@ KINDS = "1000,20"  # vectors of each
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.neighbours", description=__doc__)
-    parser.add_argument("--vectors", default="250e3,500e3,1e6", help="how many (default: 250e3,500e3,1e6)")
+    parser.add_argument("--vectors", default="250e3,500e3,1e6", help="numbers of vectors (default: 250e3,500e3,1e6)")
     parser.add_argument("--dimensions", type=int, default=VisionSettings().embedding)
-    parser.add_argument("--asked", type=float, default=20e3, help="of them (default: 20,000)")
-    parser.add_argument("--measured", type=float, default=1000, help="of those, by their exact neighbours")
+    parser.add_argument("--asked", type=float, default=20e3, help="queries (default: 20,000)")
+    parser.add_argument(
+        "--measured", type=float, default=1000, help="queries whose recall is measured (default: 1,000)"
+    )
     parser.add_argument("--top", type=int, default=30)
-    parser.add_argument("--probes", type=int, default=SimilarSettings().probes, help="cells that are looked into")
-    parser.add_argument("--kinds", default=KINDS, help=f"vectors that are alike (default: {KINDS})")
+    parser.add_argument(
+        "--probes", type=int, default=SimilarSettings().probes, help="cells searched per query (default: %(default)s)"
+    )
+    parser.add_argument("--kinds", default=KINDS, help=f"vectors per group (default: {KINDS})")
     parser.add_argument("--seed", type=int, default=42)
     arguments = parser.parse_args()
     runs: list[dict[str, Any]] = []

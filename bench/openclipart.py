@@ -57,14 +57,21 @@ EVALUATION = EvaluationSettings(bootstrap=1000)
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.openclipart", description=__doc__)
-    parser.add_argument("--cache", type=Path, default=CACHE, help=f"where what is fetched is kept (default: {CACHE})")
+    parser.add_argument("--cache", type=Path, default=CACHE, help=f"folder for downloads (default: {CACHE})")
     parser.add_argument(
-        "--epochs", type=int, default=VisionSettings().epochs, help="from scratch (default: the demo's)"
+        "--epochs",
+        type=int,
+        default=VisionSettings().epochs,
+        help="epochs of the training from scratch (default: %(default)s)",
     )
-    parser.add_argument("--colours", action="store_true", help="also from scratch, with the pictures' colours")
-    parser.add_argument("--pictures", type=int, default=0, help="only so many, spread over the categories; 0: all")
+    parser.add_argument("--colours", action="store_true", help="also train from scratch with the pictures' colours")
+    parser.add_argument(
+        "--pictures", type=int, default=0, help="use this many pictures, spread over the categories; 0: all"
+    )
     parser.add_argument("--backbone", type=Path, help="another pretrained network, a .keras file")
-    parser.add_argument("--work", type=Path, help="keep tables in this folder; a bench that was cut off goes on there")
+    parser.add_argument(
+        "--work", type=Path, help="keep tables in this folder; a bench that was interrupted continues there"
+    )
     parser.add_argument("--page", type=Path, help="write the page of pictures and their nearest to this file")
     arguments = parser.parse_args()
     folder = fetched(arguments.cache)

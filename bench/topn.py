@@ -31,7 +31,9 @@ def main() -> None:
     parser.add_argument("--users", type=float, default=300e3)
     parser.add_argument("--interactions", type=float, default=10.5e6)
     parser.add_argument("--items", type=float, default=50e3)
-    parser.add_argument("--peers", type=float, default=20e3, help="users that peers do")
+    parser.add_argument(
+        "--peers", type=float, default=20e3, help="users that peers compute lists for (default: 20,000)"
+    )
     parser.add_argument("--scales", default="1,2,4", help="multiples of the users")
     arguments = parser.parse_args()
     users, few = int(arguments.users), int(min(arguments.peers, arguments.users))

@@ -32,16 +32,18 @@ WANTED = 0.9  # efficiency: the share of the rate that the GPUs would reach if r
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.vision", description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--pictures", type=float, default=4000, help="to train on (default: 4,000)")
-    parser.add_argument("--test", type=float, default=2400, help="to measure on (default: 2,400)")
+    parser.add_argument("--pictures", type=float, default=4000, help="training pictures (default: 4,000)")
+    parser.add_argument("--test", type=float, default=2400, help="test pictures (default: 2,400)")
     parser.add_argument("--image-size", type=int, default=32, help="pixels a side (default: 32)")
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--batch-size", type=int, default=16, help="of each worker (default: 16)")
+    parser.add_argument("--batch-size", type=int, default=16, help="pictures per step of a worker (default: 16)")
     parser.add_argument("--outer", default="1,0", help="learning rate and momentum of our driver's step (default: 1,0)")
-    parser.add_argument("--schedule", choices=["constant", "cosine"], default="constant", help="of the learning rate")
+    parser.add_argument(
+        "--schedule", choices=["constant", "cosine"], default="constant", help="schedule of the learning rate"
+    )
     names = "; ".join(ENGINES)
     parser.add_argument("--engines", type=engines, default="", help=f"ours and some of: {names} (default: all)")
-    parser.add_argument("--asynchronous", action="store_true", help="Elephas's asynchronous mode too")
+    parser.add_argument("--asynchronous", action="store_true", help="also measure Elephas's asynchronous mode")
     parser.add_argument("--gpu-rate", type=float, default=10e3, help="images/s of a GPU, for the forecast")
     arguments = parser.parse_args()
     named = arguments.engines

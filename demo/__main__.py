@@ -50,9 +50,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--start", type=hour, default="2017-01-01", metavar="HOUR", help="first hour of events")
     parser.add_argument("--as-of", type=hour, default="2017-12-04", metavar="HOUR", help="end of training")
     parser.add_argument("--end", type=hour, default="2018-01-01", metavar="HOUR", help="end of the test")
-    parser.add_argument("--impressions", type=per_visit, default=10, metavar="N", help="sampled a visit, or all")
-    parser.add_argument("--pictures", type=int, default=3000, metavar="N", help="best sellers to draw pack shots of")
-    parser.add_argument("--port", type=int, default=None, help="of the endpoint (default: lookup.port)")
+    parser.add_argument(
+        "--impressions", type=per_visit, default=10, metavar="N", help="impressions sampled per visit, or all"
+    )
+    parser.add_argument(
+        "--pictures", type=int, default=3000, metavar="N", help="number of best sellers to draw pack shots of"
+    )
+    parser.add_argument("--port", type=int, default=None, help="port of the endpoint (default: lookup.port)")
     return parser.parse_args(argv)
 
 

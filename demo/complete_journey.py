@@ -50,10 +50,14 @@ def source_folder() -> Path:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m demo.complete_journey", description="Write the events alone.")
-    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="of dt=/hr= partitions")
+    parser.add_argument(
+        "--to", type=Path, required=True, metavar="FOLDER", help="folder to write dt=/hr= partitions to"
+    )
     parser.add_argument("--start", default="2017-01-01", metavar="TIME", help="(default: %(default)s)")
     parser.add_argument("--end", default="2018-01-01", metavar="TIME", help="(default: %(default)s)")
-    parser.add_argument("--impressions", type=per_visit, default=ALL, metavar="N", help="a visit (default: all)")
+    parser.add_argument(
+        "--impressions", type=per_visit, default=ALL, metavar="N", help="impressions per visit (default: all)"
+    )
     arguments = parser.parse_args(argv)
     begun = time.perf_counter()
     rows = write_events(arguments.to, arguments.start, arguments.end, arguments.impressions)

@@ -49,25 +49,43 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         prog="python -m demo.synthetic", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--rows", type=float, default=1e6, help="of an average hour (default: a million)")
+    add("--rows", type=float, default=1e6, help="rows of an average hour (default: a million)")
     add("--hours", type=int, default=1, metavar="N", help="how many hours (default: 1)")
-    add("--start", type=hour, default="2026-11-20T08", metavar="HOUR", help="the first one (default: 2026-11-20T08)")
+    add("--start", type=hour, default="2026-11-20T08", metavar="HOUR", help="first hour (default: 2026-11-20T08)")
     add("--seed", type=int, default=0)
     add("--to", type=Path, required=True, metavar="FOLDER")
     add("--format", choices=("parquet", "json"), default="parquet")
     add("--compression", choices=ENDINGS, help="default: zstd for parquet, none for json")
-    add("--rows-a-file", type=float, default=ROWS_A_FILE, metavar="N", help=f"default: {ROWS_A_FILE:,}")
-    add("--exact", action="store_true", help="also the truth about every group; memory grows with the hour")
-    add("--cookies", type=int, default=0, metavar="N", help="default: one for every 20 rows of an average hour")
+    add(
+        "--rows-a-file", type=float, default=ROWS_A_FILE, metavar="N", help=f"rows of a file (default: {ROWS_A_FILE:,})"
+    )
+    add("--exact", action="store_true", help="also write the exact counts of every group; memory grows with the hour")
+    add(
+        "--cookies",
+        type=int,
+        default=0,
+        metavar="N",
+        help="number of cookies (default: one per 20 rows of an average hour)",
+    )
     for name in ("products", "tastes", "locations"):
         add(f"--{name}", type=int, default=getattr(defaults, name), metavar="N", help="default: %(default)s")
-    add("--swing", type=float, default=defaults.swing, help="of the day around its average; 0: hours are alike")
+    add(
+        "--swing",
+        type=float,
+        default=defaults.swing,
+        help="amplitude of the day around its average; 0: all hours are alike",
+    )
     for name in SHARES:
         add(f"--{name}", type=float, default=getattr(defaults, name), help="share of rows (default: %(default)s)")
     for name in ("max_events_an_hour", "max_lateness_hours"):
         option = f"--{name.replace('_', '-')}"
         add(option, type=int, default=getattr(defaults, name), metavar="N", help="default: %(default)s")
-    add("--no-event-ids", dest="event_ids", action="store_false", help="and so no duplicates")
+    add(
+        "--no-event-ids",
+        dest="event_ids",
+        action="store_false",
+        help="write events without ids, and so without duplicates",
+    )
     add("--session-ids", action="store_true")
     return parser.parse_args(argv)
 
