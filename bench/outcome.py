@@ -7,7 +7,7 @@ from typing import Any
 
 
 def outcome(bench: str, unit: str, ours: float, peers: dict[str, float], **more: Any) -> str:
-    """Returns the line. All figures are rates, so more is better; `ratios` says how many times the peer's rate ours is."""
+    """Returns the line. All figures are rates, so more is better; `ratios` are ours divided by each peer's."""
     return json.dumps(
         {
             "bench": bench,
