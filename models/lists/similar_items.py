@@ -107,8 +107,7 @@ def similar_lists(embedded: DataFrame, search: NeighbourSearch, n: int, rules: N
     shared = embedded.sparkSession.sparkContext.broadcast(replace(search))  # without what it has cached
 
     def rank(batches: Batches) -> Batches:
-        # A whole partition at once, because all queries of a cell share one matrix product; and sorted, because the
-        # rounding of a row may depend on the other rows of that product.
+        # A whole partition at once, because all queries of a cell share one matrix product.
         some, found_by = list(batches), shared.value
         if not some:
             return

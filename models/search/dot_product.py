@@ -17,6 +17,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from larder.kernels import kernel
+
 LANES = 16
 # Half a unit in the last place of 1, the greatest relative error of one float32 operation.
 ROUNDING = 2.0**-24
@@ -33,6 +35,19 @@ def dot_product(typing_context: Any, left: Any, right: Any) -> Any:
         if not isinstance(vector, types.Array) or (vector.ndim, vector.dtype, vector.layout) != (1, types.float32, "C"):
             return None
     return types.float32(left, right), _generate
+
+
+@kernel
+def dot_products(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Returns the `dot_product` of every two rows of left (m, d) and right (n, d), shape (m, n).
+
+    Several times slower than a matrix product, for the few cases in which all of them are needed.
+    """
+    products = np.empty((len(left), len(right)), np.float32)
+    for row in range(len(left)):
+        for column in range(len(right)):
+            products[row, column] = dot_product(left[row], right[column])
+    return products
 
 
 def most_rounding(

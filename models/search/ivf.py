@@ -22,7 +22,7 @@ from larder.models.search.constraints import (
     Rows,
     search_and_fold,
 )
-from larder.models.search.dot_product import dot_product, most_rounding
+from larder.models.search.dot_product import dot_product, dot_products, most_rounding
 from larder.models.search.exact import NO_NEIGHBOUR, Floats, Ints, exclude, length_of_longest, nearest, unit_length
 from larder.models.search.topk import TopKProducts
 
@@ -196,7 +196,7 @@ def _probed(
 
 def _beyond(queries: Floats, centres: Floats) -> Floats:
     """Returns how far the cosine of each query with each centre is above OF_NEAREST times its greatest, (m, c)."""
-    cosines = queries @ centres.T
+    cosines = dot_products(queries, centres)
     cosines -= OF_NEAREST * cosines.max(axis=1, keepdims=True)
     return cosines
 
