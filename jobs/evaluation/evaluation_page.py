@@ -15,10 +15,10 @@ FIGURES = ("ndcg@10", "recall@30", "hit@10", "coverage@30")
 LIKE = ("diversity@10", "novelty@10")
 GROUPS = ("cold", "warm")
 TASKS = {
-    "new": "New products: only what the user had never bought counts",
-    "all": "All products: what is bought again counts too",
+    "new": "New products: only products that the user had never bought count",
+    "all": "All products: repeat purchases count too",
 }
-NOTES = {"new": "Own frequency has no place here: it lists nothing but what the user had bought, so it would score 0."}
+NOTES = {"new": "Own frequency is left out here: it lists only products that the user had bought, so it would score 0."}
 OURS = {"als", "personal", "embedding"}
 TEMPLATE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Larder: evaluation as of {{ r.as_of }}</title>
@@ -29,7 +29,7 @@ TEMPLATE = """<!doctype html>
  .ours { font-weight: 600 } small { color: #666 } svg { max-width: 100%; height: auto }
 </style>
 <h1>Evaluation as of {{ r.as_of }}</h1>
-<p>Models know what happened before {{ r.as_of }} UTC; they are asked for what was bought from then until {{ r.end }}.
+<p>Models were trained on events before {{ r.as_of }} UTC, and are measured on purchases from then until {{ r.end }}.
 {{ "{:,}".format(r.test.users) }} users bought {{ "{:,}".format(r.test.pairs) }} products, each counted once a user,
 of {{ "{:,}".format(r.test.products) }} products known before. Brackets are 95% bootstrap intervals over users.</p>
 {% for task, title in tasks.items() %}
@@ -55,21 +55,21 @@ of {{ "{:,}".format(r.test.products) }} products known before. Brackets are 95% 
 {{ "{:,}".format(row[group].users) }} users</small>{% else %}nobody{% endif %}</td>{% endfor %}</tr>
 {% endfor %}</table>
 {% endfor %}
-<p>Cold users bought fewer than {{ r.cold_products }} products before. Diversity is 1 less the share of category levels
-that two products of a list have in common; novelty, in bits, how few users bought them.
+<p>Cold users bought fewer than {{ r.cold_products }} products before. Diversity is 1 minus the share of category levels
+that two products of a list have in common. Novelty, in bits, is greater the fewer users bought the products.
 {{ r.peers }}</p>
 <h2>Strengths: predicted and observed</h2>
 <table><tr><th>prediction</th><th>RMSE</th><th>RMSLE</th></tr>
 {% for name, row in r.strengths.items() if name != "pairs" %}
 <tr><td>{{ name }}</td><td>{{ "%.4f"|format(row.rmse) }}</td><td>{{ "%.4f"|format(row.rmsle) }}</td></tr>
 {% endfor %}</table>
-<p>Of {{ "{:,}".format(r.strengths.pairs) }} pairs of user and product, bought before or in the test hours. Affinity is
-compared with 1 for what was bought and 0 for what was not.</p>
+<p>Over {{ "{:,}".format(r.strengths.pairs) }} pairs of user and product that were bought before or in the test hours.
+Affinity is compared with 1 for pairs bought in the test hours and 0 for others.</p>
 {% if r.tuned %}
 <h2>How the order of personal lists was chosen</h2>
-<p>Weights were fitted to what was bought from {{ r.tuned.windows[0] }} until {{ r.tuned.end }}, in
-{{ r.tuned.windows|length }} windows, by what was known before each. These figures are of the newest window,
-from {{ r.tuned.windows[-1] }}, by weights of the older ones alone.
+<p>Weights were fitted to the purchases from {{ r.tuned.windows[0] }} until {{ r.tuned.end }}, in
+{{ r.tuned.windows|length }} windows. These figures are of the newest window, from
+{{ r.tuned.windows[-1] }}, with weights that were fitted to the older windows only.
 {% if r.tuned.end > r.as_of %}<strong>They have seen hours of this test.</strong>{% endif %}</p>
 <table><tr><th>NDCG@10</th>{% for task in tasks %}<th>{{ task }} products</th>{% endfor %}</tr>
 {% for name, row in r.tuned.ndcg.items() %}
@@ -82,8 +82,8 @@ from {{ r.tuned.windows[-1] }}, by weights of the older ones alone.
 {% endif %}
 {% if r.embeddings %}
 <h2>Pictures: share of the ten nearest that have the same category path</h2>
-<p>Asked for products whose pictures training never saw; <a href="pictures.html">look at some</a>, with their nearest.
-Brackets are 95% bootstrap intervals over the pictures asked.</p>
+<p>Queries are products whose pictures training never saw; <a href="pictures.html">some of them</a> with their nearest.
+Brackets are 95% bootstrap intervals over the queries.</p>
 {{ plots.embeddings }}
 <table><tr><th>by</th><th>share</th><th>at best</th><th>pictures</th></tr>
 {% for name, row in r.embeddings.items() %}
