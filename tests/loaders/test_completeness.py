@@ -26,12 +26,19 @@ def drop_a_field(client: redis.Redis, key: bytes, chance: random.Random) -> None
         client.set(key, value[: chance.randrange(len(value))])
 
 
+def put_another_type(client: redis.Redis, key: bytes, chance: random.Random) -> None:
+    """Replaces a string by a hash, and a hash by a list. Another hash of the same size is not told apart by a count."""
+    was_hash = client.type(key) == b"hash"
+    client.unlink(key)
+    client.rpush(key, "a list") if was_hash else client.hset(key, "another", "hash")
+
+
 DAMAGES: list[Damage] = [
     lambda client, key, chance: client.unlink(key),
     drop_a_field,
     lambda client, key, chance: client.expire(key, 0),
     lambda client, key, chance: (client.unlink(key), client.set(key, "another type")),
-    lambda client, key, chance: (client.unlink(key), client.hset(key, "another", "hash")),
+    put_another_type,
     lambda client, key, chance: (client.unlink(key), client.sadd(key, "a set")),
 ]
 
