@@ -18,7 +18,7 @@ help:
 	@echo "make matrix  the fast tests on other Pythons and Sparks, each in an environment of its own"
 	@echo "make setup   a virtual environment in .venv, packages, Java"
 	@echo "make lint types   what CI checks beside the tests"
-	@echo "make reference   docs/settings.md and docs/cli.md anew;  make docs: the documentation as a site"
+	@echo "make reference   docs/settings.md, docs/cli.md and the list of decisions;  make docs: all pages as a site"
 
 setup: $(STAMP)
 	@sh setup/java.sh

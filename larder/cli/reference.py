@@ -1,4 +1,4 @@
-"""Writes docs/settings.md and docs/cli.md from the code: `python -m larder.cli.reference`, or `make reference`."""
+"""Writes the reference pages in docs/ from the code: `python -m larder.cli.reference`, or `make reference`."""
 
 from __future__ import annotations
 
@@ -43,6 +43,12 @@ CLI_INTRO = """\
 Every job of the pipeline is a verb of `larder` and a file for spark-submit; both take the same options. All windows are
 half-open and in UTC hours: `--start 2025-03-01T00 --end 2025-03-02T00` is one day. `larder --install-completion`
 completes verbs and options in your shell.
+"""
+DECISIONS_INTRO = """\
+# Decisions
+
+A page for every choice that someone may want to undo: what was decided, why, and what it costs.
+
 """
 KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text", SecretStr: "secret"}
 
@@ -152,11 +158,22 @@ def _text(value: Any) -> str:
     return " ".join(str(value or "").split())
 
 
+def decisions_page() -> str:
+    """The text of docs/decisions/index.md: the title of every page beside it."""
+    titles = {path.name: path.read_text("utf-8").partition("\n")[0] for path in (DOCS / "decisions").glob("[0-9]*.md")}
+    lines = [f"- [{title.removeprefix('# ')}]({name})\n" for name, title in sorted(titles.items())]
+    return NOTE.replace("the code", "the pages beside it") + DECISIONS_INTRO + "".join(lines)
+
+
 def pages() -> dict[Path, str]:
-    """The path and the text of every page that is written from the code."""
+    """The path and the text of every page that `make reference` writes."""
     from larder.cli.main import STAGES, app
 
-    return {DOCS / "settings.md": settings_page(), DOCS / "cli.md": commands_page(app, STAGES)}
+    return {
+        DOCS / "settings.md": settings_page(),
+        DOCS / "cli.md": commands_page(app, STAGES),
+        DOCS / "decisions" / "index.md": decisions_page(),
+    }
 
 
 def main() -> None:
