@@ -1,4 +1,4 @@
-"""Reading a network's weights as PyTorch wrote them, and the network that they make."""
+"""Reading a network's weights in PyTorch's format, and the network that they make."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_pickle_that_names_anything_else_is_refused() -> None:
 
 @pytest.mark.end_to_end
 def test_blocks_follow_from_the_weights() -> None:
-    """Two blocks of a width are a stage: the first strides, the second adds what came in."""
+    """Two blocks of one width are a stage: the first strides, the second adds its input."""
     draw = np.random.default_rng(0)
     shapes = {"_conv_stem": (4, 3, 3, 3), "_conv_head": (16, 8, 1, 1)}
     normals = {"_bn0": 4, "_bn1": 16}

@@ -1,4 +1,4 @@
-"""The searches of the neighbours bench give the same neighbours where all cells are looked into."""
+"""All searches of the neighbours bench give the same neighbours if all cells are searched."""
 
 from __future__ import annotations
 

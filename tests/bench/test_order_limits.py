@@ -1,4 +1,4 @@
-"""What the bench says nobody can know is taken from the weeks after the instant, less what it is to tell."""
+"""What the bench adds as unknowable is taken from the weeks after the instant, without the pair that it predicts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AT, DAY = np.datetime64("2017-09-11"), np.timedelta64(1, "D")
 
 
 def log_of(*purchases: tuple[int, int, int]) -> Log:
-    """Of household, product and days after AT; two products a category."""
+    """Returns a log from household, product and days after AT; two products per category."""
     households, products, days = (np.array(some) for some in zip(*purchases, strict=True))
     return Log(households, products, AT + days * DAY, np.array([0, 0, 1, 1], np.int32))
 

@@ -1,4 +1,4 @@
-"""Memory of commands and of what they start, as the kernel counts it."""
+"""Memory of commands and their children, as the kernel counts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vision bench's pictures, and what it reckons from rounds."""
+"""The vision bench's pictures, and its estimate from the cost of rounds."""
 
 from __future__ import annotations
 

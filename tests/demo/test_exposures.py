@@ -1,4 +1,4 @@
-"""All exposures: every product that the visited store promoted in the week of the visit, once."""
+"""All exposures: every product that the visited store promoted in the week of the visit, once each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pack shots: the same product, the same bytes; alike by type, not by pixel."""
+"""Pack shots: the same product gives the same bytes; shots of a type look alike, but not pixel by pixel."""
 
 from __future__ import annotations
 

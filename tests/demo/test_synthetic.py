@@ -1,4 +1,5 @@
-"""Synthetic logs: the same bytes for the same arguments, and a truth that their rows bear out."""
+"""Synthetic logs: the same arguments give the same bytes, and the rows agree with the truth that is written beside
+them."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ SMALL = ["--rows", "20000", "--products", "500", "--tastes", "5", "--bots", "0.2
 
 @pytest.fixture(autouse=True)
 def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An hour of many parts without many rows."""
+    """Makes an hour consist of many parts without many rows."""
     monkeypatch.setattr(synthetic_parts, "PART_ROWS", 6_000)
 
 
@@ -132,7 +133,7 @@ def test_copies_are_whole_and_lie_in_other_files_too(parquet: Path) -> None:
 
 
 def test_people_stay_with_their_taste(parquet: Path) -> None:
-    """Products of the own taste are most of what people see; for bots, one in five as by chance."""
+    """Most products that people see are of their own taste; for bots it is one in five, as by chance."""
     people = pq.read_table(parquet / "truth/people.parquet").select(["cookie_id", "taste", "is_bot"])
     products = pq.read_table(parquet / "truth/products.parquet").rename_columns(["product_id", "taste_of_product"])
     seen = events_of(parquet).select(["cookie_id", "product_id"]).join(people, "cookie_id", join_type="inner")

@@ -1,4 +1,4 @@
-"""Settings come from a file with the environment over it; what does not fit is named."""
+"""Settings come from a file, environment variables win over it, and an error names the setting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from larder.settings import Settings, SettingsError, load_settings
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to be in."""
+    """An empty folder, which is the working folder of the test."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""Recipes: what is written fits, and what does not fit is told."""
+"""A recipe that Larder writes can be read, and an error names the setting that is wrong."""
 
 from __future__ import annotations
 
