@@ -71,7 +71,9 @@ class LookupSettings(Section):
     )
     pointer_seconds: float = Field(1.0, gt=0, description="The interval of checks for a new live release, in seconds.")
     mask_seconds: float = Field(0.25, gt=0, le=0.5, description="The interval of checks for changed masks, in seconds.")
-    cluster: bool = Field(False, description="Whether redis.url names a server of a Redis Cluster.")
+    cluster: bool = Field(
+        False, description="Whether redis.url surely is a Redis Cluster; if false, the endpoint finds out."
+    )
     seen: bool = Field(
         True, description="Whether products that `larder mask add --cookie` hides from a visitor are left out."
     )

@@ -19,6 +19,7 @@ from larder.lookup.operations.journal import Journal, journey_places
 from larder.lookup.operations.metrics import Metrics, Series, SharedCounters, label
 from larder.lookup.redis.address import RedisAddress, parse_address
 from larder.lookup.redis.background_read import ReadError, read_all
+from larder.lookup.redis.detected_link import DetectedLink
 from larder.lookup.redis.link import Link, RedisLink
 from larder.lookup.redis.redis_cluster import ClusterLink
 from larder.lookup.redis.redis_commands import command
@@ -47,7 +48,9 @@ class Worker:
             settings.redis.url.get_secret_value(),
             PasswordSource(settings.redis.password_file, settings.redis.password_command),
         )
-        link: Callable[[RedisAddress, float, str], Link] = ClusterLink if limits.cluster else RedisLink
+        link: Callable[[RedisAddress, float, str], Link] = ClusterLink if limits.cluster else DetectedLink
+        if address.socket or address.sentinels or address.database:
+            link = RedisLink
         self._lookups = link(address, limits.deadline_ms / 1000, "larder-lookup")
         # A connection of its own, so that no request queues behind a dictionary.
         self._background = link(address, BACKGROUND_SECONDS, "larder-lookup-release")

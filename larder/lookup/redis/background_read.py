@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import hiredis
-
 from larder.lookup.answer.reasons import MEANINGS
 from larder.lookup.redis.link import Link
 from larder.lookup.redis.redis_connection import replies_to
@@ -27,6 +25,7 @@ async def read(link: Link, commands: list[bytes]) -> list[Any]:
     """Returns the replies to `commands`, in order. Raises ReadError if there are none or one of them is an error."""
     replies = await read_all(link, commands)
     for reply in replies:
-        if isinstance(reply, hiredis.ReplyError):
+        # Of a cluster, a server that is down gives another exception.
+        if isinstance(reply, Exception):
             raise ReadError(f"Redis replied: {reply}")
     return replies

@@ -74,7 +74,7 @@ class RedisLink:
     def send(
         self, commands: bytes, count: int, seconds: float | None = None, times: Histogram | None = None
     ) -> PendingReplies | str:
-        """See Wire.send; the reason `redis_down` where there is no connection."""
+        """See RedisConnection.send. Returns the reason `redis_down` if there is no connection."""
         return self._connection.send(commands, count, seconds, times) if self._connection is not None else REDIS_DOWN
 
     async def first_attempt(self) -> None:

@@ -182,8 +182,8 @@ class LiveRelease:
             )
         if rise:
             raise UnreadableReleaseError(
-                f"{self.unknown_share.share:.0%} of the cookies have no list in release {release.name}, far more than "
-                "before; records may be missing, or cookie ids changed"
+                f"far more cookies than before have no list in release {release.name}; records may be missing in Redis, "
+                "or the shop's cookie ids changed"
             )
         self._was_registered = self._was_registered or entry is not None
 
@@ -219,7 +219,7 @@ class LiveRelease:
                 self._link, self._keys, read_meta(raw, name), self._bound, self._cached_records
             )
             detector = LossDetector(self._link, self._keys, release)
-            losses, is_replaced = await detector.check()
+            losses, is_replaced, problem = await _first_check(detector)
             if is_replaced:
                 raise UnreadableReleaseError(f"release {name} was changed while it was read")
             if losses and self._serves_sound_release(name):
@@ -247,6 +247,8 @@ class LiveRelease:
             time.monotonic() - began,
         )
         await self._save(release)
+        if problem:
+            raise ReadError(problem)
         await self._take_stock(release, losses)
 
     def _serves_sound_release(self, name: str) -> bool:
@@ -281,3 +283,11 @@ class LiveRelease:
             serving = f"; still serving release {self.current.name}" if self.current else ""
             log.warning("%s%s", problem, serving)
         self.problem = problem
+
+
+async def _first_check(detector: LossDetector) -> tuple[dict[str, int], bool, str]:
+    """Returns the result of a check, and why there is none: a release that can be read is served all the same."""
+    try:
+        return *await detector.check(), ""
+    except ReadError as error:
+        return {}, False, f"its records cannot be counted: {error}"

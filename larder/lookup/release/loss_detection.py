@@ -125,12 +125,15 @@ class LossDetector:
         commands = [command(group.size, group.name(place)) for place in places]
         for start in range(0, len(commands), WINDOW):
             for reply in await read_all(self._link, commands[start : start + WINDOW]):
-                if isinstance(reply, hiredis.ReplyError):
+                if isinstance(reply, int):
+                    sizes.append(reply)
+                elif _is_of_another_type(reply):
+                    sizes.append(0)
+                elif isinstance(reply, hiredis.ReplyError):
                     self._deny(group.size, reply)
                     return []
-                if not isinstance(reply, int):
+                else:
                     raise ReadError("Redis gave no size of a key")
-                sizes.append(reply)
         return sizes
 
     def _deny(self, size: bytes, error: Exception) -> None:
@@ -155,13 +158,18 @@ class LossDetector:
         replies = await read_all(self._link, commands) if commands else []
         found = []
         for (part, digest), reply in zip(expected, replies, strict=True):
-            if isinstance(reply, hiredis.ReplyError):
+            if isinstance(reply, Exception) and not _is_of_another_type(reply):
                 raise ReadError(f"Redis replied: {reply}")
             found.append((part, digest, reply if isinstance(reply, bytes) else None))
         return found
 
     def _chunk_key(self, chunk: int) -> bytes:
         return dictionary_key(self._keys, self._release, chunk)
+
+
+def _is_of_another_type(reply: object) -> bool:
+    """Does somebody else's value stand where the key of a release was?"""
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("WRONGTYPE")
 
 
 def dictionary_key(keys: Keys, release: ServedRelease, chunk: int) -> bytes:

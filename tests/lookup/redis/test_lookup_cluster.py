@@ -59,8 +59,9 @@ def _state(server: RedisServer) -> bytes:
 
 @pytest.mark.end_to_end
 @pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"cluster": True}], ids=["found out", "set"])
 def test_lookups_reach_every_server_and_outlast_one(
-    cluster: list[RedisServer], own_endpoint: Callable[..., Endpoint]
+    cluster: list[RedisServer], own_endpoint: Callable[..., Endpoint], settings: dict[str, bool]
 ) -> None:
     client = redis.RedisCluster(host="127.0.0.1", port=cluster[0].port)
     publish(
@@ -70,7 +71,7 @@ def test_lookups_reach_every_server_and_outlast_one(
         similar={"p1": ranked("p2"), "p3": ranked("p4")},
         generic={("", ""): ranked("g1", "g2")},
     )
-    served = own_endpoint(cluster[0].url, cluster=True)
+    served = own_endpoint(cluster[0].url, **settings)
     served.wait_ready("r1")
     for cookie in COOKIES:
         assert ids_of(served.ask(f"cookie={cookie}&n=1")) == [f"own-{cookie}"]
