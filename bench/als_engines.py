@@ -29,8 +29,8 @@ from larder.models.als.implicit_als import RATING, AlsParameters, train_with_mll
 from larder.models.interactions.decay import UNIT
 
 RANK, ALPHA, SEED, CORES = 64, 1.0, 1, 2
-REGULARISATION = 10.0  # of implicit and ours: the same for all users
-MLLIB_REGULARISATION = 0.3  # MLlib's grows with a user's interactions, 30 on average
+REGULARISATION = 10.0  # of implicit and ours, which is the same for all users
+MLLIB_REGULARISATION = 0.3  # MLlib multiplies it by a user's interactions, 30 on average
 MOST_ITERATIONS, SEARCHED = 12, 8
 Floats = npt.NDArray[np.float32]
 Trained = tuple[Floats, Floats]

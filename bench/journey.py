@@ -24,7 +24,8 @@ from bench.outcome import outcome
 from bench.process_memory import Watched
 from larder.models.hours import as_text, hour, hour_partition
 
-TABLES = {"hourly_counts": False, "quarantine": False, "interactions": True, "contexts": True}  # the newest state alone
+# Tables to measure, and whether only their newest partition counts.
+TABLES = {"hourly_counts": False, "quarantine": False, "interactions": True, "contexts": True}
 WEIGHTS = {"impression": 0.02, "view": 0.2, "add_to_cart": 0.5, "purchase": 1.0}
 HALF_LIVES_DAYS = {"interactions": 120.0, "contexts": 14.0}
 HOURS_A_DAY = 24
@@ -79,7 +80,7 @@ class _Ours:
         self.settings = write_settings(
             folder / "larder.toml",
             storage={"events": folder / "events", "tables": folder / "tables"},
-            events={"max_events_an_hour": 1_000_000},  # who visits three stores in an hour is no bot
+            events={"max_events_an_hour": 1_000_000},  # visiting three stores in an hour does not make a bot
             weights=WEIGHTS,
             roll_up={**half_lives, "horizon_days": 1000},
             spark={"master": f"local[{arguments.cores}]", "driver_memory": arguments.driver_memory},
@@ -116,7 +117,7 @@ class _DuckDb:
     def window(self, start: int, end: int) -> tuple[float, float]:
         folders = (self.events / hour_partition(number) for number in range(start, end))
         sources = [str(path) for folder in folders for path in sorted(folder.glob("*.parquet"))]
-        listed = self.folder / "sources.json"  # more than a command line takes
+        listed = self.folder / "sources.json"  # too long for a command line
         counts, state = self.folder / f"counts-{start}.parquet", self.folder / f"state-{start}"
         listed.write_text(json.dumps(sources))
         state.mkdir()

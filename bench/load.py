@@ -27,7 +27,7 @@ from bench.release import AS_OF, ITEMS, write_release
 from larder.loaders.embedded import embedded_server
 
 PIPELINED = 1000
-JSON_COOKIES = 200_000  # redis-py is the same at any size, and slow
+JSON_COOKIES = 200_000  # redis-py is slow, and its rate does not depend on the size
 LIMIT_SETS = 1_000_000
 
 
@@ -48,7 +48,7 @@ def main() -> None:
         settings = _settings(Path(work), tables, url, arguments.scores)
         payload = _payload(files[0])
         runs, limits = [], []
-        for _ in range(arguments.runs):  # by turns, so that both meet the machine as it is
+        for _ in range(arguments.runs):  # by turns, so that both meet the same load of the machine
             limits.append(_server_limit(client, payload))
             runs.append(_measured(client, cookies, lambda: _ours(settings)))
         rate, size = max(run[0] for run in runs), runs[0][1]

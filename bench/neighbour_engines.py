@@ -85,7 +85,7 @@ ENGINES: dict[str, Callable[[Plan], Search]] = {
     "faiss IVF": faiss_ivf,
     "faiss flat": faiss_flat,
 }
-ALL_SCORES = (EXACT, "faiss flat")  # so slow that they are asked for those alone that are measured
+ALL_SCORES = (EXACT, "faiss flat")  # slow, so they search only for the measured queries
 
 
 def _others(found: Rows, rows: Rows) -> Rows:

@@ -23,8 +23,8 @@ from bench.process_memory import watched
 from larder.models.search.exact import NO_NEIGHBOUR, Floats, unit_length
 from larder.settings import SimilarSettings, VisionSettings
 
-A_FAMILY = 40  # kinds
-KINDS = "1000,20"  # vectors of each
+A_FAMILY = 40  # groups
+KINDS = "1000,20"  # vectors per group
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from larder.models.ranking.rankers import top_candidates
 from larder.models.search.mips import InnerProductIndex
 
 INSTANTS = ("2017-09-11", "2017-10-09", "2017-11-06", "2017-12-04")
-WINDOW_DAYS, WINDOWS, HALF_LIFE_DAYS = 28, 2, 60.0  # days of a window, how many the order is fitted to; of the demo
+WINDOW_DAYS, WINDOWS, HALF_LIFE_DAYS = 28, 2, 60.0  # days per window; windows fitted on; the demo's half-life
 SHOWN, RESAMPLES, SEED = 30, 1000, 0
 A_DAY = np.timedelta64(1, "D")
 

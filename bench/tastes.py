@@ -22,8 +22,8 @@ from larder.models.interactions.decay import UNIT
 from larder.models.search.mips import InnerProductIndex
 
 KINDS, LIKED = 50, 3
-ROWS_A_FILE = 1_300_000  # roll_up.ranges is to be set so that a file has some million rows
-TEST_USERS, LEAST_SEEN, WITHHELD = 5_000, 10, 5  # a fifth of what some users with at least ten saw
+ROWS_A_FILE = 1_300_000  # as roll_up.ranges should give: a file has a few million rows
+TEST_USERS, LEAST_SEEN, WITHHELD = 5_000, 10, 5  # users measured; products they must have seen; one in 5 is withheld
 Floats = npt.NDArray[np.float32]
 
 

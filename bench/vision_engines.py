@@ -25,7 +25,7 @@ from larder.models.vision.network import build_model, compile_model
 CORES = 2
 EMBEDDING, LEARNING_RATE = 64, 0.003
 PORT = 4711
-RECOUNTED = 32  # pictures at a time
+RECOUNTED = 32  # pictures per batch when batch statistics are computed again
 DRAWN = "drawn.npz"
 
 

@@ -27,7 +27,7 @@ class Shelves:
     def __init__(self, promotions: Iterable[pa.RecordBatch], nowhere: str) -> None:
         """`promotions` has product_id, store_id, week and display_location, which is `nowhere` for the mailer alone."""
         packed = np.concatenate([_packed(batch, nowhere) for batch in promotions])
-        packed.sort()  # what is on display as well comes before what is in the mailer alone
+        packed.sort()  # a product on display comes before the same product in the mailer only
         packed = packed[np.flatnonzero(np.diff(packed >> 1, prepend=-1))]
         self.on_display = packed & 1 == 0
         packed >>= 1

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from demo.pack_emblems import CREAM, DARK, EMBLEMS, WHITE, Colour, Draw
 
-# Pack colours that shelves are full of.
+# Common colours of packs.
 MAKERS = (
     "c8102e", "d94f30", "e4772e", "f2a93b", "f4c542", "b9c540", "6fa84b", "2f7d4f",
     "1f6b5e", "1c7c8c", "2b8fc4", "2457a6", "24407e", "4b3b8f", "7c3f98", "a83279",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# First match wins, over "DEPARTMENT CATEGORY TYPE". Loose goods name their shape after a colon.
+# The first pattern that matches "DEPARTMENT CATEGORY TYPE" wins. Loose products name their shape after a colon.
 _FORMS = """
 BANANA -> loose:banana
 MAGAZINE|NEWSPAPER|CARDS|COUPON|TICKET -> sheet
@@ -92,10 +92,10 @@ SALT|SPICE|SEASONING|MEXICAN|BBQ|HOT -> flame
 TISSUE|TOWEL|NAPKIN -> flower
 """
 
-# Words with no picture of their own get one of these, by their type.
+# Types without a picture of their own get one of these.
 ABSTRACT = ("star", "sun", "diamond", "crown", "mountain", "ring", "shield", "heart")
 
-# Skin, second tone and leaf of loose goods.
+# Skin, second tone and leaf of loose products.
 _SKINS = """
 BANANA -> f2cf3b d9a520 7a8f2a
 RED DELICIOUS|STRAWBERR|CHERR|RADISH|RED BELL -> b3202c e0574f 4c7a2f

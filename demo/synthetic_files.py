@@ -27,7 +27,7 @@ class Files:
         self.written = self.rows = 0
         self.open: _ParquetFile | _LinesFile | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.iterdir():  # of an earlier run, which may have had more
+        for old in folder.iterdir():  # an earlier run may have written more files
             old.unlink()
 
     def write(self, part: Part) -> None:

@@ -13,8 +13,8 @@ from demo.synthetic_hashes import Ints, cookie_ids, hexadecimal, mixed
 from demo.synthetic_rows import MS_AN_HOUR, NULL, Numbers, bots, people
 from demo.synthetic_shape import DEVICES, EVENT_TYPES, HourPlan, Shape
 
-PART_ROWS = 500_000  # bounds the memory, whatever the size of an hour
-LATE_HOURS = 24  # at most, and never more than is allowed
+PART_ROWS = 500_000  # limits the memory, whatever the size of an hour
+LATE_HOURS = 24  # at most, and never more than max_lateness_hours
 CLEAN, COPY = -1, -2  # in Part.kinds: rows that are not dirty
 WRONG_TYPES = ["", "wishlist", "IMPRESSION"]
 BLANKS = ["", "  "]
@@ -27,7 +27,7 @@ class Part:
 
     batches: list[pa.RecordBatch]
     kinds: list[npt.NDArray[np.int8]]  # of each batch's rows: the number of the kind of dirt, CLEAN or COPY
-    events_of: Ints  # the person, by number, of each row that is neither dirty nor a bot's
+    events_of: Ints  # the number of the person of each row that is neither invalid nor a bot's
     late: int
 
 
@@ -97,7 +97,7 @@ class Parts:
         quantity = np.full(len(order), NULL, np.int32)
         bought = np.flatnonzero(type_ == PURCHASE)
         quantity[bought] = random.integers(0, 4, len(bought))
-        quantity[quantity == 0] = NULL  # a purchase without a quantity is of one
+        quantity[quantity == 0] = NULL  # a purchase without a quantity is one unit
         has_quantity, has_ts = quantity != NULL, np.ones(len(order), bool)
 
         where = np.flatnonzero(kind >= 0)

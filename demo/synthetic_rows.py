@@ -15,10 +15,10 @@ MS_AN_HOUR = 3_600_000
 SESSION_SCALE, PACE_MS = 7.0, 20_000.0
 TRAVELLING, NO_LOCATION, NO_DEVICE = 0.05, 0.01, 0.005  # shares of sessions
 DEVICE_SHARES = [0.35, 0.8, 0.9]  # cumulative, of people
-DEVICE_APPETITE = np.array([1.0, 0.6, 0.8, 1.4])  # how much oftener than usual more than an impression comes of it
+DEVICE_APPETITE = np.array([1.0, 0.6, 0.8, 1.4])  # factor on the share of impressions that lead to a view or more
 SEEN_ONLY, VIEWED, CARTED = 0.93, 0.98, 0.995  # cumulative shares of event types
-FAVOURITES = 12  # products that somebody comes back to
-TO_FAVOURITE, TO_TASTE, TO_PLACE = 0.55, 0.85, 0.92  # cumulative; the rest goes to what sells anywhere
+FAVOURITES = 12  # products that a person returns to
+TO_FAVOURITE, TO_TASTE, TO_PLACE = 0.55, 0.85, 0.92  # cumulative shares; the rest goes to products popular anywhere
 PLACE_STEP, BOT_STEP = 104_729, 7_919
 NULL = -1
 
@@ -31,7 +31,7 @@ class Numbers:
     ts: Ints  # milliseconds since 1970
     product: npt.NDArray[np.int32]
     type_: npt.NDArray[np.int8]
-    cookies: Ints  # this and the rest: one a session
+    cookies: Ints  # from here on: one per session
     locations: npt.NDArray[np.int32]
     devices: npt.NDArray[np.int8]
     names: Ints  # of the sessions

@@ -9,8 +9,8 @@ from typing import Literal
 DEVICES = ("desktop", "mobile", "tablet", "app")
 EVENT_TYPES = ("impression", "view", "add_to_cart", "purchase")
 EVENTS_A_COOKIE = 20
-BOT_FACTOR = 3  # a bot has so many times the limit
-REGULARS = 10  # one cookie in so many comes far more often
+BOT_FACTOR = 3  # a bot has this many times the limit of events per hour
+REGULARS = 10  # one cookie in ten comes far more often
 SESSION_EVENTS = 24  # at most
 HOURS_A_DAY = 24
 
@@ -52,12 +52,12 @@ class Shape:
     products: int = 200_000
     tastes: int = 50
     locations: int = 211
-    swing: float = 0.5  # the busiest hour (14:00) has so much more than the average, the quietest so much less
+    swing: float = 0.5  # share by which the busiest hour (14:00) exceeds the average, and the quietest falls below
     late: float = 0.005
     duplicates: float = 0.002
     dirt: float = 0.002  # all kinds together
     bots: float = 0.002
-    max_events_an_hour: int = 1000  # whoever has more is a bot
+    max_events_an_hour: int = 1000  # a cookie with more is a bot
     max_lateness_hours: int = 168
     event_ids: bool = True
     session_ids: bool = False
