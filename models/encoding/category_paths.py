@@ -1,4 +1,4 @@
-"""Category paths: what lies above what, and the paths as numbers."""
+"""Category paths such as `Grocery/Dairy/Milk`: their prefixes, and paths as numbers."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ NO_CATEGORY = -1
 
 @dataclass(frozen=True)
 class CategoryLevels:
-    """`levels` (products, LEVELS), by product number: a number for each beginning of the category path.
+    """Category numbers of products: `levels` (products, LEVELS), by product number.
 
-    The last one is of the whole path, however long; a path that is shorter has its whole at the levels it lacks. NONE
-    where there is no path.
+    Column k is the number of the path's prefix of k + 1 names; the last column is that of the whole path, however long.
+    A path with fewer names has its own number in the columns that it lacks. NO_CATEGORY for a product without a path.
     """
 
     levels: Ints
 
     @property
     def whole(self) -> Ints:
-        """The whole path's number, shape (products,)."""
+        """The numbers of whole paths, shape (products,)."""
         return self.levels[:, -1]
 
 
 def path_prefixes(path: str | None) -> list[str]:
-    """`Grocery/Dairy/Milk` as ["Grocery", "Grocery/Dairy", "Grocery/Dairy/Milk"]; [] for none.
+    """Returns a path's prefixes, the shortest first: `A/B/C` gives ["A", "A/B", "A/B/C"], no path gives [].
 
-    An empty name is none: `/Grocery//Milk` is `Grocery/Milk`.
+    Empty names are left out: `/Grocery//Milk` is `Grocery/Milk`.
     """
     names = [name for name in (path or "").split(SEPARATOR) if name]
     return [SEPARATOR.join(names[: depth + 1]) for depth in range(len(names))]
 
 
 def category_levels(paths: Sequence[str | None]) -> CategoryLevels:
-    """Of paths such as `Grocery/Dairy/Milk`."""
+    """Returns the category numbers of products with these paths, in the order of the products."""
     parts = [path_prefixes(path) or [""] for path in paths]
     levels = [[some[min(level, len(some) - 1)] for some in parts] for level in range(LEVELS - 1)]
     wholes = [some[-1] for some in parts]
@@ -49,6 +49,6 @@ def category_levels(paths: Sequence[str | None]) -> CategoryLevels:
 
 
 def _numbered(names: Sequence[str]) -> Ints:
-    """Numbers from 0 in the order of the names; NONE for an empty one."""
+    """Returns numbers from 0 in the order of the names; NO_CATEGORY for an empty one."""
     known = {name: number for number, name in enumerate(sorted(set(names) - {""}))}
     return np.array([known.get(name, NO_CATEGORY) for name in names], np.int32)

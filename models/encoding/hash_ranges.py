@@ -1,4 +1,4 @@
-"""Keys that are hashes, dealt to equal ranges in their order."""
+"""Partitioning by ranges of hashes: equal ranges of 64-bit keys, in the order of the keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from larder.kernels import kernel
 
 
 def range_of(hashed: np.ndarray, ranges: int) -> np.ndarray:
-    """Which of `ranges` (a power of two) equal ranges of keys each key falls in, int64 [n]."""
+    """Returns which of `ranges` equal ranges of all 64-bit keys each key (n,) falls in, int64 (n,).
+
+    `ranges` is a power of two.
+    """
     if ranges == 1:
         return np.zeros(len(hashed), np.int64)
     bits = ranges.bit_length() - 1
@@ -17,7 +20,10 @@ def range_of(hashed: np.ndarray, ranges: int) -> np.ndarray:
 
 @kernel
 def rows_by_range(number: np.ndarray, ranges: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers by range, in their order within each, and where each range starts."""
+    """Returns row numbers by range, in their order within each, and where each range starts, int64 (ranges + 1,).
+
+    `number` (n,) is the range of each row: a counting sort.
+    """
     starts = np.zeros(ranges + 1, np.int64)
     for i in range(len(number)):
         starts[number[i] + 1] += 1

@@ -1,4 +1,4 @@
-"""XXH64 of whole Arrow columns: the key of every cookie, and of anything else that is only compared."""
+"""XXH64 of whole Arrow columns, compiled: the key of every cookie, and of other ids that are only compared."""
 
 from __future__ import annotations
 
@@ -19,13 +19,26 @@ _PRIME_5 = np.uint64(0x27D4EB2F165667C5)
 
 
 def xxh64(texts: pa.StringArray) -> np.ndarray:
-    """XXH64 (seed 42) of each text's UTF-8 bytes, as int64 [n]. A null is hashed as an empty text."""
+    """Returns XXH64 (seed 42) of each text's UTF-8 bytes, int64 (n,). A null is hashed as an empty text.
+
+    Raises TypeError if `texts` is no array of type string.
+    """
     offsets, data = text_buffers(texts)
-    return _hash_all(offsets, data, np.uint64(COOKIE_SEED)).view(np.int64)
+    hashes = _hash_all(offsets, data, np.uint64(COOKIE_SEED)).view(np.int64)
+    if texts.null_count:  # whose slots may hold any bytes
+        hashes[np.asarray(texts.is_null())] = _hash_all(np.zeros(2, np.int32), data, np.uint64(COOKIE_SEED)).view(
+            np.int64
+        )
+    return hashes
 
 
 def text_buffers(texts: pa.StringArray) -> tuple[np.ndarray, np.ndarray]:
-    """The offsets (int32 [n + 1]) and bytes (uint8) of a text column, without a copy."""
+    """Returns the offsets, int32 (n + 1,), and the UTF-8 bytes, uint8, of a column of texts, without a copy.
+
+    Raises TypeError if it is no array of type string: large_string, string_view and chunked arrays have other buffers.
+    """
+    if not isinstance(texts, pa.Array) or texts.type != pa.string():
+        raise TypeError(f"texts are {texts.type}, in {type(texts).__name__}; cast them to an array of string first")
     _, offsets, data = texts.buffers()
     if offsets is None:
         return np.zeros(len(texts) + 1, np.int32), np.zeros(0, np.uint8)
@@ -45,7 +58,7 @@ def _round(lane: np.uint64, word: np.uint64) -> np.uint64:
 
 @numba.njit(inline="always")
 def _word(data: np.ndarray, at: int, size: int) -> np.uint64:
-    """`size` bytes, the lowest first."""
+    """Returns `size` bytes as a number, little-endian."""
     value = np.uint64(0)
     for i in range(size):
         value |= np.uint64(data[at + i]) << np.uint64(8 * i)

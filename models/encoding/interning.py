@@ -1,21 +1,20 @@
-"""Texts as dense codes: one code a distinct text, found by its hash."""
+"""Interning: texts as dense codes, one code per distinct text, found by its hash."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from larder.kernels import kernel
 from larder.models.encoding.hashing import xxh64
 
-FEW = 1 << 12
+FIRST_SLOTS = 1 << 12
 
 
 def interned(texts: pa.StringArray) -> tuple[np.ndarray, pa.StringArray]:
-    """Codes (int32 [n], -1 for a null) and the distinct texts in the order in which they first come.
+    """Returns codes, int32 (n,), -1 for a null, and the distinct texts in the order in which they first come.
 
-    Texts of one XXH64 are taken for one: 3 in 10^8 catalogues of a million products have such a pair.
+    Two texts with the same XXH64 get the same code: 3 in 10^8 catalogues of a million products have such a pair.
     """
     codes, firsts = _codes(xxh64(texts))
     if texts.null_count:
@@ -23,17 +22,8 @@ def interned(texts: pa.StringArray) -> tuple[np.ndarray, pa.StringArray]:
     return codes, texts.take(pa.array(firsts))
 
 
-def interned_sorted(dictionary: pa.StringArray) -> tuple[np.ndarray, pa.StringArray]:
-    """The same with the distinct texts sorted by their bytes, so that codes are in the order of the texts."""
-    codes, distinct = interned(dictionary)
-    order = pc.sort_indices(distinct).to_numpy()
-    ranks = np.empty(len(order), np.int32)
-    ranks[order] = np.arange(len(order), dtype=np.int32)
-    return ranks[codes] if len(codes) else codes, distinct.take(pa.array(order))
-
-
 def _without_nulls(codes: np.ndarray, texts: pa.StringArray, firsts: np.ndarray) -> tuple[np.ndarray, pa.StringArray]:
-    """A null is hashed as an empty text; the two must be told apart."""
+    """Returns codes and texts where there are nulls: `xxh64` hashes a null as it does an empty text."""
     valid = np.asarray(texts.is_valid())
     dense, firsts_of_valid = _codes(xxh64(texts.filter(pa.array(valid))))
     codes = np.full(len(texts), -1, np.int32)
@@ -43,8 +33,11 @@ def _without_nulls(codes: np.ndarray, texts: pa.StringArray, firsts: np.ndarray)
 
 @kernel
 def _codes(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Open addressing with linear probing; a slot holds 1 + a code, and the table grows when half full."""
-    n, size, found = len(hashes), FEW, 0
+    """Returns the code of each hash, and the first row of each code.
+
+    A hash table with open addressing and linear probing: a slot holds 1 + a code, and the table grows when half full.
+    """
+    n, size, found = len(hashes), FIRST_SLOTS, 0
     slots, firsts = np.zeros(size, np.int32), np.empty(n, np.int64)
     codes = np.empty(n, np.int32)
     for i in range(n):

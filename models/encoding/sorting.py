@@ -7,15 +7,15 @@ import numpy as np
 
 from larder.kernels import kernel
 
-SHORT = 24  # up to here, insertion is faster than merging
-LONG = 128  # rows of a slot that are sorted by insertion, even of several cookies
+SHORT = 24  # rows up to which insertion sort is faster than merge sort
+LONG = 128  # rows up to which a slot is sorted by insertion
 ROWS_A_SLOT = 12
 LOW_32 = (1 << 32) - 1
 
 
 @numba.njit(inline="always")
 def _after(a: int, b: int, first: np.ndarray, second: np.ndarray, third: np.ndarray) -> bool:
-    """Whether row a comes after row b."""
+    """Returns whether row a comes after row b."""
     if first[a] != first[b]:
         return first[a] > first[b]
     if second[a] != second[b]:
@@ -27,7 +27,7 @@ def _after(a: int, b: int, first: np.ndarray, second: np.ndarray, third: np.ndar
 def sort_range(
     order: np.ndarray, start: int, end: int, first: np.ndarray, second: np.ndarray, third: np.ndarray
 ) -> None:
-    """Sorts order[start:end], row numbers, by (first, second, third); stable."""
+    """Sorts the row numbers order[start:end] by (first, second, third), in place; a stable merge sort."""
     for run in range(start, end, SHORT):
         for i in range(run + 1, min(run + SHORT, end)):
             row, j = order[i], i
@@ -56,10 +56,11 @@ def sort_range(
 
 
 @kernel
-def dealt_by_hash(hashed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each row goes when rows are dealt to slots in the order of `hashed`: a place [n], and the slots' bounds.
+def slots_by_hash(hashed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns each row's position (n,) when rows are put into slots in the order of `hashed`, and the slots' bounds.
 
-    `hashed` (int64 [n]) must be spread evenly between its least and greatest value, as hashes are.
+    The first pass of a bucket sort: slots are equal ranges between the least and the greatest of `hashed`, int64 (n,),
+    so it must be spread evenly, as hashes are. Slot i holds positions bounds[i] to bounds[i + 1], in their old order.
     """
     n = len(hashed)
     least = greatest = hashed[0] if n else np.int64(0)
@@ -75,21 +76,21 @@ def dealt_by_hash(hashed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         bounds[np.int64(np.uint64(hashed[i] - least) >> shift) + 1] += 1
     for slot in range(1, len(bounds)):
         bounds[slot] += bounds[slot - 1]
-    places, at = np.empty(n, np.int64), np.empty(len(bounds), np.int64)
+    positions, at = np.empty(n, np.int64), np.empty(len(bounds), np.int64)
     for slot in range(len(bounds)):
         at[slot] = bounds[slot]
     for i in range(n):
         here = np.int64(np.uint64(hashed[i] - least) >> shift)
-        places[i] = at[here]
+        positions[i] = at[here]
         at[here] += 1
-    return places, bounds
+    return positions, bounds
 
 
 @kernel
 def sort_slots(records: np.ndarray, bounds: np.ndarray) -> None:
-    """Sorts the records, int64 [n, columns], of each slot by their first two columns; stable.
+    """Sorts the records, int64 (n, columns), of each slot by their first two columns, in place; stable.
 
-    A slot's order is found first, over numbers that stay in the nearest cache, and each record then moved once.
+    The order of a slot is found first, over numbers that stay in the L1 cache; then each record is moved once.
     """
     order, spare = np.empty(LONG, np.int64), np.empty((LONG, records.shape[1]), np.int64)
     for slot in range(len(bounds) - 1):

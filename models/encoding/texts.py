@@ -1,4 +1,4 @@
-"""Columns of texts, of which many are the same."""
+"""Dictionary-encoded columns of texts: their dictionaries cut to what is used, or put in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NARROW = 1 << 15
 
 
 def with_used_texts(codes: np.ndarray, texts: pa.StringArray) -> pa.DictionaryArray:
-    """The texts that codes (integers [n]) stand for, without those that none does."""
+    """Returns codes, integers (n,), as a dictionary array whose dictionary holds only the `texts` that are used."""
     used = np.zeros(len(texts), bool)
     used[codes] = True
     new = np.cumsum(used, dtype=np.int32) - np.int32(1)
@@ -22,13 +22,16 @@ def with_used_texts(codes: np.ndarray, texts: pa.StringArray) -> pa.DictionaryAr
 
 
 def by_hash(codes: np.ndarray, texts: pa.StringArray) -> tuple[np.ndarray, pa.StringArray]:
-    """Codes in the order of the texts' hashes: as good as any order that follows from the texts, and cheap to find."""
+    """Returns codes and texts with the texts in the order of their hashes.
+
+    That order follows from the texts alone, as the alphabetical one does, and is cheaper to find.
+    """
     order = np.argsort(xxh64(texts))
     return _inverse(order)[codes], texts.take(pa.array(order))
 
 
 def by_text(codes: np.ndarray, texts: pa.StringArray) -> tuple[np.ndarray, pa.StringArray]:
-    """Codes in the order of the texts."""
+    """Returns codes and texts with the texts in alphabetical order, by code points."""
     order = np.argsort(np.array(texts.to_pylist(), object)) if len(texts) else np.zeros(0, np.int64)
     return _inverse(order)[codes], texts.take(pa.array(order, pa.int64()))
 

@@ -12,7 +12,7 @@ from larder.kernels import kernel
 from larder.models import columns as C
 from larder.models.encoding.hash_ranges import range_of, rows_by_range
 from larder.models.encoding.interning import interned
-from larder.models.encoding.sorting import LOW_32, dealt_by_hash, sort_range, sort_slots
+from larder.models.encoding.sorting import LOW_32, slots_by_hash, sort_range, sort_slots
 from larder.models.encoding.texts import by_hash, by_text, with_used_texts
 from larder.models.events.validation import ROW_COLUMNS, ValidatedEvents
 
@@ -159,7 +159,7 @@ def _sorted_records(
     with_ids: bool,
 ) -> np.ndarray:
     """The events as records sorted by (KEY, DETAIL): dealt to slots by their keys, then each slot sorted in cache."""
-    places, bounds = dealt_by_hash(cookie_key)
+    places, bounds = slots_by_hash(cookie_key)
     records = np.empty((len(cookie_key), 5 if with_ids else 4), np.int64)
     for i in range(len(cookie_key)):
         place = places[i]

@@ -12,7 +12,7 @@ from larder.models import columns as C
 from larder.models.encoding.hash_ranges import range_of, rows_by_range
 from larder.models.encoding.hashing import xxh64
 from larder.models.encoding.interning import interned
-from larder.models.encoding.sorting import LOW_32, dealt_by_hash, sort_slots
+from larder.models.encoding.sorting import LOW_32, slots_by_hash, sort_slots
 from larder.models.encoding.texts import by_hash, by_text, with_used_texts
 from larder.models.interactions.decay import Decay
 
@@ -173,7 +173,7 @@ def _dealt(table: pa.Table, hashed: np.ndarray, ranges: int) -> list[tuple[int, 
 
 def _sorted(hashed: np.ndarray, detail: np.ndarray, columns: Sequence[np.ndarray]) -> np.ndarray:
     """Returns records, int64, shape (n, 2 + columns), stably sorted by `hashed` and `detail`."""
-    places, bounds = dealt_by_hash(hashed)
+    places, bounds = slots_by_hash(hashed)
     records = np.empty((len(hashed), 2 + len(columns)), np.int64)
     for number, values in enumerate((hashed, detail, *columns)):
         records[places, number] = values
