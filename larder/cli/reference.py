@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -110,11 +111,9 @@ def _default(field: FieldInfo) -> str:
     value = field.default_factory() if field.default_factory else field.default  # type: ignore[call-arg]
     if value is PydanticUndefined:
         return "required"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
     if isinstance(value, SecretStr):
-        return f'`"{value.get_secret_value()}"`'
-    return "" if value is None else f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
+        value = value.get_secret_value()
+    return "" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
 def commands_page(app: typer.Typer, stages: Mapping[str, tuple[str, ...]]) -> str:
