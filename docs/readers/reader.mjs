@@ -3,7 +3,7 @@
 //
 //   import { connect, LiveRelease } from "./reader.mjs";
 //   const redis = await connect({ host: "127.0.0.1", port: 6379 });
-//   const release = await LiveRelease.open(redis);          // again every second or so: the live release changes
+//   const release = await LiveRelease.open(redis);          // open again every second or so: the live release changes
 //   await release.cookie("1228");                           // { items: ["p1", "p2"], scores: [2, 1] } or null
 //
 // or: node reader.mjs redis://127.0.0.1:6379/0 cookie 1228
@@ -76,7 +76,7 @@ function half(bits) {
   return exponent === 31 ? sign * (fraction ? NaN : Infinity) : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-/** { ordinals, scores } of a record; scores is null where it has none. */
+/** { ordinals, scores } of a record; scores is null if the record has none. */
 export function decodeList(record) {
   let [head, at] = varint(record, 0);
   const count = Math.floor(head / 2);
@@ -112,7 +112,7 @@ export function decodeDictionary(chunk) {
 export class LiveRelease {
   constructor(redis, namespace, name, meta) {
     Object.assign(this, { redis, namespace, name, meta, chunks: new Map() });
-    // Looked into one after the other: a delta's own lists, and the whole release beneath.
+    // Searched in this order: the delta's own lists, then the whole release that it lies over.
     this.layers = meta.format === 2 ? [meta, meta.base] : [meta];
   }
 
@@ -129,7 +129,7 @@ export class LiveRelease {
   /** For a product that has no list of its own: what sells in its category. */
   byCategory = (id) => this.list("s", key64(id));
 
-  /** The first there is of: location and device, location, device, all. */
+  /** The first list that exists for: location and device, location, device, all. */
   async generic(location, device) {
     for (const pair of [[location, device], [location, ""], ["", device], ["", ""]]) {
       const found = await this.list("g", contextKey64(...pair));
@@ -186,7 +186,7 @@ export async function connect({ host = "127.0.0.1", port = 6379, username, passw
   return { call, close: () => socket.end() };
 }
 
-/** One RESP2 reply at `at` and where it ends, or null where it is not all there yet. */
+/** One RESP2 reply at `at` and where it ends, or null if it is incomplete. */
 function parse(data, at) {
   const lineEnd = data.indexOf("\r\n", at);
   if (lineEnd < 0) return null;
