@@ -182,7 +182,7 @@ class LiveRelease:
             )
         if rise:
             raise UnreadableReleaseError(
-                f"far more cookies than before have no list in release {release.name}; records may be missing in Redis, "
+                f"far more cookies than before have no list in release {release.name}; records may be missing, "
                 "or the shop's cookie ids changed"
             )
         self._was_registered = self._was_registered or entry is not None

@@ -63,7 +63,7 @@ class Transport:
 
 
 class Noticing:
-    """An Alike that counts, or one that knows nothing."""
+    """A RepeatedRequest that counts, or one that knows nothing."""
 
     def __init__(self, knows: bool) -> None:
         self.knows = knows
@@ -85,7 +85,7 @@ def heard(chunks: Sequence[bytes], knows: bool = True, ending: int = -1) -> Hear
         connections = Connections(app, 1000)
         connections.date = b"date: d\r\n"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(http_connection, "Alike", lambda: noticing)
+            patch.setattr(http_connection, "RepeatedRequest", lambda: noticing)
             connection = HttpConnection(connections)
         connection.connection_made(transport)  # type: ignore[arg-type]
         for number, chunk in enumerate(chunks):

@@ -32,7 +32,7 @@ def test_each_family_has_its_type_once_and_before_its_series() -> None:
     metrics.answered(NO_OUTCOMES.with_route("generic", "used", "", "all"))
     lines = render(metrics.series()).decode().splitlines()
     types = [line.split()[2] for line in lines if line.startswith("# TYPE")]
-    assert len(types) == len(set(types)) == 5
+    assert len(types) == len(set(types)) == 6
     family = ""
     for line in lines:
         if line.startswith("# TYPE"):
