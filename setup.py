@@ -13,10 +13,10 @@ from setuptools.command.build_ext import build_ext
 
 OF_LOOKUP = """
     answer/answering answer/rendering answer/routes answer/routing answer/scenes digits http/admission
-    http/application http/connections http/http_connection http/query http/repeated_request http/request
-    http/request_parts http/token_bucket json_text operations/journal operations/metrics redis/circuit_breaker
-    redis/link redis/redis_commands redis/redis_connection release/generic_lists release/record_cache
-    release/record_decoding release/served_release
+    http/answer_future http/application http/connections http/http_connection http/query http/repeated_request
+    http/request http/request_parts http/token_bucket json_text operations/journal operations/metrics
+    redis/circuit_breaker redis/link redis/redis_commands redis/redis_connection release/generic_lists
+    release/record_cache release/record_decoding release/served_release
 """
 COMPILED = ["larder/journey/served.py", *(f"larder/lookup/{name}.py" for name in OF_LOOKUP.split())]
 CHECKED = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]

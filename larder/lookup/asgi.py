@@ -12,28 +12,17 @@ import signal
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from larder.lookup.http.application import LookupApp, Response
+from larder.lookup.http.answer_future import AnswerFuture
+from larder.lookup.http.application import LookupApp
 from larder.lookup.http.http_connection import KNOWN_HEADERS, MAX_HEAD_BYTES
 from larder.lookup.http.http_errors import BadRequestError
-from larder.lookup.http.request import Request, Responder
+from larder.lookup.http.request import Request
 from larder.lookup.http.request_parts import content_length, path_of
 from larder.settings import Settings, load_settings
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-
-class AnswerFuture(Responder):
-    """Takes the answer to one request."""
-
-    def __init__(self) -> None:
-        self.answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-
-    def respond(self, request: Request, status: int, headers: bytes, body: bytes) -> None:
-        """See Responder."""
-        if not self.answer.done():
-            self.answer.set_result((status, headers, b"" if request.method == "HEAD" else body))
 
 
 class AsgiApplication:
