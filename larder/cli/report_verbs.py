@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from larder.cli.settings_option import SettingsFile
-from larder.settings import SettingsError, load_settings
+from larder.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from larder.storage import StoragePath
 
 verbs = typer.Typer(help="Clicks and purchases of the lists that were served.", no_args_is_help=True)
 HOURS_TO_CLICK = 24
@@ -41,9 +43,8 @@ def routes(
         raise SettingsError("lookup.journey is empty: nothing was logged; set it to a folder and restart the endpoint")
     hours = window(start, end)
     later = range(hours.start, hours.stop + within)
-    events = _tables(settings.storage.events, "storage.events", later, settings.events.format)
-    clicks = events_of_lists(events, settings.events.columns)
-    found = by_route(_tables(settings.lookup.journey, "lookup.journey", hours, "parquet"), clicks)
+    clicks = events_of_lists(_events(settings, later), settings.events.columns)
+    found = by_route(_served(settings, hours), clicks)
     table = Table(
         "release", "route", "shown", "clicked", "added", "bought", "click-through", "bought of shown", box=None
     )
@@ -55,22 +56,48 @@ def routes(
     Console().print(table)
 
 
-def _tables(folder: str, setting: str, hours: range, kind: str) -> Iterator[pa.Table]:
-    """Yields the rows of every readable file of these hours. Raises SettingsError if there is no such folder."""
-    import pyarrow.json
+def _events(settings: Settings, hours: range) -> Iterator[pa.Table]:
+    """Yields the events of these hours, the columns that a report needs, read as `aggregate-hours` reads them.
+
+    An id has one spelling, whatever type its column has, so that it is found in the log. Raises SettingsError if there
+    is no such folder.
+    """
+    import pyarrow as pa
+
+    from larder.journey.click_through import EVENT_COLUMNS
+    from larder.models.events.id_texts import as_text
+    from larder.storage.event_folders import find_hours
+    from larder.storage.event_layout import partition_by
+    from larder.storage.event_rows import pieces_of, read_piece
+
+    place = _folder(settings.storage.events, "storage.events")
+    names = [settings.events.columns.get(name, name) for name in EVENT_COLUMNS]
+    for found in find_hours(place, hours, partition_by(settings.events.layout), settings.events.format):
+        for piece in pieces_of(found):
+            for batch in read_piece(piece, names, ()):
+                rows = batch.columns
+                yield pa.table({name: as_text(rows.column(name))[0] for name in rows.schema.names})
+
+
+def _served(settings: Settings, hours: range) -> Iterator[pa.Table]:
+    """Yields every readable file of the log in these hours. Raises SettingsError if there is no such folder."""
     import pyarrow.parquet
 
     from larder.models.hours import hour_partition
     from larder.storage import StoragePath
     from larder.storage.event_folders import find_hours
 
-    if not StoragePath(folder).exists():
-        raise SettingsError(f"no folder at {folder} ({setting})")
-    for found in find_hours(StoragePath(folder), hours, hour_partition, kind):
+    place = _folder(settings.lookup.journey, "lookup.journey")
+    for found in find_hours(place, hours, hour_partition, "parquet"):
         for file in found.readable:
             system, path = StoragePath(file.uri).open()
-            if kind == "json":
-                with system.open_input_stream(path, compression="detect") as stream:
-                    yield pyarrow.json.read_json(stream)
-            else:
-                yield pyarrow.parquet.read_table(path, filesystem=system)
+            yield pyarrow.parquet.read_table(path, filesystem=system)
+
+
+def _folder(path: str, setting: str) -> StoragePath:
+    from larder.storage import StoragePath
+
+    place = StoragePath(path)
+    if not place.exists():
+        raise SettingsError(f"no folder at {path} ({setting})")
+    return place

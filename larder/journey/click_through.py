@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 KEYS = ["request_id", "product_id"]
+EVENT_COLUMNS = (*KEYS, "event_type")  # that events are read for
 GROUP = ["release", "route"]
 SHOWN = "shown"
 # The event types that count for each figure.
@@ -36,11 +37,11 @@ def events_of_lists(events: Iterable[pa.Table], columns: Mapping[str, str]) -> p
     `columns` maps the contract's column names to those of the events, where they differ. Tables without a request id
     column are skipped.
     """
-    names = [columns.get(name, name) for name in (*KEYS, "event_type")]
+    names = [columns.get(name, name) for name in EVENT_COLUMNS]
     found = [_schema().empty_table()]
     for table in events:
         if set(names) <= set(table.column_names):
-            rows = table.select(names).rename_columns([*KEYS, "event_type"]).cast(_schema())
+            rows = table.select(names).rename_columns([*EVENT_COLUMNS]).cast(_schema())
             told = pc.and_(pc.is_valid(rows["request_id"]), pc.not_equal(rows["event_type"], "impression"))
             found.append(rows.filter(told))
     rows = pa.concat_tables(found)
@@ -52,7 +53,7 @@ def events_of_lists(events: Iterable[pa.Table], columns: Mapping[str, str]) -> p
 
 
 def _schema() -> pa.Schema:
-    return pa.schema([(name, pa.string()) for name in (*KEYS, "event_type")])
+    return pa.schema([(name, pa.string()) for name in EVENT_COLUMNS])
 
 
 def routes(served: Iterable[pa.Table], clicks: pa.Table) -> list[RouteReport]:
