@@ -25,7 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from bench.tastes import Tastes, tastes
 from larder.models import columns as C
-from larder.models.als.implicit_als import RATING, AlsParameters, train_with_mllib
+from larder.models.als.als_parameters import AlsParameters
+from larder.models.als.mllib_als import RATING, train_with_mllib
 from larder.models.interactions.decay import UNIT
 
 RANK, ALPHA, SEED, CORES = 64, 1.0, 1, 2
@@ -55,7 +56,7 @@ class Larder(Engine):
         self.spark = _spark()
 
     def train(self, iterations: int) -> float:
-        from larder.jobs.als.factor_files import write_item_factors
+        from larder.jobs.als.als_training import write_item_factors
         from larder.jobs.als.interaction_blocks import InteractionFiles, count_items, user_blocks
         from larder.jobs.als.spark_solver import AlsTraining, write_user_factors
         from larder.storage import StoragePath

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from larder.jobs.als.factor_files import train_factors
+from larder.jobs.als.als_training import train_factors
+from larder.jobs.als.block_files import remove_training
 from larder.jobs.als.interaction_blocks import NO_STRENGTH, InteractionFiles, NoStrengthError
 from larder.jobs.als.trained_factors import parameters_of
 from larder.jobs.interactions.rolled_up_state import decay_of, rolled_up_state
@@ -16,9 +17,8 @@ from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
-from larder.jobs.runtime.training_files import remove_training
 from larder.models import columns as C
-from larder.models.als.implicit_als import RATING, train_with_mllib
+from larder.models.als.mllib_als import RATING, train_with_mllib
 from larder.models.hours import as_text
 from larder.models.tables import ALS_SCRATCH, INTERACTIONS, ITEM_FACTORS, USER_FACTORS
 from larder.settings import Settings

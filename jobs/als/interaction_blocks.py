@@ -1,4 +1,4 @@
-"""Files of interactions to blocks of users, with no shuffle: a file has all rows of its cookies, in their order."""
+"""Blocks of users from the files of interactions, without a shuffle: a file holds all rows of its cookies, sorted."""
 
 from __future__ import annotations
 
@@ -12,27 +12,33 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from larder.jobs.runtime.training_files import BLOCKS, UserBlocks, read_arrays, write_arrays
+from larder.jobs.als.block_files import BLOCKS, BlockFiles
+from larder.jobs.runtime.training_files import read_arrays, write_arrays
 from larder.models import columns as C
 from larder.models.als.als_block import als_block, ranges_between_users
 from larder.storage import StoragePath
 
 COUNT = "count"
+# Block k of file f has the number f * BLOCKS_A_FILE + k. A file that would have more blocks has larger ones instead.
 BLOCKS_A_FILE = 10_000
 NO_STRENGTH = "no interaction has any strength: check [weights], and that the roll-up read purchases or views"
 
 
 class UnsortedTableError(ValueError):
-    """Rows of a table are not in the order in which it is written."""
+    """Rows of a table are not in the order that its schema promises; the message names the file."""
 
 
 class NoStrengthError(ValueError):
     """No interaction has any strength."""
 
 
+class ConfidenceRangeError(ValueError):
+    """A confidence is not a number that float32 can hold."""
+
+
 @dataclass(frozen=True)
 class InteractionFiles:
-    """Files of table INTERACTIONS, and the factor that turns a strength into a weight: confidence less 1."""
+    """Files of table INTERACTIONS, and the factor that turns a strength into a weight: its confidence less 1."""
 
     uris: Sequence[str]
     factor: float
@@ -40,9 +46,9 @@ class InteractionFiles:
 
 @dataclass(frozen=True)
 class ItemCounts:
-    """Products by item number: those of the most users first, so that what is read most lies together.
+    """Products by item number, those with the most users first, so that the rows read most often lie together.
 
-    ids (items,) and counts (items,), how many users each has.
+    ids (items,) and counts (items,), the number of users of each.
     """
 
     ids: pa.Array
@@ -50,7 +56,7 @@ class ItemCounts:
 
 
 def count_items(spark: SparkSession, interactions: InteractionFiles) -> ItemCounts:
-    """The products with any strength. Raises NoStrengthError."""
+    """Returns the products that have any strength. Raises NoStrengthError if none has."""
     uris = list(interactions.uris)
     if uris:
         counts = spark.sparkContext.parallelize(uris, len(uris)).map(counted).treeReduce(_joined)
@@ -61,7 +67,7 @@ def count_items(spark: SparkSession, interactions: InteractionFiles) -> ItemCoun
 
 
 def counted(uri: str) -> pa.Table:
-    """Users by product of one file."""
+    """Returns the number of users of each product in one file."""
     return _sums(_rows(uri, [C.PRODUCT_ID, C.STRENGTH]).group_by(C.PRODUCT_ID).aggregate([([], "count_all")]))
 
 
@@ -76,7 +82,7 @@ def _sums(table: pa.Table) -> pa.Table:
 
 
 def _rows(uri: str, columns: list[str]) -> pa.Table:
-    """The rows with any strength; products as one dictionary, however many row groups the file has."""
+    """Returns the rows that have any strength, products as one dictionary for all row groups of the file."""
     system, path = StoragePath(uri).open()
     with system.open_input_file(path) as source:
         rows = pq.ParquetFile(source, read_dictionary=[C.PRODUCT_ID], pre_buffer=False).read(columns, use_threads=False)
@@ -85,14 +91,14 @@ def _rows(uri: str, columns: list[str]) -> pa.Table:
 
 def user_blocks(
     spark: SparkSession, interactions: InteractionFiles, ids: pa.Array, place: StoragePath, most: int
-) -> UserBlocks:
-    """Writes blocks of about `most` interactions. Those that an earlier run finished are taken as they are.
+) -> BlockFiles:
+    """Writes blocks of about `most` interactions and returns them. Blocks that an earlier run finished are reused.
 
-    Products that are not among `ids` (items,) are left out.
+    Products that are not among `ids` (items,) are left out. Raises UnsortedTableError, ConfidenceRangeError.
     """
     done = place / BLOCKS
     if not done.exists():
-        files, written = list(enumerate(interactions.uris)), UserBlocks(place, ())
+        files, written = list(enumerate(interactions.uris)), BlockFiles(place, ())
         sent = spark.sparkContext.broadcast(ids)
 
         def write(file: tuple[int, str]) -> list[int]:
@@ -101,10 +107,10 @@ def user_blocks(
         numbers = spark.sparkContext.parallelize(files, max(1, len(files))).flatMap(write).collect()
         sent.destroy()
         write_arrays(done, {"numbers": np.array(sorted(numbers), np.int64)})
-    return UserBlocks(place, tuple(read_arrays(done)["numbers"].tolist()))
+    return BlockFiles(place, tuple(read_arrays(done)["numbers"].tolist()))
 
 
-def _write_file(blocks: UserBlocks, file: int, uri: str, ids: pa.Array, factor: float, most: int) -> list[int]:
+def _write_file(blocks: BlockFiles, file: int, uri: str, ids: pa.Array, factor: float, most: int) -> list[int]:
     rows = _rows(uri, [C.COOKIE_KEY, C.PRODUCT_ID, C.STRENGTH])
     products = rows[C.PRODUCT_ID].combine_chunks()
     if not len(products):
@@ -112,10 +118,17 @@ def _write_file(blocks: UserBlocks, file: int, uri: str, ids: pa.Array, factor: 
     numbers = pc.index_in(products.dictionary, ids).fill_null(-1).to_numpy()[products.indices.to_numpy()]
     known = numbers >= 0
     cookies = rows[C.COOKIE_KEY].to_numpy()[known]
-    weights = (rows[C.STRENGTH].to_numpy()[known] * factor).astype(np.float32)
+    with np.errstate(over="ignore"):  # which is told below
+        weights = (rows[C.STRENGTH].to_numpy()[known] * factor).astype(np.float32)
     items, written = numbers[known], []
-    if (np.diff(cookies) < 0).any():
+    if not np.isfinite(weights).all():
+        raise ConfidenceRangeError(
+            f"{uri} has a strength of {rows[C.STRENGTH].to_numpy().max():.3g}, whose confidence is beyond what float32 "
+            "holds; lower als.alpha, or look for the event with that quantity"
+        )
+    if (cookies[1:] < cookies[:-1]).any():  # not by differences, which may be beyond 64 bits
         raise UnsortedTableError(f"{uri} is not in the order of {C.COOKIE_KEY}; make it again with `larder roll-up`")
+    most = max(most, -(-len(cookies) // BLOCKS_A_FILE))
     for count, (start, end) in enumerate(ranges_between_users(cookies, most)):
         number = file * BLOCKS_A_FILE + count
         blocks.write_interactions(number, als_block(cookies[start:end], items[start:end], weights[start:end]))

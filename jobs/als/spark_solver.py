@@ -22,12 +22,13 @@ from pyspark import RDD, Broadcast
 from pyspark.sql import SparkSession
 from threadpoolctl import threadpool_limits
 
+from larder.jobs.als.block_files import STATES, BlockFiles
 from larder.jobs.runtime.python_workers import leaves_worker_ready
-from larder.jobs.runtime.training_files import STATES, UserBlocks, read_arrays, remove, write_arrays
+from larder.jobs.runtime.training_files import read_arrays, remove, write_arrays
 from larder.models import columns as C
 from larder.models.als.als_block import AlsBlock
 from larder.models.als.als_kernels import add_item_products, solve_users
-from larder.models.als.implicit_als import AlsParameters
+from larder.models.als.als_parameters import AlsParameters
 from larder.models.als.item_factors import initial_item_factors, solve_items
 from larder.storage import DataFile, StoragePath
 
@@ -38,20 +39,28 @@ Share = Callable[[Sequence[int], Floats], Sequence[Floats]]
 # Above this, what the tasks of a pass have summed is added up in tasks: Spark refuses a job that brings the driver more
 # than spark.driver.maxResultSize, a gigabyte by default.
 DRIVER_BYTES = 1 << 29
+MOST_FLOATS = 1 << 30
+
+
+class DivergedError(ArithmeticError):
+    """Factors are not finite: sums were beyond what float32 holds, or a matrix had no solution."""
 
 
 @dataclass(frozen=True)
 class AlsTraining:
-    """One training. `tasks` share each pass over the blocks; `item_counts` (items,) are users an item."""
+    """One training over blocks of users; `item_counts` (items,) are the number of users of each item."""
 
     spark: SparkSession
-    blocks: UserBlocks
+    blocks: BlockFiles
     parameters: AlsParameters
     item_counts: npt.NDArray[np.int64]
     on_iteration: Callable[[int], None] = lambda number: None
 
     def item_factors(self) -> Floats:
-        """Item factors, shape (items, rank). Goes on after the last iteration that an earlier run came through."""
+        """Returns item factors, shape (items, rank). Continues after the last iteration that an earlier run finished.
+
+        Raises DivergedError.
+        """
         p = self.parameters
         regularisation = (p.regularisation * self.item_counts.astype(np.float64) ** p.scaling).astype(np.float32)
         done = next((n for n in range(p.iterations, 0, -1) if self._state(n).exists()), 0)
@@ -62,6 +71,11 @@ class AlsTraining:
             with threadpool_limits(1, "blas"):
                 factors = solve_items(
                     factors, gram, residual, regularisation, p.item_steps, self._items_product(iteration)
+                )
+            if not np.isfinite(factors).all():
+                raise DivergedError(
+                    f"iteration {iteration + 1} of the training gave factors that are not finite numbers; raise "
+                    "als.regularisation or lower als.alpha, and look for events with an absurd quantity"
                 )
             write_arrays(self._state(iteration + 1), {"factors": factors.reshape(-1)})
             remove(self._state(iteration))
@@ -89,7 +103,7 @@ class AlsTraining:
             return initial_item_factors(sums, self.item_counts)
 
     def _users_pass(self, item_factors: Floats, iteration: int) -> tuple[Floats, Floats]:
-        """Solves all users; returns X'X and what item factors leave unexplained."""
+        """Solves all users; returns X'X, shape (rank, rank), and the items' sparse residuals, shape (items, rank)."""
         blocks, p = self.blocks, self.parameters
 
         def share(numbers: Sequence[int], y: Floats) -> Sequence[Floats]:
@@ -121,7 +135,7 @@ class AlsTraining:
         return lambda vectors: self._summed(share, vectors)[0]
 
     def _summed(self, share: Share, vectors: Floats) -> list[Floats]:
-        """The sums over all blocks, added up in the order of shares, of what each share comes to."""
+        """Returns the sums over all blocks of the arrays that `share` makes, added up in the order of tasks."""
         tasks = self.parameters.blocks
         if tasks * vectors.nbytes <= DRIVER_BYTES:
             return added_up(over_blocks(self.spark, self.blocks.numbers, tasks, share, vectors))
@@ -130,15 +144,15 @@ class AlsTraining:
 
 def write_user_factors(
     spark: SparkSession,
-    blocks: UserBlocks,
+    blocks: BlockFiles,
     parameters: AlsParameters,
     item_factors: Floats,
     place: StoragePath,
     iteration: int = -1,
 ) -> tuple[DataFile, ...]:
-    """Factors of every user of the blocks for these item factors; a Parquet file of USER_FACTORS a block.
+    """Writes the factors of all users for these item factors, a Parquet file of USER_FACTORS for each block.
 
-    They go on from those after `iteration`, where one is named.
+    They start from those after `iteration`, unless it is negative. Returns the files.
     """
 
     def share(numbers: Sequence[int], y: Floats) -> Sequence[DataFile]:
@@ -161,7 +175,7 @@ def over_blocks(
     share: Callable[[Sequence[int], Floats], Made],
     vectors: Floats,
 ) -> list[Made]:
-    """What `share` makes of each task's share of the blocks and of `vectors`, in the order of tasks."""
+    """Returns what `share` makes of each task's blocks and of `vectors`, in the order of tasks."""
     sent = spark.sparkContext.broadcast(vectors)
     parts = _shares(spark, blocks, tasks, share, sent).values().collect()
     sent.destroy()
@@ -171,7 +185,7 @@ def over_blocks(
 def summed_in_tasks(
     spark: SparkSession, blocks: Sequence[int], tasks: int, share: Share, vectors: Floats
 ) -> list[Floats]:
-    """As added_up(over_blocks(...)), to the byte; each task adds up a range of rows, so the driver gets one array."""
+    """Returns what added_up(over_blocks(...)) does, added up in tasks by ranges of rows: the driver gets one array."""
     sent = spark.sparkContext.broadcast(vectors)
 
     def ranges(part: tuple[int, Sequence[Floats]]) -> Iterator[tuple[int, tuple[int, list[Floats]]]]:
@@ -189,7 +203,7 @@ def summed_in_tasks(
 
 
 def added_up(parts: Sequence[Sequence[Floats]]) -> list[Floats]:
-    """The sum of the first arrays of all parts, of the second, and so on; in the order of parts."""
+    """Returns the sum of the first arrays of all parts, of the second arrays, and so on, in the order of parts."""
     return [sum(some[1:], start=some[0]) for some in zip(*parts, strict=True)]
 
 
@@ -212,7 +226,7 @@ def _shares(
 def solved_users(
     block: AlsBlock, before: Floats | None, item_factors: Floats, gram: Floats, parameters: AlsParameters
 ) -> Floats:
-    """Factors of a block's users, shape (users, rank), going on from `before`."""
+    """Returns the factors of a block's users, shape (users, rank), starting from `before`."""
     shape = (len(block.cookies), parameters.rank)
     factors = np.zeros(shape, np.float32) if before is None else np.array(before)
     solve_users(
@@ -229,13 +243,24 @@ def solved_users(
     return factors
 
 
+def as_lists(factors: Floats) -> pa.ChunkedArray:
+    """Returns factors (n, d) as lists, in chunks of at most MOST_FLOATS, which a list array counts in 32 bits."""
+    rank = factors.shape[1]
+    rows = max(1, MOST_FLOATS // rank)
+    chunks = []
+    for start in range(0, max(1, len(factors)), rows):
+        some = factors[start : start + rows]
+        offsets = pa.array(np.arange(len(some) + 1, dtype=np.int32) * rank)
+        chunks.append(pa.ListArray.from_arrays(offsets, pa.array(some.reshape(-1))))
+    return pa.chunked_array(chunks)
+
+
 def _add_products(block: AlsBlock, users: Floats, vectors: Floats, sums: Floats, residual: bool) -> None:
     add_item_products(block.listed, block.item_offsets, block.users, block.item_weights, users, vectors, sums, residual)
 
 
 def _write_factors(place: StoragePath, number: int, cookies: npt.NDArray[np.int64], factors: Floats) -> DataFile:
-    offsets = pa.array(np.arange(len(factors) + 1, dtype=np.int32) * factors.shape[1])
-    lists = pa.ListArray.from_arrays(offsets, pa.array(factors.reshape(-1)))
+    lists = as_lists(factors)
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({C.COOKIE_KEY: cookies, C.FACTORS: lists}), sink, compression="zstd")
     data, name = sink.getvalue(), f"part-{number:09d}.parquet"

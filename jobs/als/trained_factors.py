@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from larder.jobs.interactions.rolled_up_state import rolled_up_state
-from larder.models.als.implicit_als import AlsParameters
+from larder.models.als.als_parameters import AlsParameters
 from larder.models.hours import as_of_partition, as_text
 from larder.models.tables import INTERACTIONS, ITEM_FACTORS, USER_FACTORS, Table
 from larder.storage import Manifest, MissingPartitionError, Tables

@@ -1,4 +1,4 @@
-"""Interactions of some users, in the two orders that alternating least squares needs: by user and by item."""
+"""Interactions of some users in the two orders that alternating least squares needs: by user (CSR), by item (CSC)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class AlsBlock:
-    """u users, k interactions, i of all items.
+    """A block of u users with k interactions, with i different items.
 
-    cookies (u,) int64, rising. User n saw items[offsets[n]:offsets[n + 1]] with `weights`, confidence less 1: offsets
-    (u + 1,) int64, items (k,) int32, weights (k,) float32. Item listed[n] was seen by users[a:b], a and b being
-    item_offsets[n] and [n + 1], with `item_weights`: listed (i,) int32, rising; item_offsets (i + 1,); users (k,).
+    By user: cookies (u,) int64, rising; offsets (u + 1,) int64; items (k,) int32; weights (k,) float32. User n has
+    items[offsets[n]:offsets[n + 1]] with those weights, each a confidence less 1.
+    By item: listed (i,) int32, rising; item_offsets (i + 1,) int64; users (k,) int32; item_weights (k,) float32. Item
+    listed[n] has users[item_offsets[n]:item_offsets[n + 1]], numbers of users in this block.
     """
 
     cookies: npt.NDArray[np.int64]
@@ -29,12 +30,12 @@ class AlsBlock:
     item_weights: Floats
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Its arrays by name."""
+        """Returns the arrays by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def als_block(cookies: npt.NDArray[np.int64], items: npt.NDArray[np.int32], weights: Floats) -> AlsBlock:
-    """A block of interactions (k,), each pair of cookie and item once. Their order does not matter."""
+    """Returns the block of interactions (k,), in any order, in which each pair of cookie and item stands once."""
     order = np.lexsort((items, cookies))
     cookies, items, weights = cookies[order], items[order], weights[order]
     known, users = np.unique(cookies, return_inverse=True)
@@ -55,8 +56,8 @@ def als_block(cookies: npt.NDArray[np.int64], items: npt.NDArray[np.int32], weig
 
 
 def ranges_between_users(cookies: npt.NDArray[np.int64], most: int) -> list[tuple[int, int]]:
-    """Stretches of about `most` rows of `cookies` (k,), rising, that end where a cookie ends."""
-    starts = np.append(np.flatnonzero(np.diff(cookies, prepend=cookies[:1] - 1)), len(cookies))
+    """Returns ranges of about `most` rows of `cookies` (k,), rising, that end where a cookie ends."""
+    starts = np.concatenate(([0], 1 + np.flatnonzero(cookies[1:] != cookies[:-1]), [len(cookies)]))
     wanted = np.arange(0, len(cookies), most)
     edges = np.unique(np.append(starts[np.searchsorted(starts, wanted)], len(cookies)))
     return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))

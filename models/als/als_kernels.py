@@ -1,10 +1,10 @@
-"""The inner loops of alternating least squares, compiled: conjugate gradients over the interactions of a block.
+"""The inner loops of implicit ALS, compiled: conjugate gradients over the interactions of a block.
 
 With confidence c = 1 + w for what was seen and 1 for what was not (Hu, Koren, Volinsky 2008), a user's factors x solve
     (Y'Y + sum_i w_i y_i y_i' + reg I) x = sum_i (1 + w_i) y_i        over the items i that were seen.
-A few steps of conjugate gradients from the last iteration's factors do (Takács, Pilászy, Tikk, Applications of the
-Conjugate Gradient Method for Implicit Feedback Collaborative Filtering, RecSys 2011): each costs two passes over the
-user's rows of Y, which stay in the cache, where forming the matrix costs rank passes.
+A few steps of conjugate gradients from the last iteration's factors are enough (Takács, Pilászy, Tikk, Applications of
+the Conjugate Gradient Method for Implicit Feedback Collaborative Filtering, RecSys 2011): each costs two passes over
+the user's rows of Y, which stay in the cache, where forming the matrix costs rank passes.
 
 Loops are written out: the compiler turns them into vector instructions, and a call a row would cost more than the row.
 A loop that sums does not store: where it did, the compiled code asked at run time whether arrays overlap, took
@@ -38,10 +38,10 @@ def solve_users(
     scaling: float,
     steps: int,
 ) -> None:
-    """Improves `user_factors` (m, d), in place, by `steps` of conjugate gradients.
+    """Improves `user_factors` (m, d), in place, by `steps` steps of conjugate gradients.
 
-    User u saw items[offsets[u]:offsets[u + 1]] with those weights. `gram` (d, d) is Y'Y of `item_factors` (i, d). The
-    regulariser of a user with n items is regularisation * n^scaling.
+    User u has items[offsets[u]:offsets[u + 1]] with those weights, each a confidence less 1. `gram` (d, d) is Y'Y of
+    `item_factors` (i, d). A user with n items is regularised by regularisation * n^scaling.
     """
     users, rank = len(offsets) - 1, item_factors.shape[1]
     most = 0
@@ -117,11 +117,11 @@ def add_item_products(
     sums: Floats,
     residual: bool,
 ) -> None:
-    """Adds to `sums` (i, d) what a block's users say of each item's vector v in `vectors` (i, d).
+    """Adds to `sums` (i, d) a block's share of the sparse part of each item's matrix times its vector in `vectors`.
 
-    That is sum_u w_u (x_u . v) x_u, the sparse part of the item's matrix times v; or, with `residual`,
-    sum_u (1 + w_u - w_u (x_u . v)) x_u, the right-hand side less that.
-    Item listed[j] was seen by users[offsets[j]:offsets[j + 1]], rows of `user_factors` (m, d).
+    For a vector v in `vectors` (i, d) that is sum_u w_u (x_u . v) x_u; or, with `residual`, the right-hand side less
+    that: sum_u (1 + w_u - w_u (x_u . v)) x_u. Item listed[j] has users[offsets[j]:offsets[j + 1]], rows of
+    `user_factors` (m, d).
     """
     rank = user_factors.shape[1]
     total = np.empty(rank, np.float32)

@@ -1,4 +1,4 @@
-"""The item side of alternating least squares, where no process holds all users' factors.
+"""The item side of implicit ALS by conjugate gradients, for training in which no process holds all users' factors.
 
 The item with factors y solves (X'X + sum_u w_u x_u x_u' + reg I) y = sum_u (1 + w_u) x_u. Conjugate gradients ask only
 for the product of that matrix with a vector, and that is a sum over blocks of users. All items take their steps at
@@ -18,11 +18,12 @@ SparseProduct = Callable[[Floats], Floats]
 
 
 def initial_item_factors(sums: Floats, counts: npt.NDArray[np.int64]) -> Floats:
-    """Where training starts: the directions in which items differ most, roughly, shape (items, rank).
+    """Returns the item factors (i, d) that training starts from: roughly the directions in which items differ most.
 
-    `sums` (i, d) are each item's sums of its users' random vectors, `counts` (i,) how many users it has. Their span is
-    close to that of the leading singular vectors (Halko, Martinsson, Tropp, Finding Structure with Randomness, SIAM
-    Review 2011), which saves an iteration against a random start. The scale is about that of factors at the end.
+    `sums` (i, d) are each item's sums of its users' random vectors, `counts` (i,) the number of its users. The sums
+    span nearly the same space as the leading singular vectors (Halko, Martinsson, Tropp, Finding Structure with
+    Randomness, SIAM Review 2011), which saves one iteration compared with a random start. The scale is about that of
+    trained factors.
     """
     directions, _ = np.linalg.qr(sums / np.sqrt(1 + counts)[:, None])
     scale = (counts.sum() / sums.shape[1]) ** 0.25
@@ -34,7 +35,7 @@ def initial_item_factors(sums: Floats, counts: npt.NDArray[np.int64]) -> Floats:
 def solve_items(
     factors: Floats, gram: Floats, residual: Floats, regularisation: Floats, steps: int, product: SparseProduct
 ) -> Floats:
-    """Item factors (i, d) after `steps` of conjugate gradients from `factors` (i, d).
+    """Returns item factors (i, d) after `steps` steps of conjugate gradients from `factors` (i, d).
 
     Args:
         gram: X'X of all user factors, shape (d, d).
@@ -47,22 +48,22 @@ def solve_items(
 
     solved = factors.copy()
     left = residual - whole(factors, np.zeros_like(factors))
-    direction, squared = left.copy(), _dots(left, left)
+    direction, squared = left.copy(), _row_products(left, left)
     for _ in range(steps):
         towards = whole(direction, product(direction))
-        step = _shares(squared, _dots(direction, towards))
+        step = _quotients(squared, _row_products(direction, towards))
         solved += step[:, None] * direction
         left -= step[:, None] * towards
-        later = _dots(left, left)
-        direction = left + _shares(later, squared)[:, None] * direction
+        later = _row_products(left, left)
+        direction = left + _quotients(later, squared)[:, None] * direction
         squared = later
     return solved
 
 
-def _dots(left: Floats, right: Floats) -> Floats:
+def _row_products(left: Floats, right: Floats) -> Floats:
     return np.einsum("ij,ij->i", left, right)
 
 
-def _shares(above: Floats, below: Floats) -> Floats:
-    """Quotients, 0 where an item is solved already."""
+def _quotients(above: Floats, below: Floats) -> Floats:
+    """Returns quotients, 0 where an item is solved already."""
     return np.divide(above, below, out=np.zeros_like(above), where=below > 1e-30)

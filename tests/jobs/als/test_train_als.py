@@ -15,11 +15,14 @@ from pyspark.sql import SparkSession
 from written_tables import write_table
 
 from larder.jobs import train_als
-from larder.jobs.als.factor_files import train_factors
+from larder.jobs.als import block_files
+from larder.jobs.als.als_training import train_factors
+from larder.jobs.als.block_files import remove_training
 from larder.jobs.als.interaction_blocks import InteractionFiles, NoStrengthError, counted
+from larder.jobs.als.spark_solver import DivergedError
 from larder.jobs.runtime import training_files
-from larder.jobs.runtime.training_files import remove, remove_training
-from larder.models.als.implicit_als import AlsParameters
+from larder.jobs.runtime.training_files import remove
+from larder.models.als.als_parameters import AlsParameters
 from larder.models.hours import as_of_partition
 from larder.models.interactions.decay import UNIT
 from larder.models.tables import INTERACTIONS
@@ -224,7 +227,7 @@ def test_a_training_can_go_on_from_what_a_killed_removal_leaves(
             remove(place)
 
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(training_files, "remove", killed_after)
+            patched.setattr(block_files, "remove", killed_after)
             remove_training(places[0])
         train_factors(spark, interactions, parameters, *places)
         assert [Path(file.path).read_bytes() for place in places[1:] for file in place.files()] == once
@@ -293,3 +296,13 @@ def test_nothing_to_learn_from_is_an_error_of_mllib_too(spark: SparkSession, tmp
 def test_nothing_to_learn_from_is_an_error(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(NoStrengthError, match="weights"):
         trained(spark, tmp_path, {(1, 1): 0})
+
+
+def test_factors_that_are_no_numbers_end_the_training(spark: SparkSession, tmp_path: Path) -> None:
+    """Squares of such confidences are beyond single precision, and every list would be empty."""
+    pairs = {pair: 10**18 for pair in random_pairs(40, 20, 300)}
+    interactions = replace(written(tmp_path / "interactions", pairs), factor=1e18)
+    places = [StoragePath(str(tmp_path / name)) for name in ("scratch", "users", "items")]
+    with pytest.raises(DivergedError, match="iteration 1 of the training gave factors that are not finite"):
+        train_factors(spark, interactions, PARAMETERS, *places)
+    assert not places[1].exists() and not places[2].exists()

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
+from larder.models.als.als_parameters import AlsParameters
 from larder.models.als.fold_in import FoldIn
-from larder.models.als.implicit_als import AlsParameters, train_with_mllib
+from larder.models.als.mllib_als import train_with_mllib
 
 PARAMETERS = AlsParameters(rank=3, iterations=3, regularisation=0.05, alpha=4.0, seed=1, blocks=2)
 

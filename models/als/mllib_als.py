@@ -1,10 +1,8 @@
-"""Latent factors from implicit feedback: alternating least squares after Hu, Koren, Volinsky,
-Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008.
+"""Implicit-feedback ALS by Spark's MLlib: latent factors after Hu, Koren, Volinsky, Collaborative Filtering for
+Implicit Feedback Datasets, ICDM 2008. Larder's own engine is larder.jobs.als.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from pyspark.ml.recommendation import ALS
 from pyspark.sql import DataFrame
@@ -12,34 +10,13 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from larder.models import columns as C
+from larder.models.als.als_parameters import AlsParameters
 
 USER, ITEM, RATING = "_user", "_item", "_rating"
 
 
-@dataclass(frozen=True)
-class AlsParameters:
-    """What a training is made with; `alpha` turns a strength r into a confidence 1 + alpha r.
-
-    That of a user or item with n interactions is regularisation * n^scaling (Rendle, Krichene, Zhang, Koren, Revisiting
-    the Performance of iALS on Item Recommendation Benchmarks, RecSys 2022); MLlib's scaling is always 1.
-    The rest is for Larder's own engine: steps of conjugate gradients a user and an item in each iteration, and how many
-    interactions a block has.
-    """
-
-    rank: int
-    iterations: int
-    regularisation: float
-    alpha: float
-    seed: int
-    blocks: int
-    scaling: float = 1.0
-    user_steps: int = 3
-    item_steps: int = 2
-    interactions_per_block: int = 500_000
-
-
 def with_index(frame: DataFrame, column: str, index: str) -> DataFrame:
-    """The distinct values of a column, numbered densely from 0 in their order: columns (column, index int)."""
+    """Returns the distinct values of a column and, as int `index`, their numbers from 0 in the order of the values."""
     distinct = frame.select(column).distinct().orderBy(column)
     numbered = distinct.rdd.zipWithIndex().map(lambda pair: (*pair[0], pair[1]))
     schema = T.StructType([frame.schema[column], T.StructField(index, T.IntegerType())])
@@ -47,10 +24,9 @@ def with_index(frame: DataFrame, column: str, index: str) -> DataFrame:
 
 
 def train_with_mllib(ratings: DataFrame, parameters: AlsParameters) -> tuple[DataFrame, DataFrame]:
-    """Factors of users and items.
+    """Returns frames of the tables USER_FACTORS and ITEM_FACTORS.
 
-    Args: `ratings` of COOKIE_KEY, PRODUCT_ID, RATING (a positive strength), unique in the first two.
-    Returns: frames of USER_FACTORS and ITEM_FACTORS.
+    Args: `ratings` has COOKIE_KEY, PRODUCT_ID and RATING, a positive strength, and is unique in the first two.
     """
     users = with_index(ratings, C.COOKIE_KEY, USER).cache()
     items = with_index(ratings, C.PRODUCT_ID, ITEM).cache()
@@ -61,7 +37,7 @@ def train_with_mllib(ratings: DataFrame, parameters: AlsParameters) -> tuple[Dat
         regParam=parameters.regularisation,
         alpha=parameters.alpha,
         seed=parameters.seed,
-        numUserBlocks=parameters.blocks,
+        numBlockFiles=parameters.blocks,
         numItemBlocks=parameters.blocks,
         implicitPrefs=True,
         userCol=USER,

@@ -1,4 +1,4 @@
-"""Interactions to the factors of users and items, as files of their tables: the whole of a training on Spark."""
+"""A whole training on Spark: from the files of interactions to the files of user and item factors."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from larder.jobs.als.interaction_blocks import InteractionFiles, count_items, user_blocks
-from larder.jobs.als.spark_solver import AlsTraining, write_user_factors
+from larder.jobs.als.spark_solver import AlsTraining, as_lists, write_user_factors
 from larder.models import columns as C
-from larder.models.als.implicit_als import AlsParameters
+from larder.models.als.als_parameters import AlsParameters
 from larder.storage import DataFile, StoragePath
 
 Files = tuple[DataFile, ...]
@@ -29,10 +29,10 @@ def train_factors(
     item_place: StoragePath,
     on_iteration: Callable[[int], None] = lambda number: None,
 ) -> tuple[Files, Files]:
-    """Writes factors of users and items; returns their files. Raises NoStrengthError.
+    """Trains factors of users and items, writes them, and returns their files. Raises NoStrengthError, DivergedError.
 
-    `scratch` is a place of this training alone: one that was killed goes on from what lies there. The caller removes it
-    (larder.jobs.runtime.training_files.remove_training) once the files are published.
+    `scratch` belongs to this training alone; one that was killed goes on from what lies there. The caller removes it
+    (larder.jobs.als.block_files.remove_training) once the files are published.
     """
     items = count_items(spark, interactions)
     blocks = user_blocks(spark, interactions, items.ids, scratch, parameters.interactions_per_block)
@@ -42,10 +42,9 @@ def train_factors(
 
 
 def write_item_factors(place: StoragePath, ids: pa.Array, factors: npt.NDArray[np.float32]) -> DataFile:
-    """One Parquet file of ITEM_FACTORS, by product id."""
+    """Writes one Parquet file of table ITEM_FACTORS, sorted by product id."""
     order = pc.sort_indices(ids).to_numpy()
-    offsets = pa.array(np.arange(len(ids) + 1, dtype=np.int32) * factors.shape[1])
-    lists = pa.ListArray.from_arrays(offsets, pa.array(factors[order].reshape(-1)))
+    lists = as_lists(factors[order])
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({C.PRODUCT_ID: ids.take(pa.array(order)), C.FACTORS: lists}), sink, compression="zstd")
     data, name = sink.getvalue(), "part-000000.parquet"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from larder.models.als.implicit_als import AlsParameters, train_with_mllib, with_index
+from larder.models.als.als_parameters import AlsParameters
+from larder.models.als.mllib_als import train_with_mllib, with_index
 from larder.models.tables import ITEM_FACTORS, USER_FACTORS
 
 BLOCK = 8
