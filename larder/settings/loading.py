@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+from pydantic_settings.exceptions import SettingsError as VariableError
 
 from larder.settings.section import Section
 from larder.settings.settings import Settings
@@ -61,12 +63,26 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
     _refuse_unknown_sections(os.environ)
     try:
         settings = Settings(**from_file)
+    except VariableError as error:  # its message names a section alone, and its cause would show the value
+        raise SettingsError(f"settings do not fit: {_unreadable_variable(os.environ) or error}") from None
     except ValidationError as error:
         raise SettingsError(_explain(error, file if from_file else None)) from None
     for variable, value in (("AWS_ENDPOINT_URL_S3", settings.s3.endpoint), ("AWS_REGION", settings.s3.region)):
         if value and not any(os.environ.get(name) for name in S3_VARIABLES[variable]):
             os.environ[variable] = value
     return _with_absolute_paths(settings, folder)
+
+
+def _unreadable_variable(variables: Mapping[str, str]) -> str:
+    """Returns the names of the variables that begin as JSON does and are not JSON; never their values."""
+    wrong = []
+    for name, value in sorted(variables.items()):
+        if name.upper().startswith(PREFIX) and value.lstrip()[:1] in ("{", "["):
+            try:
+                json.loads(value)
+            except ValueError:
+                wrong.append(name)
+    return f"{', '.join(wrong)}: not valid JSON" if wrong else ""
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -114,8 +130,14 @@ def _names_in(sections: Sequence[str]) -> list[str]:
 
 
 def _shown(error: ErrorDetails) -> str:
-    """Returns the value that was given, or "a secret" for a setting whose value must not be logged."""
-    return "a secret" if SECRETS & set(map(str, error["loc"])) else repr(error["input"])
+    """Returns the value that was given, or what it is if it must not be logged.
+
+    A text where a number belongs may be a secret that was put into the wrong setting.
+    """
+    if SECRETS & set(map(str, error["loc"])):
+        return "a secret"
+    is_out_of_place = isinstance(error["input"], str) and not error["type"].startswith(("literal", "string"))
+    return "a text" if is_out_of_place else repr(error["input"])
 
 
 def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:

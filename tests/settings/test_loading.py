@@ -209,9 +209,9 @@ def test_settings_of_librdkafka_have_its_names_and_are_not_shown(folder: Path, m
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('kafka = "user:hunter2@broker:9092"', "lookup.kafka: Value error, must be brokers such as"),
-        ('kafka = "broker1:9092 broker2:9092"', "must be brokers such as"),
-        ('kafka = "broker1:9092,"', "must be brokers such as"),
+        ('kafka = "user:hunter2@broker:9092"', "lookup.kafka: Value error, must be host:port pairs such as"),
+        ('kafka = "broker1:9092 broker2:9092"', "must be host:port pairs such as"),
+        ('kafka = "broker1:9092,"', "must be host:port pairs such as"),
         ('kafka_topic = "a topic"', "lookup.kafka_topic"),
         ('kafka_options.bootstrap.servers = "hunter2"', "bootstrap.servers cannot be set here; set lookup.kafka"),
         ('kafka_options.transactional.id = "hunter2"', "transactional.id cannot be set here"),
