@@ -81,12 +81,12 @@ def seen_at(log: Log, instant: np.datetime64) -> Seen:
     owned = UserItems(offsets, bought.astype(np.int32), strengths.astype(np.float32))
     history = PurchaseHistory(owned, purchases.astype(np.float32), days.astype(np.float32))
     pairs = Candidates(rows, bought, np.arange(len(keys)))
-    factors, shelf = _factors(log, rows, bought, strengths, _figures(bought, purchases, days, items))
+    factors, known = _factors(log, rows, bought, strengths, _figures(bought, purchases, days, items))
     later = ~before & (log.times < instant + WINDOW_DAYS * A_DAY)
     after = np.unique(log.households[later] * items + log.products[later])
     after = after[np.isin(after % items, bought) & np.isin(after // items, rows)]
     truth = GroundTruth(after // items, after % items, users, items)
-    features = candidate_features(shelf, factors, history, pairs, FEATURES)
+    features = candidate_features(known, factors, history, pairs, FEATURES)
     return Seen(pairs, features, np.isin(keys, after), truth, log.categories)
 
 

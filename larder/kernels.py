@@ -2,28 +2,29 @@
 
 Numba's cache on disk notices a changed source file by its time and size, and only the file in which a function stands.
 A kernel that calls one of another file would keep that one's old code for ever, and a file of an archive whose times
-are all the same would not be noticed at all. Here the cache is keyed by the content of every file that may hold a
-kernel: its entries are named by that digest, so that two releases that share a cache never read each other's.
+are all the same would not be noticed at all. Here the cache is keyed by the content of a kernel's module and of every
+module of Larder that it imports, directly or through others. Entries are named by that digest, so that two releases
+that share a cache never read each other's.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numba
 from numba.core.caching import CompileResultCacheImpl
 
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PACKAGE = __name__.rpartition(".")[0]
-ROOMS = ("models", "storage")  # of the package, in which there are kernels
+IMPORTS = re.compile(
+    rf"^\s*(?:from\s+({PACKAGE}[\w.]*)\s+import\s+(\([^)]*\)|[^\n]*)|import\s+({PACKAGE}[\w.]*))", re.MULTILINE
+)
 STANDARD_LOCATORS = tuple(CompileResultCacheImpl._locator_classes)
 
 
@@ -37,28 +38,47 @@ def kernel(function: Function | None = None, **options: Any) -> Any:
 
 
 @cache
-def sources_digest() -> str:
-    """Returns a digest of the content of all files that may hold a kernel, 16 hexadecimal digits."""
-    package, content = files(PACKAGE), hashlib.sha256()
-    for room in ROOMS:
-        for name, file in sorted(_sources(package / room, room), key=lambda pair: pair[0]):
-            content.update(f"{name}\0".encode() + file.read_bytes() + b"\0")
-    return content.hexdigest()[:16]
+def sources_digest(module: str) -> str:
+    """Returns a digest of the sources of a module of Larder and of all that it imports, 16 hexadecimal digits."""
+    known, left = {""}, [module]
+    while left:
+        name = left.pop()
+        if name not in known:
+            known.add(name)
+            left += _module(name)[1]
+    content = "".join(f"{name} {_module(name)[0]}\n" for name in sorted(known))
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, Traversable]]:
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        if entry.name.endswith(".py"):
-            yield f"{name}/{entry.name}", entry
-        elif entry.is_dir() and entry.name != "__pycache__":
-            yield from _sources(entry, f"{name}/{entry.name}")
+@cache
+def _module(name: str) -> tuple[str, tuple[str, ...]]:
+    """Returns a digest of a module's source, and what it imports from Larder; nothing if there is no such module."""
+    source = _source(name) or ""
+    return hashlib.sha256(source.encode()).hexdigest(), tuple(imported(source))
+
+
+def imported(source: str) -> Iterator[str]:
+    """Yields the names that a source imports from Larder and that may be modules."""
+    for package, names, module in IMPORTS.findall(source):
+        yield package or module
+        yield from (f"{package}.{name}" for name in re.findall(r"\w+", names))
+
+
+def _source(module: str) -> str | None:
+    """Returns the source of a module of Larder, None if there is no module of that name."""
+    *folders, name = module.split(".")[1:] or [""]
+    for path in ([*folders, f"{name}.py"], [*folders, name, "__init__.py"]):
+        file = files(PACKAGE).joinpath(*path)
+        if name and file.is_file():
+            return file.read_text(encoding="utf-8")
+    return None
 
 
 class KernelLocator:
     """Numba's own choice of a place for the cache, with names and stamps by the content of the sources."""
 
-    def __init__(self, standard: Any) -> None:
-        self._standard = standard
+    def __init__(self, standard: Any, module: str) -> None:
+        self._standard, self._digest = standard, sources_digest(module)
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], file: str) -> KernelLocator | None:
@@ -67,15 +87,15 @@ class KernelLocator:
             return None
         found = (locator.from_function(function, file) for locator in STANDARD_LOCATORS)
         standard = next((locator for locator in found if locator is not None), None)
-        return None if standard is None else cls(standard)
+        return None if standard is None else cls(standard, function.__module__)
 
     def get_source_stamp(self) -> str:
         """Returns what must be the same for a cached function to be taken."""
-        return sources_digest()
+        return self._digest
 
     def get_disambiguator(self) -> str:
         """Returns the part of a cached function's file name that tells it from others of its name."""
-        return f"{self._standard.get_disambiguator()}-{sources_digest()}"
+        return f"{self._standard.get_disambiguator()}-{self._digest}"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._standard, name)

@@ -1,6 +1,6 @@
-"""What may stand in a user's list, and what is known of it: a row a pair of user and product.
+"""Candidate generation and candidate features: a row for each pair of a user and a product that its list may hold.
 
-Candidates are what the user bought before, and of the rest the best by the factors.
+A user's candidates are what it bought before, and the best of all other products by the factors.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
-# Added to a share or a strength before its logarithm, so that none has one.
+# Added to a share or a strength before its logarithm is taken, so that 0 has one.
 LEAST_SHARE, LEAST_STRENGTH = 1e-4, 0.01
-# Of the buyers of a product that nobody bought yet, so many would have bought it again: one of five.
+# The prior of the share of buyers who buy again: one of five, worth five buyers.
 PRIOR_AGAIN, PRIOR_BUYERS = 1.0, 5.0
-USERS = 256  # whose strengths by category are in memory at a time
+USERS = 256  # users whose strengths by category are in memory at a time
 OF_ITEMS = ("month", "week", "buyers", "repeat")
 OF_TASTE = ("affinity", "category")
 OF_HISTORY = ("strength", "purchases", "days")
@@ -34,28 +34,35 @@ FEATURES = (*OF_HISTORY, *OF_NEW)
 
 @dataclass(frozen=True)
 class ItemFeatures:
-    """What is the same for all users. `best` holds factors and which products may be listed; `categories` (products,),
-    a number by product number, NONE for none; `logs`, the features OF_ITEMS, each (products,)."""
+    """What is known of the items, the same for all users.
 
-    best: InnerProductIndex
+    index: their factors, and which may be listed. categories (products,): a number by product number, NO_CATEGORY for
+    none. logs: the features OF_ITEMS, each of shape (products,).
+    """
+
+    index: InnerProductIndex
     categories: Ints
     logs: dict[str, Floats]
 
 
-def item_features(best: InnerProductIndex, categories: Ints, figures: ItemStatistics) -> ItemFeatures:
+def item_features(index: InnerProductIndex, categories: Ints, figures: ItemStatistics) -> ItemFeatures:
+    """Returns the features of the items: logarithms of their counts, and of the smoothed share who bought again."""
     logs = {
         "month": np.log1p(figures.month),
         "week": np.log1p(figures.week),
         "buyers": np.log1p(figures.buyers),
         "repeat": np.log((figures.again + PRIOR_AGAIN) / (figures.buyers + PRIOR_BUYERS)),
     }
-    return ItemFeatures(best, categories, logs)
+    return ItemFeatures(index, categories, logs)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs (c,), by user, then item: `users` (rows of a batch) and `items`; `entries`, where in the history the pair
-    stands, -1 for what the user never bought."""
+    """Pairs of user and item, each of shape (c,), sorted by user, then item.
+
+    users: rows of a batch. items: item numbers. entries: where the pair stands in the users' history, -1 for an item
+    that the user never bought.
+    """
 
     users: npt.NDArray[np.int64]
     items: npt.NDArray[np.int64]
@@ -69,12 +76,12 @@ class Candidates:
         return Candidates(self.users[some], self.items[some], self.entries[some])
 
 
-def generate_candidates(shelf: ItemFeatures, user_factors: Floats, history: PurchaseHistory, n: int) -> Candidates:
-    """Of users with factors (m, d) and their history: what they own, and the n best of the rest."""
-    best, owned, products = shelf.best, history.bought, len(shelf.best.vectors)
-    found, _ = best.search(user_factors, owned.offsets, owned.items, None, min(n, products))
+def generate_candidates(known: ItemFeatures, user_factors: Floats, history: PurchaseHistory, n: int) -> Candidates:
+    """Returns the candidates of users with factors (m, d): what they bought, and the n best of all other items."""
+    index, owned, products = known.index, history.bought, len(known.index.vectors)
+    found, _ = index.search(user_factors, owned.offsets, owned.items, None, min(n, products))
     fresh = (np.arange(len(found))[:, None] * products + found)[found >= 0]
-    entries = np.flatnonzero(best.allowed[owned.items])
+    entries = np.flatnonzero(index.allowed[owned.items])
     keys = np.concatenate([owned.users[entries] * products + owned.items[entries], fresh])
     entry = np.concatenate([entries, np.full(len(fresh), -1, np.int64)])
     order = np.argsort(keys, kind="stable")
@@ -82,24 +89,24 @@ def generate_candidates(shelf: ItemFeatures, user_factors: Floats, history: Purc
 
 
 def candidate_features(
-    shelf: ItemFeatures, user_factors: Floats, history: PurchaseHistory, candidates: Candidates, names: Sequence[str]
+    known: ItemFeatures, user_factors: Floats, history: PurchaseHistory, candidates: Candidates, names: Sequence[str]
 ) -> npt.NDArray[np.float64]:
-    """The named features of candidates, shape (c, len(names)). Those OF_HISTORY are 0 of what was never bought."""
-    return np.stack([_feature(shelf, user_factors, history, candidates, name) for name in names], axis=1)
+    """Returns the named features of candidates, shape (c, len(names)). Those OF_HISTORY are 0 if never bought."""
+    return np.stack([_feature(known, user_factors, history, candidates, name) for name in names], axis=1)
 
 
 def _feature(
-    shelf: ItemFeatures, user_factors: Floats, history: PurchaseHistory, candidates: Candidates, name: str
+    known: ItemFeatures, user_factors: Floats, history: PurchaseHistory, candidates: Candidates, name: str
 ) -> npt.NDArray[np.float64]:
     users, items, entries = candidates.users, candidates.items, candidates.entries
     if name in OF_ITEMS:
-        return shelf.logs[name][items].astype(np.float64)
+        return known.logs[name][items].astype(np.float64)
     if name in OF_HISTORY:
         of_entry = _of_entries(history, name)
         return np.where(entries >= 0, of_entry[entries], 0.0) if len(of_entry) else np.zeros(len(items))
     if name == "affinity":
-        return pair_dots(users, items, np.ascontiguousarray(user_factors, np.float32), shelf.best.vectors)
-    return np.log(_shares(history, shelf.categories, users, items) + LEAST_SHARE)
+        return pair_dots(users, items, np.ascontiguousarray(user_factors, np.float32), known.index.vectors)
+    return np.log(_shares(history, known.categories, users, items) + LEAST_SHARE)
 
 
 def _of_entries(history: PurchaseHistory, name: str) -> npt.NDArray[np.float64]:
@@ -112,9 +119,9 @@ def _of_entries(history: PurchaseHistory, name: str) -> npt.NDArray[np.float64]:
 def _shares(
     history: PurchaseHistory, codes: Ints, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """The share of each pair's user's strengths that its item's category has, shape (c,); 0 where it has none.
+    """Returns the share of a user's strengths that is in the item's category, for each pair, shape (c,).
 
-    `users` rise, as in Candidates.
+    It is 0 for an item without a category. `users` rise, as in Candidates.
     """
     owned, found = history.bought, np.zeros(len(users))
     for start in range(0, len(owned.offsets) - 1, USERS):
@@ -139,7 +146,7 @@ def _shares_of(
 def pair_dots(
     users: npt.NDArray[np.int64], items: npt.NDArray[np.int64], left: Floats, right: Floats
 ) -> npt.NDArray[np.float64]:
-    """Inner products of rows left[users] and right[items], shape (c,)."""
+    """Returns the inner products of rows left[users] and right[items], shape (c,), each summed in the same order."""
     found = np.zeros(len(users))
     for at in range(len(users)):
         total = 0.0

@@ -1,7 +1,8 @@
-"""Which candidates make a list: the best, but not too many of one category.
+"""Re-ranking for diversity: maximal marginal relevance with similarity by category.
 
-The next product is the one with the best score, less a penalty for each product of its category that stands in the list
-already: maximal marginal relevance (Carbonell, Goldstein, The Use of MMR, SIGIR 1998) with likeness told by categories.
+The next product of a list is the one with the best score after a penalty for each product of its category that is in
+the list already (Carbonell, Goldstein, The Use of MMR, Diversity-Based Reranking for Reordering Documents and Producing
+Summaries, SIGIR 1998).
 """
 
 from __future__ import annotations
@@ -14,17 +15,15 @@ from larder.kernels import kernel
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
-NO_CATEGORY = -1
-
 
 def mmr_lists(
     items: Ints, scores: Floats, categories: Ints, n: int, most: int = 0, penalty: float = 0.0
 ) -> tuple[Ints, Floats]:
-    """Of candidates (m, k), best first, -1 for none, the lists: items (m, n) and scores (m, n), falling.
+    """Returns lists of the n best of candidates (m, k): items (m, n), and scores (m, n) less penalties, falling.
 
-    Args: `categories` (products,), by item number, NO_CATEGORY where it has none, which is like nothing; `most` of a
-    category in a list, 0 for any number; `penalty`, in units of scores. A place that nothing is left for has item -1
-    and score 0.
+    Args: candidates are sorted, best first, and padded with item -1. `categories` (products,), by item number, holds
+    NO_CATEGORY for an item that is similar to no other. `most` limits the items of a category in a list, 0 does not.
+    `penalty` is in units of scores. Lists are padded with item -1 and score 0.
     """
     chosen = np.full((len(items), n), -1, np.int32)
     values = np.zeros((len(items), n), np.float32)
@@ -42,7 +41,7 @@ def _pick(
     counts = np.zeros(candidates, np.int32)  # of a candidate's category in the list so far
     for user in range(len(items)):
         counts[:] = 0
-        for place in range(n):
+        for position in range(n):
             best, best_score = -1, np.float32(0)
             for at in range(candidates):
                 item = items[user, at]
@@ -54,7 +53,7 @@ def _pick(
             if best < 0:
                 break
             item = items[user, best]
-            chosen[user, place], values[user, place] = item, best_score
+            chosen[user, position], values[user, position] = item, best_score
             category = categories[item]
             for at in range(candidates):
                 other = items[user, at]

@@ -1,4 +1,4 @@
-"""Personal lists: factors for what a user may like, and the user's own history for what is bought again."""
+"""Personal lists from the factors, for what a user may like, and the purchase history, for what is bought again."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def top_items(
     rebuy_weight: float | None,
     allowed: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Ints, Floats]:
-    """The n best items of every user, exactly, best first; ties go to the lower item number.
+    """Returns the n best items of every user, exactly, best first; ties go to the lower item number.
 
     Args:
         user_factors: shape (m, d). item_factors: shape (i, d).
-        rebuy_weight: None leaves out what a user bought before. Otherwise w: the score of item i is
-            (1 - w) x affinity(i) + w x strength(i) / (the user's largest strength).
+        rebuy_weight: None leaves out what a user bought before. With a weight w the score of item i is
+            (1 - w) * affinity(i) + w * strength(i) / (the user's largest strength).
         allowed: shape (i,); items not allowed are left out.
     Returns:
         Items (m, n), NO_ITEM where there are fewer than n; scores (m, n), 0 there.
@@ -39,16 +39,16 @@ def top_items(
 
 
 def search_top_items(
-    best: InnerProductIndex,
+    index: InnerProductIndex,
     user_factors: Floats,
     owned: UserItems,
     n: int,
     rebuy_weight: float | None,
     masked: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Ints, Floats]:
-    """`top_items` for items that are prepared already, n of them at most, less what is `masked` (k,) of the owned."""
+    """Returns `top_items` of an index, at most n of them, without the owned items that are `masked` (k,)."""
     if rebuy_weight is None:
-        items, scores = best.search(user_factors, owned.offsets, owned.items, None, n)
+        items, scores = index.search(user_factors, owned.offsets, owned.items, None, n)
     else:
         largest = np.zeros(len(user_factors), np.float32)
         np.maximum.at(largest, owned.users, owned.strengths)
@@ -56,5 +56,5 @@ def search_top_items(
         if masked is not None:
             extra = np.where(masked, EXCLUDED, extra)
         weighed = user_factors * np.float32(1 - rebuy_weight)
-        items, scores = best.search(weighed, owned.offsets, owned.items, extra, n)
+        items, scores = index.search(weighed, owned.offsets, owned.items, extra, n)
     return items, np.where(items == NO_ITEM, np.float32(0), scores)

@@ -1,6 +1,7 @@
-"""How likely a user is to buy a candidate next: logistic regressions on few features and their products.
+"""The probability that a user buys a candidate next: logistic regressions on a few features and their products.
 
-One for what the user bought before, one for the rest; their log-odds compare, so one order holds both.
+There is one regression for items that the user bought before and one for all others. Their log-odds are comparable, so
+one list can hold both.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ Doubles = npt.NDArray[np.float64]
 
 
 class WeightsError(ValueError):
-    """Weights that can't be used; the message says why."""
+    """Weights of a purchase model that can't be used; the message says why."""
 
 
 @dataclass(frozen=True)
 class PurchaseRegression:
-    """Log-odds of features x (k,): constant + linear . z + z' quadratic z, with z = (x - means) / scales.
+    """A logistic regression with second-order terms.
 
+    The log-odds of features x (k,) are constant + linear . z + z' quadratic z, with z = (x - means) / scales.
     `quadratic` (k, k) is zero below its diagonal.
     """
 
@@ -44,6 +46,7 @@ class PurchaseRegression:
         return odds
 
     def as_json(self) -> dict[str, Any]:
+        """Returns the regression as JSON objects that people can read, with six digits."""
         weights: dict[str, float] = {"": self.constant}
         for i, name in enumerate(self.features):
             weights[name] = float(self.linear[i])
@@ -57,7 +60,7 @@ class PurchaseRegression:
 
     @staticmethod
     def from_json(written: Mapping[str, Any], known: Sequence[str]) -> PurchaseRegression:
-        """Raises WeightsError."""
+        """Returns the regression that `as_json` wrote, on features among `known`. Raises WeightsError."""
         try:
             names = tuple(written["features"])
             weights = dict(written["weights"])
@@ -70,35 +73,37 @@ class PurchaseRegression:
                 for j in range(i, len(names)):
                     quadratic[i, j] = float(weights.pop(f"{name} * {names[j]}"))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise WeightsError(f"no weights of a ranking: {error!r}") from None
+            raise WeightsError(f"not the weights of a purchase model: {error!r}") from None
         strange = sorted((set(names) - set(known)) | set(weights))
         if strange:
-            raise WeightsError(f"weights for what is no feature: {', '.join(strange)}; there are {', '.join(known)}")
+            raise WeightsError(f"weights of unknown features: {', '.join(strange)}; features are {', '.join(known)}")
         means, scales = np.array(z).reshape(-1, 2).T
         return PurchaseRegression(names, means, scales, constant, linear, quadratic)
 
 
 @dataclass(frozen=True)
 class PurchaseModel:
-    """Of what a user bought before, and of what it never bought: that has only the features OF_NEW."""
+    """Two regressions: `owned` for items that a user bought before, `fresh` for others, on the features OF_NEW only."""
 
     owned: PurchaseRegression
     fresh: PurchaseRegression
 
     def as_json(self) -> dict[str, Any]:
+        """Returns the model as JSON objects."""
         return {"owned": self.owned.as_json(), "new": self.fresh.as_json()}
 
     @staticmethod
     def from_json(written: Mapping[str, Any]) -> PurchaseModel:
-        """Raises WeightsError."""
+        """Returns the purchase model that `as_json` wrote. Raises WeightsError."""
         try:
             owned, fresh = written["owned"], written["new"]
         except (KeyError, TypeError):
-            raise WeightsError("no weights of a ranking: `owned` or `new` is missing") from None
+            raise WeightsError("not the weights of a purchase model: `owned` or `new` is missing") from None
         return PurchaseModel(PurchaseRegression.from_json(owned, FEATURES), PurchaseRegression.from_json(fresh, OF_NEW))
 
 
 def probability(log_odds: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Returns the probabilities for log-odds of any shape."""
     return (1 / (1 + np.exp(-np.clip(log_odds, -60, 60)))).astype(np.float32)
 
 
@@ -127,5 +132,5 @@ def _log_odds(
 
 
 def _short(value: float) -> float:
-    """Six digits: as good as all, and readable."""
+    """Returns a value rounded to six digits, which changes no list that matters and can be read."""
     return float(f"{value:.6g}")

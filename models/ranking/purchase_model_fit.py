@@ -1,4 +1,4 @@
-"""Fits the regressions of purchase_model.py to what users went on to buy. Deterministic: Newton's method."""
+"""Fits a purchase model to what users bought afterwards, by Newton's method; deterministic."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 PENALTY, STEPS, ENOUGH, LEAST_STEP = 1e-5, 25, 1e-8, 1e-4
-MOST_PAIRS = 3_000_000  # some thousand users tell as much as all
+MOST_PAIRS = 3_000_000  # a few thousand users teach as much as all
 ROWS = 65_536  # of terms in memory at a time
 
 
 class NothingToLearnError(ValueError):
-    """All candidates were bought afterwards, or none: nothing tells them apart."""
+    """All candidates were bought afterwards, or none, so that nothing tells them apart."""
 
 
 @dataclass(frozen=True)
 class TrainingWindow:
     """Users as they were known at an instant, with factors (m, d) and history, and what they bought afterwards."""
 
-    shelf: ItemFeatures
+    items: ItemFeatures
     factors: Floats
     history: PurchaseHistory
     truth: GroundTruth
@@ -56,7 +56,7 @@ def fit_purchase_model(windows: Sequence[TrainingWindow], candidates: int) -> Pu
         features, bought = [], []
         for window, (pairs, came) in zip(windows, parts, strict=True):
             some = pairs.is_owned == is_owned
-            features.append(candidate_features(window.shelf, window.factors, window.history, pairs.where(some), names))
+            features.append(candidate_features(window.items, window.factors, window.history, pairs.where(some), names))
             bought.append(came[some])
         came_true = np.concatenate(bought)
         if came_true.all() or not came_true.any():
@@ -76,11 +76,11 @@ def fit_purchase_model(windows: Sequence[TrainingWindow], candidates: int) -> Pu
 
 
 def _pairs(window: TrainingWindow, candidates: int, most: int) -> tuple[Candidates, Flags]:
-    """The candidates of the first users, `most` at most, and which of them were bought."""
+    """Returns candidates of the first users, at most `most` pairs, and which of them were bought afterwards."""
     sizes = np.diff(window.history.bought.offsets) + candidates
     users = max(1, int(np.searchsorted(np.cumsum(sizes), most, "right")))
     history, truth = window.history.rows(0, min(users, len(sizes))), window.truth
-    pairs = generate_candidates(window.shelf, window.factors[:users], history, candidates)
+    pairs = generate_candidates(window.items, window.factors[:users], history, candidates)
     wanted = truth.users.astype(np.int64) * truth.n_items + truth.items
     return pairs, np.isin(pairs.users * truth.n_items + pairs.items, wanted)
 
@@ -99,9 +99,9 @@ def constant_regression(names: tuple[str, ...], bought: Flags) -> PurchaseRegres
 def fit_regression(
     names: tuple[str, ...], features: Doubles, bought: Flags, what: str = "candidates"
 ) -> PurchaseRegression:
-    """The regression on features (c, k) of `bought` (c,); `what` they are.
+    """Returns the regression of `bought` (c,) on features (c, k); `what` names the candidates in messages.
 
-    Features that never vary weigh nothing. Raises NothingToLearnError where all pairs were bought, or none.
+    Features that never vary get no weight. Raises NothingToLearnError if all candidates were bought, or none.
     """
     if bought.all() or not bought.any():
         raise NothingToLearnError(f"nothing to learn: of the {what} all were bought afterwards, or none")
@@ -115,7 +115,7 @@ def fit_regression(
 
 
 def _newton(z: Doubles, bought: Doubles) -> Doubles:
-    """Weights of the terms that make the penalised mean log-likelihood largest; the constant is hardly penalised."""
+    """Returns the weights that maximise the penalised mean log-likelihood; the constant is hardly penalised."""
     penalty = np.full(_terms(z[:1]).shape[1], PENALTY)
     penalty[0] = 1e-12
     share = float(bought.mean())
@@ -138,7 +138,7 @@ def _newton(z: Doubles, bought: Doubles) -> Doubles:
 
 
 def _likelihood(z: Doubles, bought: Doubles, weights: Doubles, penalty: Doubles) -> tuple[float, Doubles, Doubles]:
-    """The penalised mean log-likelihood, its gradient (t,) and minus its second derivatives (t, t)."""
+    """Returns the penalised mean log-likelihood, its gradient (t,) and its negative Hessian (t, t)."""
     value, slope, curve = 0.0, np.zeros(len(weights)), np.zeros((len(weights), len(weights)))
     for start in range(0, len(z), ROWS):
         terms, came = _terms(z[start : start + ROWS]), bought[start : start + ROWS]
@@ -152,6 +152,6 @@ def _likelihood(z: Doubles, bought: Doubles, weights: Doubles, penalty: Doubles)
 
 
 def _terms(z: Doubles) -> Doubles:
-    """1, each feature, and the product of each two, a feature with itself too."""
+    """Returns the terms of the regression: 1, each feature, and the product of every two, squares included."""
     left, right = np.triu_indices(z.shape[1])
     return np.hstack([np.ones((len(z), 1)), z, z[:, left] * z[:, right]])

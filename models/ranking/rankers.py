@@ -1,7 +1,7 @@
-"""Two ways to order what may stand in a personal list, and the rules that cut it to size.
+"""Rankers: two ways to order a user's candidates, and the rules for what a list may hold.
 
-`Blend` needs the factors alone: their affinity, and a share for what was bought before. `Learned` knows more, and what
-each thing is worth (models/ranking/purchase_model.py).
+`BlendRanker` needs only the factors, and gives what was bought before an extra. `LearnedRanker` orders by the purchase
+model (models/ranking/purchase_model.py), which knows more features and their weights.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Ints = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 Lists = tuple[Ints, Floats]
 
-NEVER, ALWAYS = 0.0, float("inf")  # days for which what was bought is left out
-USERS = 256  # ranked at a time
-# Where lists are to be varied, so many times their length is looked at.
+NEVER, ALWAYS = 0.0, float("inf")  # days for which bought items are left out
+USERS = 256  # users ranked at a time
+# Lists with limits by category are chosen from so many times as many candidates.
 WIDER = 4
 
 
@@ -42,9 +42,9 @@ WIDER = 4
 class ListRules:
     """What a list of n items may hold.
 
-    `masked_days`: what was bought within so many days is left out. `categories` (products,), by product number, NONE
-    for none; at most `most` of one stand in a list, 0 for any number; each that stands there already costs the next of
-    its kind `penalty` of its score (Learned: of its log-odds).
+    masked_days: items bought within so many days are left out. categories (products,): a category by product number,
+    NO_CATEGORY for none; a list holds at most `most` items of one category, 0 for any number, and each item in the list
+    takes `penalty` from the scores of its category (LearnedRanker: from the log-odds).
     """
 
     n: int
@@ -55,20 +55,20 @@ class ListRules:
 
     @property
     def width(self) -> int:
-        """How many candidates of a user are needed."""
+        """The number of candidates that each user needs."""
         return self.n if self.categories is None else WIDER * self.n
 
     def cut(self, items: Ints, scores: Floats) -> Lists:
-        """Of candidates (m, k), best first, lists (m, n)."""
+        """Returns lists (m, n) of candidates (m, k), best first."""
         if self.categories is None:
             return items[:, : self.n], scores[:, : self.n]
         return mmr_lists(items, scores, self.categories, min(self.n, items.shape[1]), self.most, self.penalty)
 
 
 class Ranker(Protocol):
-    """Orders the candidates of users with factors (m, d). Prepared once for the same products."""
+    """Orders candidates of users; bound once to the items that may be listed."""
 
-    def bound_to(self, best: InnerProductIndex) -> BoundRanker: ...
+    def bound_to(self, index: InnerProductIndex) -> BoundRanker: ...
 
 
 class BoundRanker(Protocol):
@@ -78,49 +78,49 @@ class BoundRanker(Protocol):
 
 @dataclass(frozen=True)
 class BlendRanker:
-    """(1 - weight) x affinity + weight x strength / the user's largest strength."""
+    """Scores (1 - weight) * affinity + weight * strength / the user's largest strength."""
 
     weight: float
 
-    def bound_to(self, best: InnerProductIndex) -> BoundRanker:
-        return _Blended(best, self.weight)
+    def bound_to(self, index: InnerProductIndex) -> BoundRanker:
+        return _BoundBlend(index, self.weight)
 
 
 @dataclass(frozen=True)
-class _Blended:
-    best: InnerProductIndex
+class _BoundBlend:
+    index: InnerProductIndex
     weight: float
 
     def lists(self, factors: Floats, history: PurchaseHistory, rules: ListRules) -> Lists:
         weight = None if rules.masked_days == ALWAYS else self.weight
         masked = history.days < rules.masked_days if 0 < rules.masked_days < ALWAYS else None
-        width = min(rules.width, len(self.best.vectors))
-        items, scores = rules.cut(*search_top_items(self.best, factors, history.bought, width, weight, masked))
+        width = min(rules.width, len(self.index.vectors))
+        items, scores = rules.cut(*search_top_items(self.index, factors, history.bought, width, weight, masked))
         # In a small catalogue, or with a penalty, lists reach products with a negative score. A record has none.
         return items, np.maximum(scores, np.float32(0))
 
 
 @dataclass(frozen=True)
 class LearnedRanker:
-    """By a `Ranking`: what was bought before, and so many candidates beside it. `categories` (products,)."""
+    """By a purchase model: items bought before, and so many other `candidates`. categories (products,)."""
 
     ranking: PurchaseModel
     figures: ItemStatistics
     categories: Ints
     candidates: int
 
-    def bound_to(self, best: InnerProductIndex) -> BoundLearnedRanker:
-        return BoundLearnedRanker(self.ranking, item_features(best, self.categories, self.figures), self.candidates)
+    def bound_to(self, index: InnerProductIndex) -> BoundLearnedRanker:
+        return BoundLearnedRanker(self.ranking, item_features(index, self.categories, self.figures), self.candidates)
 
 
 @dataclass(frozen=True)
 class BoundLearnedRanker:
     ranking: PurchaseModel
-    shelf: ItemFeatures
+    items: ItemFeatures
     candidates: int
 
     def lists(self, factors: Floats, history: PurchaseHistory, rules: ListRules) -> Lists:
-        n = min(rules.n, len(self.shelf.best.vectors))
+        n = min(rules.n, len(self.items.index.vectors))
         items, scores = np.full((len(factors), n), NO_ITEM, np.int32), np.zeros((len(factors), n), np.float32)
         for start, end in _stretches(len(factors)):
             some, odds = self._best(factors[start:end], history.rows(start, end), rules)
@@ -130,26 +130,26 @@ class BoundLearnedRanker:
         return items, scores
 
     def log_odds(self, factors: Floats, history: PurchaseHistory, candidates: Candidates) -> npt.NDArray[np.float64]:
-        """Of candidates (c,), shape (c,)."""
+        """Returns the log-odds of candidates, shape (c,)."""
         odds, is_owned = np.zeros(len(candidates.items)), candidates.is_owned
         for regression, some in ((self.ranking.owned, is_owned), (self.ranking.fresh, ~is_owned)):
-            features = candidate_features(self.shelf, factors, history, candidates.where(some), regression.features)
+            features = candidate_features(self.items, factors, history, candidates.where(some), regression.features)
             odds[some] = regression.log_odds(features)
         return odds
 
     def _best(self, factors: Floats, history: PurchaseHistory, rules: ListRules) -> Lists:
-        candidates = generate_candidates(self.shelf, factors, history, self.candidates)
+        candidates = generate_candidates(self.items, factors, history, self.candidates)
         if rules.masked_days > 0:
             left = np.ones(len(candidates.items), bool)
             own = candidates.entries[candidates.is_owned]
             left[candidates.is_owned] = history.days[own] >= rules.masked_days
             candidates = candidates.where(left)
         odds = self.log_odds(factors, history, candidates)
-        return top_candidates(candidates, odds, len(factors), min(rules.width, len(self.shelf.best.vectors)))
+        return top_candidates(candidates, odds, len(factors), min(rules.width, len(self.items.index.vectors)))
 
 
 def top_candidates(candidates: Candidates, odds: npt.NDArray[np.float64], users: int, width: int) -> Lists:
-    """The `width` best candidates of each user, ties to the lower number, as matrices (users, width)."""
+    """Returns the `width` best candidates of each user, ties to the lower number: items and scores (users, width)."""
     order = np.lexsort((candidates.items, -odds, candidates.users))
     rows = candidates.users[order]
     place = np.arange(len(rows)) - np.searchsorted(rows, np.arange(users))[rows]

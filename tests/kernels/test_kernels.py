@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 from repository import ROOT
 
-CALLEE = "from larder.kernels import kernel\n\n@kernel\ndef constant():\n    return {value}\n"
+from larder.kernels import imported, sources_digest
+
+CALLEE = (
+    "from larder.kernels import kernel\nfrom larder.models import values as V\n\n"
+    "@kernel\ndef constant():\n    return V.TENS + {ones}\n"
+)
+VALUES = "TENS = {tens}\n"
 CALLER = (
     "from larder.kernels import kernel\nfrom larder.models.callee import constant\n\n"
     "@kernel\ndef called(x):\n    return x + constant()\n"
@@ -24,13 +30,15 @@ print(called(1), sum(called.stats.cache_hits.values()))
 
 
 def write_package(folder: Path, value: int) -> Path:
-    """A package `larder` of two kernels, one of which calls the other, all its files of one moment."""
+    """A package `larder` of two kernels, one of which calls the other, and of a number; all its files of one moment."""
     models = folder / "larder" / "models"
     models.mkdir(parents=True, exist_ok=True)
     for init in (folder / "larder" / "__init__.py", models / "__init__.py"):
         init.touch()
     shutil.copy(ROOT / "larder" / "kernels.py", folder / "larder")
-    (models / "callee.py").write_text(CALLEE.format(value=value))
+    (models / "callee.py").write_text(CALLEE.format(ones=value % 10))
+    (models / "values.py").write_text(VALUES.format(tens=value // 10 * 10))
+    (models / "strange.py").write_text(f"UNUSED = {value}\n")
     (models / "caller.py").write_text(CALLER)
     for file in folder.rglob("*.py"):
         os.utime(file, (1e9, 1e9))
@@ -55,13 +63,19 @@ def zipped(folder: Path) -> Path:
     return archive
 
 
+def test_every_module_that_a_kernel_needs_is_known() -> None:
+    source = "from larder.models import columns as C\nfrom larder.models.search.topk import (\n    push,\n)\n"
+    assert {"larder.models.columns", "larder.models.search.topk"} <= set(imported(source))
+    assert sources_digest("larder.models.search.mips") != sources_digest("larder.models.search.topk")
+
+
 @pytest.mark.end_to_end
 @pytest.mark.parametrize("form", ["folder", "archive"])
 def test_an_upgrade_never_takes_the_last_releases_kernels(tmp_path: Path, form: str) -> None:
-    """Of a file that calls a kernel of another file, only the other one changes: same size, same time."""
+    """Of a kernel and one that it calls in another file, only that file changes, or one that it imports; not in size."""
     cache = tmp_path / "cache"
     cache.mkdir()
     package = tmp_path / "release"
-    for value, cached in ((3, 0), (3, 1), (4, 0), (3, 1)):
+    for value, cached in ((13, 0), (13, 1), (14, 0), (24, 0), (13, 1)):
         path = write_package(package, value)
         assert called(zipped(path) if form == "archive" else path, cache) == [1 + value, cached]

@@ -130,9 +130,9 @@ def test_shares_of_many_categories_take_no_more_memory_for_more_users() -> None:
     history = as_history([{user % kinds: (2.0, 1, 1.0), (user + 1) % kinds: (6.0, 1, 1.0)} for user in range(users)])
     of_each = np.repeat(np.arange(users), 2)
     pairs = Candidates(of_each, (of_each + np.tile([0, 2], users)) % kinds, np.full(2 * users, -1))
-    shelf = ItemFeatures(InnerProductIndex(np.ones((kinds, 1), np.float32)), np.arange(kinds, dtype=np.int32), {})
+    known = ItemFeatures(InnerProductIndex(np.ones((kinds, 1), np.float32)), np.arange(kinds, dtype=np.int32), {})
     tracemalloc.start()
-    found = candidate_features(shelf, np.ones((users, 1), np.float32), history, pairs, ["category"])
+    found = candidate_features(known, np.ones((users, 1), np.float32), history, pairs, ["category"])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * candidates.USERS * kinds * 8
