@@ -162,6 +162,12 @@ def test_retiring_keeps_what_lies_beneath(faulty_shop: Shop) -> None:
         faulty_shop.releases().remove(faulty_shop.releases().find(first))  # type: ignore[arg-type]
 
 
+def has_begun(shop: Shop, to_write: bool) -> bool:
+    """Whether a load holds the lock; or has registered its delta, and so begins to write."""
+    releases = shop.releases()
+    return any(each.base for each in releases.all()) if to_write else bool(releases.client.exists(releases.keys.lock))
+
+
 @pytest.mark.slow
 def test_killed_amid_a_delta_nobody_sees_it(shop: Shop) -> None:
     before = shop.release(FIRST, cookies=20_000, seed=1)
@@ -171,13 +177,15 @@ def test_killed_amid_a_delta_nobody_sees_it(shop: Shop) -> None:
     changed |= {key: named([key % 500]) for key in range(20_000)}
     shop.delta(ONE, changed)
     ordinals = {key: [int(id_[1:]) for id_ in items] for key, items in changed.items()}
-    shop.configure(lists_per_second=4_000)
+    shop.configure(lists_per_second=1_000)
     expected = {first: before}
     killed = 0
     with Readers(shop.url, expected, pause=0.001) as readers:
-        for _ in range(KILLS):
+        for number in range(KILLS):
             load = shop.start_load(ONE, "--delta")
-            time.sleep(draw.uniform(0.8, 4.0))
+            while not has_begun(shop, to_write=number == 0) and load.poll() is None:
+                time.sleep(0.02)
+            time.sleep(draw.uniform(0.2, 2.5))
             killed += load.poll() is None
             load.kill()
             load.wait()
