@@ -26,6 +26,7 @@ EXTRA_OF = {
 OF_SPARK = ("py4j", "pyspark")
 NEWLINE = "\n"
 READING = re.compile(r"\[FAILED_READ_FILE\.\w+] Encountered error while reading file (.+?)\.\s+(.*)")
+MISSING_STORE = re.compile(r"(S3AFileSystem) not found|No FileSystem for scheme \"?(\w+)")
 CAUSE = re.compile(r"^Caused by: (.*)", re.MULTILINE)
 TRACEBACK, OF_JAVA = "Traceback (most recent call last):\n", "\n\tat "
 
@@ -49,7 +50,7 @@ def explained(error: Exception) -> str | None:
     if package in OURS or isinstance(error, argparse.ArgumentTypeError):
         return str(error)
     if package in OF_SPARK:
-        return _of_task(str(error))
+        return _without_package(str(error)) or _of_task(str(error))
     if isinstance(error, redis.RedisError):
         return f"Redis: {error}; is redis.url right, and the server up?"
     if package in OF_S3:
@@ -65,6 +66,18 @@ def explained(error: Exception) -> str | None:
     if isinstance(error, OSError):
         return _of_system(error)
     return None
+
+
+def _without_package(text: str) -> str | None:
+    """What to tell where Spark has no package for a store, None for any other error."""
+    missing = MISSING_STORE.search(text)
+    if missing is None:
+        return None
+    scheme = missing.group(2) or "s3a"
+    remedy = 'set spark.packages = ["org.apache.hadoop:hadoop-aws:3.4.1"] (of the version of Spark\'s Hadoop)'
+    if scheme not in ("s3", "s3a", "s3n"):
+        remedy = "name a local path, or one of s3a:// or hdfs://"
+    return f"Spark can't read {scheme}://, it has no package for it; {remedy}"
 
 
 def _of_task(text: str) -> str | None:

@@ -14,13 +14,14 @@ import pyarrow as pa
 import pytest
 import redis
 from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from repository import ROOT
 
 from larder.jobs.als.interaction_blocks import NoStrengthError
 from larder.jobs.evaluate import GateError
 from larder.jobs.runtime.devices import OtherDevicesError
-from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.expected_errors import errors_in_a_line, explained
 from larder.models.ranking.purchase_model_fit import NothingToLearnError
 from larder.settings import SettingsError
 from larder.storage import MissingPartitionError
@@ -144,3 +145,18 @@ def test_without_java_spark_says_what_it_needs(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "Spark needs Java 17 or 21: is JAVA_HOME right" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.s3a.S3AFileSystem not found", "spark.packages"),
+        ('org.apache.hadoop.fs.UnsupportedFileSystemException: No FileSystem for scheme "s3"', "spark.packages"),
+        ('org.apache.hadoop.fs.UnsupportedFileSystemException: No FileSystem for scheme "gs"', "name a local path"),
+    ],
+)
+def test_a_missing_package_for_a_store_is_one_line(text: str, told: str) -> None:
+    line = explained(PySparkException(f"{text}\n\tat org.apache.hadoop.conf.Configuration.getClass"))
+    assert line is not None
+    assert told in line
+    assert "\n" not in line
