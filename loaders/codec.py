@@ -216,3 +216,23 @@ def decode_dictionary(chunk: bytes) -> list[str]:
     except (IndexError, UnicodeDecodeError) as error:
         raise CorruptRecordError(f"not a dictionary chunk: {error}") from None
     return ids
+
+
+def count_ids(chunk: bytes) -> int:
+    """Returns the number of ids in one chunk, without decoding them. Raises CorruptRecordError."""
+    at = count = 0
+    end = len(chunk)
+    try:
+        while at < end:
+            length = chunk[at]
+            if length < 0x80:
+                at += 1 + length
+            else:
+                length, at = _varint(chunk, at)
+                at += length
+            count += 1
+    except IndexError:
+        at = -1
+    if at != end:
+        raise CorruptRecordError("the last product id runs past the end of its chunk")
+    return count

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from larder.loaders.codec import DICTIONARY_CHUNK, CorruptRecordError, decode_dictionary
+from larder.loaders.codec import DICTIONARY_CHUNK, CorruptRecordError, count_ids
 from larder.loaders.keys import DELTA_FORMAT, FORMAT, KIND_NAMES, Keys
 from larder.loaders.record_counts import RecordCount, count_records
 from larder.loaders.registered_release import Release
@@ -109,7 +109,7 @@ def _count_ids(client: Any, keys: Keys, release: Release, damaged: list[int]) ->
             try:
                 if not isinstance(text, bytes):  # missing, or a key of another type
                     raise CorruptRecordError
-                ids = len(decode_dictionary(text))
+                ids = count_ids(text)
             except CorruptRecordError:
                 damaged.append(chunk)
                 continue

@@ -17,6 +17,7 @@ from larder.loaders.codec import (
     CorruptRecordError,
     bucket_and_field,
     buckets_and_fields,
+    count_ids,
     decode_dictionary,
     decode_list,
     encode_dictionary,
@@ -193,6 +194,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 def test_a_dictionary_comes_back(ids: list[str]) -> None:
     chunks = encode_dictionary(ids)
     assert [id_ for chunk in chunks for id_ in decode_dictionary(chunk)] == ids
+    assert sum(map(count_ids, chunks)) == len(ids)
     assert b"".join(chunks) == b"".join(varint(len(id_.encode())) + id_.encode() for id_ in ids)
 
 
@@ -219,3 +221,17 @@ def test_a_chunk_cut_inside_an_id_is_corrupt() -> None:
 def test_a_chunk_that_is_not_utf8_is_corrupt() -> None:
     with pytest.raises(CorruptRecordError):
         decode_dictionary(b"\x02\xff\xfe")
+
+
+@given(st.lists(texts, min_size=1, max_size=30), st.data())
+def test_ids_are_counted_as_they_are_decoded(ids: list[str], data: st.DataObject) -> None:
+    """Of a chunk cut short anywhere, too: both find it corrupt, or both find fewer ids."""
+    [chunk] = encode_dictionary(ids)
+    cut = chunk[: data.draw(st.integers(0, len(chunk)))]
+    try:
+        found = len(decode_dictionary(cut))
+    except CorruptRecordError:
+        with pytest.raises(CorruptRecordError):
+            count_ids(cut)
+    else:
+        assert count_ids(cut) == found
