@@ -72,7 +72,7 @@ def test_every_module_that_a_kernel_needs_is_known() -> None:
 @pytest.mark.end_to_end
 @pytest.mark.parametrize("form", ["folder", "archive"])
 def test_an_upgrade_never_takes_the_last_releases_kernels(tmp_path: Path, form: str) -> None:
-    """Of a kernel and one that it calls in another file, only that file changes, or one that it imports; not in size."""
+    """Only the file of a kernel that another one calls changes, or a file that it imports; sizes and times stay."""
     cache = tmp_path / "cache"
     cache.mkdir()
     package = tmp_path / "release"
