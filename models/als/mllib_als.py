@@ -37,7 +37,7 @@ def train_with_mllib(ratings: DataFrame, parameters: AlsParameters) -> tuple[Dat
         regParam=parameters.regularisation,
         alpha=parameters.alpha,
         seed=parameters.seed,
-        numBlockFiles=parameters.blocks,
+        numUserBlocks=parameters.blocks,
         numItemBlocks=parameters.blocks,
         implicitPrefs=True,
         userCol=USER,
