@@ -147,8 +147,18 @@ def _raw_batches(
         whole = WholeRows(source, piece.row_groups, all_names, wanted)
         start = 0
         for batch in _batches(file, piece.row_groups, wanted):
-            yield RawBatch(batch, whole.of(batch, start))
+            yield RawBatch(batch, _telling(whole.of(batch, start)))
             start += len(batch)
+
+
+def _telling(texts_of: Callable[[np.ndarray], list[str]]) -> Callable[[np.ndarray], list[str]]:
+    """The same function, which raises UnreadableError: columns that nobody asked for may break only now."""
+
+    def texts(rows: np.ndarray) -> list[str]:
+        with told_as_unreadable():
+            return texts_of(rows)
+
+    return texts
 
 
 def open_parquet(source: pa.NativeFile, of_few_values: Sequence[str] = ()) -> pq.ParquetFile:

@@ -146,7 +146,7 @@ def test_a_line_that_is_no_object_is_a_row_marked_as_such(hour: Path, line: byte
     [batch] = read_piece(piece, COLUMNS, [])
     assert batch.columns.column(CORRUPT).to_pylist() == [False, True, False]
     assert batch.columns.column("cookie_id").to_pylist() == ["c0", None, "c1"]
-    assert batch.texts_of(np.array([1])) == [line.decode(errors="backslashreplace")]
+    assert batch.texts_of(np.array([1])) == [line.strip().decode(errors="backslashreplace")]
 
 
 def test_a_value_keeps_its_own_type_whatever_stands_beside_it(hour: Path) -> None:
