@@ -144,28 +144,32 @@ class RedisLink:
 
     async def _primary(self) -> tuple[str, int]:
         """Returns what the first sentinel that answers calls the primary. Raises OSError."""
-        address, problem = self.address, ""
-        for host, port in address.sentinels:
+        problem = ""
+        for host, port in self.address.sentinels:
             try:
-                connection = await asyncio.wait_for(self._open(host, port), CONNECT_SECONDS / len(address.sentinels))
+                reply = await self._named_by(host, port)
             except (OSError, asyncio.TimeoutError) as error:
-                problem = str(error)
-                continue
-            try:
-                if address.sentinel_password:
-                    user = (address.sentinel_username.encode(),) if address.sentinel_username else ()
-                    await _reply(connection, command(b"AUTH", *user, address.sentinel_password.encode()))
-                words = (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", address.service.encode())
-                reply = await _reply(connection, command(*words))
-            except OSError as error:
-                problem = str(error)
-                continue
-            finally:
-                connection.close()
-            if isinstance(reply, list) and len(reply) == 2:
-                return reply[0].decode(), int(reply[1])
-            problem = f"sentinel {host}:{port} knows no service {address.service}"
+                problem = str(error) or f"sentinel {host}:{port} does not answer in time"
+            else:
+                if isinstance(reply, list) and len(reply) == 2:
+                    return reply[0].decode(), int(reply[1])
+                problem = f"sentinel {host}:{port} knows no service {self.address.service}"
         raise ConnectionError(f"no sentinel names a primary: {problem}")
+
+    async def _named_by(self, host: str, port: int) -> Any:
+        """Returns the reply of one sentinel. Raises OSError, asyncio.TimeoutError.
+
+        Apart from the loop over sentinels, because mypyc compiles no `continue` within `try` and `finally`.
+        """
+        address = self.address
+        connection = await asyncio.wait_for(self._open(host, port), CONNECT_SECONDS / len(address.sentinels))
+        try:
+            if address.sentinel_password:
+                user = (address.sentinel_username.encode(),) if address.sentinel_username else ()
+                await _reply(connection, command(b"AUTH", *user, address.sentinel_password.encode()))
+            return await _reply(connection, command(b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", address.service.encode()))
+        finally:
+            connection.close()
 
     async def _greet(self, connection: RedisConnection) -> None:
         address = self.address
