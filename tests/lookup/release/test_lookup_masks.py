@@ -19,11 +19,11 @@ pytestmark = pytest.mark.end_to_end
 
 VISIBLE_SECONDS = 1.0
 PRODUCTS = [f"p{number}" for number in range(30)]
-ServedAnswers = tuple[Endpoint, MaskSets]
+EndpointAndMasks = tuple[Endpoint, MaskSets]
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedAnswers]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EndpointAndMasks]:
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     publish(
         server.client(),
@@ -47,7 +47,7 @@ some = st.lists(st.sampled_from(PRODUCTS), max_size=6, unique=True)
     everybody=some, own=some, basket=st.lists(st.sampled_from(PRODUCTS), max_size=4, unique=True), n=st.integers(1, 30)
 )
 def test_masked_seen_and_excluded_products_never_appear(
-    served: ServedAnswers, everybody: list[str], own: list[str], basket: list[str], n: int
+    served: EndpointAndMasks, everybody: list[str], own: list[str], basket: list[str], n: int
 ) -> None:
     endpoint, masks = served
     if everybody:
@@ -70,7 +70,7 @@ def test_masked_seen_and_excluded_products_never_appear(
         assert masks.all_for("c1") == ([], 0)
 
 
-def test_a_mask_that_is_removed_is_gone_in_a_second(served: ServedAnswers) -> None:
+def test_a_mask_that_is_removed_is_gone_in_a_second(served: EndpointAndMasks) -> None:
     endpoint, masks = served
     masks.add(["p0"], "withdrawn")
     assert masks.all() == {"p0": "withdrawn"}
@@ -80,7 +80,7 @@ def test_a_mask_that_is_removed_is_gone_in_a_second(served: ServedAnswers) -> No
     wait_until(lambda: ids_of(endpoint.ask("n=1")) == ["p0"], VISIBLE_SECONDS)
 
 
-def test_what_a_visitor_has_seen_ends_with_its_time(served: ServedAnswers) -> None:
+def test_what_a_visitor_has_seen_ends_with_its_time(served: EndpointAndMasks) -> None:
     endpoint, masks = served
     masks.add_for("c0", ["p0"], 1)
     assert masks.all_for("c0") == (["p0"], 1)
@@ -101,13 +101,13 @@ def test_masks_outlast_a_redis_that_is_gone(
     assert ids_of(endpoint.ask("n=1")) == ["p11"]
 
 
-def test_a_mask_of_nothing_is_refused(served: ServedAnswers) -> None:
+def test_a_mask_of_nothing_is_refused(served: EndpointAndMasks) -> None:
     for products in ([], [""]):
         with pytest.raises(ValueError, match="at least one product"):
             served[1].add(products, "withdrawn")
 
 
-def test_a_broken_overlay_hides_no_answer(served: ServedAnswers) -> None:
+def test_a_broken_overlay_hides_no_answer(served: EndpointAndMasks) -> None:
     endpoint, masks = served
     masks._client.set(masks._keys.seen(key64("c2")), "not a set")
     answer = endpoint.ask("cookie=c2")
@@ -115,7 +115,7 @@ def test_a_broken_overlay_hides_no_answer(served: ServedAnswers) -> None:
     assert "larder_lookup_seen_unknown_total 1\n" in endpoint.client.get("/metrics").text
 
 
-def test_the_command_line_masks_and_lists(served: ServedAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_masks_and_lists(served: EndpointAndMasks, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint, masks = served
     port = masks._client.connection_pool.connection_kwargs["port"]
     monkeypatch.setenv("LARDER_REDIS__URL", f"redis://127.0.0.1:{port}")
