@@ -179,4 +179,4 @@ def test_no_worker_outlives_the_endpoint(redis_server: RedisServer) -> None:
 def test_a_worker_that_cannot_begin_ends_all() -> None:
     done = subprocess.run([sys.executable, "-c", CANNOT_BEGIN], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert "could not begin: exit status 1" in done.stderr
+    assert "could not start: exit status 1" in done.stderr
