@@ -30,6 +30,7 @@ START_SECONDS = 30.0
 POLL_SECONDS = 0.05
 STATE_FILE, LOCK_FILE, LOG_FILE, WRITER_FILE = "server.json", "server.lock", "server.log", "written_by.json"
 DATA_FILE = "larder.rdb"
+LONGEST_SOCKET_PATH = 103  # bytes: what macOS allows; Linux allows 107
 BINARIES = ("valkey-server", "redis-server")
 VERSION = re.compile(r"(Valkey|Redis) server v=(\d+(?:\.\d+)*)", re.IGNORECASE)
 
@@ -214,7 +215,10 @@ def _socket_of(home: Path) -> Path:
             f"{folder} must be a folder of this user alone (mode 700), since the embedded server's socket lies in it; "
             "remove it, or set TMPDIR to another folder"
         )
-    return folder / f"{hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]}.sock"
+    path = folder / f"{hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]}.sock"
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise EmbeddedServerError(f"{path} is too long a path for a socket; set TMPDIR to a folder with a shorter one")
+    return path
 
 
 def _stop(home: Path, running: _Running) -> None:

@@ -110,6 +110,14 @@ def test_a_socket_folder_that_others_may_enter_is_refused(tmp_path: Path, monkey
         pass
 
 
+def test_a_socket_path_that_no_system_allows_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    monkeypatch.setattr(embedded.tempfile, "gettempdir", lambda: str(folder))
+    with pytest.raises(EmbeddedServerError, match="set TMPDIR"), embedded_server(tmp_path / "data"):
+        pass
+
+
 def test_a_strangers_server_is_neither_attached_to_nor_stopped(
     tmp_path: Path, start_server: Callable[..., Server]
 ) -> None:
