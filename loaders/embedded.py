@@ -205,8 +205,11 @@ def _writer(home: Path) -> ServerVersion | None:
 
 
 def _socket_of(home: Path) -> Path:
-    """Returns the socket's path: in the temporary folder, since a socket's path has at most 100 bytes or so, and not
-    every file system of data knows sockets. Raises EmbeddedServerError if others could enter its folder."""
+    """Returns the socket's path, in a folder of this user alone below the temporary folder.
+
+    Not in the folder of the data: a socket's path may not be long, and network file systems may not know sockets.
+    Raises EmbeddedServerError if others could enter the folder.
+    """
     folder = Path(tempfile.gettempdir()) / f"larder-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
