@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 verbs = typer.Typer()
-# What runs in Spark's tasks. The endpoint, its client and the command line do not.
-PACKAGES = ("jobs", "models", "loaders", "storage", "settings")
+# The endpoint, its client, its log, the DAGs and the command line: no task of Spark runs them.
+NOT_IN_TASKS = {"lookup", "client", "journey", "dags", "cli", "__main__.py"}
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the archive's bytes depend on its content alone
 LEFT_OUT = {".pyc", ".so", ".pyd"}
 
@@ -36,11 +36,12 @@ def bundle(
 def bundled_files() -> dict[str, Path]:
     """Returns the path of each file by its name in the archive, such as `larder/jobs/train_als.py`, sorted."""
     root = Path(__file__).parents[1]
-    paths = [root / "__init__.py"]
-    for package in PACKAGES:
+    paths = []
+    for entry in root.iterdir():
+        if entry.name in NOT_IN_TASKS:
+            continue
         # A checkout links larder/jobs to jobs; a link is not followed by rglob, its target is.
-        folder = root / package
-        for path in folder.resolve().rglob("*"):
+        for path in [entry] if entry.is_file() else entry.resolve().rglob("*"):
             if path.is_file() and path.suffix not in LEFT_OUT and "__pycache__" not in path.parts:
-                paths.append(folder / path.relative_to(folder.resolve()))
+                paths.append(entry if path == entry else entry / path.relative_to(entry.resolve()))
     return {f"larder/{path.relative_to(root).as_posix()}": path for path in sorted(paths)}
