@@ -64,6 +64,7 @@ class LossDetector:
         self._next = dict.fromkeys(range(len(self._groups)), 0)
         self._lost: dict[int, set[int]] = {number: set() for number in self._next}
         self._next_chunk = 0
+        self._commands: dict[int, list[bytes]] = {}
         self._is_denied = False
 
     async def check(self) -> CheckResult:
@@ -92,7 +93,12 @@ class LossDetector:
         """Returns the number of missing records of a group."""
         whole = self._is_small or group.total <= WINDOW
         places = range(group.total) if whole else self._window(number, group.total)
-        sizes = await self._sizes(group, places)
+        commands = self._commands.get(number)
+        if commands is None:
+            commands = [command(group.size, group.name(place)) for place in places]
+            if whole:
+                self._commands[number] = commands
+        sizes = await self._sizes(group, commands)
         if self._is_denied:
             return 0
         empty = {place for place, size in zip(places, sizes, strict=True) if not size}
@@ -120,9 +126,8 @@ class LossDetector:
         known = (self._lost[number] - set(places)) | empty
         return set(sorted(known)[:MOST_REVISITED])
 
-    async def _sizes(self, group: KeyGroup, places: Any) -> list[int]:
+    async def _sizes(self, group: KeyGroup, commands: list[bytes]) -> list[int]:
         sizes: list[int] = []
-        commands = [command(group.size, group.name(place)) for place in places]
         for start in range(0, len(commands), WINDOW):
             for reply in await read_all(self._link, commands[start : start + WINDOW]):
                 if isinstance(reply, int):
