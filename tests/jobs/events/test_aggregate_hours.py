@@ -312,7 +312,7 @@ def test_a_store_that_stumbled_sets_nothing_aside(spark: SparkSession, tmp_path:
     assert sum(output.counts.get("events", 0) for output in counted.outputs) == 1
 
 
-@pytest.mark.parametrize("stumbles", [1, 3])
+@pytest.mark.parametrize("stumbles", [1, 2])
 def test_only_hours_in_which_a_file_broke_are_read_again(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stumbles: int
 ) -> None:
@@ -409,7 +409,7 @@ def test_every_line_ends_somewhere(from_json: Done, hour: int) -> None:
 def test_lines_that_are_no_object_are_kept_as_they_are(from_json: Done) -> None:
     settings, _ = from_json
     assert reasons(settings, START + MALFORMED) == {"malformed_row": len(BAD_LINES)}
-    assert {row["raw"] for row in rejected(settings, START + MALFORMED)} == set(BAD_LINES)
+    assert {row["raw"] for row in rejected(settings, START + MALFORMED)} == {line.strip() for line in BAD_LINES}
 
 
 def test_a_truncated_gzip_file_is_set_aside(from_json: Done) -> None:

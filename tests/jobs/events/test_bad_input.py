@@ -80,7 +80,7 @@ LINES: dict[str, bytes] = {
     "a_number": b"42",
     "a_text": b'"cookie"',
     "a_nul_byte": b"\x00",
-    "two_objects": b"{}{}",
+    "something_after_an_object": b"{}x",
     "utf_16": '{"cookie_id": "c1"}'.encode("utf-16-le").replace(b"\n", b""),
     "bytes_in_a_text": b'{"cookie_id": "\xff"}',
     "no_json_at_all": b"GET /index.html 200",
