@@ -139,6 +139,7 @@ def test_a_category_that_stood_in_for_a_lost_list_is_let_go(own_redis: MakeRedis
     served.wait_ready("r1")
     server.client().delete(*server.client().keys("larder:r1:p:*"))
     wait_until(lambda: route_of(served.ask("product=p1"), "similar")["level"] == "category")
+    wait_until(lambda: served.readiness()["losses"].get("products"))
     publish(server.client(), "r1", **lists)
     wait_until(lambda: route_of(served.ask("product=p1"), "similar")["level"] is None)
     assert route_of(served.ask("product=p4"), "similar")["level"] == "category"
