@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -13,6 +14,7 @@ LAYOUT = "dt=%Y-%m-%d/hr=%H"
 CODES = ("%Y", "%m", "%d", "%H")
 DIGITS = {"%Y": r"\d{4}", "%m": r"\d{2}", "%d": r"\d{2}", "%H": r"\d{2}"}
 NAMED_FOLDERS = 5
+READERS = 16
 
 
 class LayoutError(LookupError):
@@ -58,11 +60,11 @@ def folders_beside(events: StoragePath, layout: str, hours: Iterable[int]) -> Fo
     known = set(first) - set(unknown)
     partition_of = partition_by(layout)
     parents = sorted({parent for hour in hours for parent in _parents(partition_of(hour))})
-    for parent in parents:
-        names = parent.split("/")
-        if names[0] in known:
-            below = [name for name in (events / parent).folders() if is_shown(name)]
-            unknown += [f"{parent}/{name}" for name in below if not levels[len(names)].fullmatch(name)]
+    inside = [parent for parent in parents if parent.split("/")[0] in known]
+    with ThreadPoolExecutor(READERS) as pool:
+        for parent, names in zip(inside, pool.map(lambda each: (events / each).folders(), inside), strict=True):
+            level = levels[parent.count("/") + 1]
+            unknown += [f"{parent}/{name}" for name in names if is_shown(name) and not level.fullmatch(name)]
     return FoldersBeside(tuple(unknown), bool(known))
 
 
