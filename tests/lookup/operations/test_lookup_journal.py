@@ -41,7 +41,7 @@ def rows_in(folder: Path) -> list[dict[str, object]]:
 
 def release_named(name: str) -> ServedRelease:
     meta = ReleaseMeta(
-        name, datetime(2026, 1, 1, tzinfo=timezone.utc), dict.fromkeys(KINDS, 1), 0, 2, 2, name, 0, 0, False
+        name, datetime(2026, 1, 1, tzinfo=timezone.utc), dict.fromkeys(KINDS, 1), 0, 2, 2, name, 0, 0, False, {}, 0
     )
     return ServedRelease(meta, Keys(""), [b'"w"', b'"x"'], GenericLists({}, 2, True, 1))
 
