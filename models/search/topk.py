@@ -116,14 +116,22 @@ def _spared(scores: Floats, items: Ints, spares: int, least: float) -> int:
 
 
 @kernel
-def _final_score(query: int, item: int, vector: Floats, other: Floats, entitled: Entitled) -> float:
-    """Returns the inner product, and an item's extra; `entry_of` holds the entries of the query."""
-    score, first, end = dot_product(vector, other), entitled.offsets[query], entitled.offsets[query + 1]
-    if first < end:
-        entry = entitled.entry_of[item]
-        if first <= entry < end and entitled.items[entry] == item:
-            return score + entitled.extra[entry]
-    return score
+def _score(
+    query: int, queries: Floats, vectors: Floats, entitled: Entitled, scores: Floats, items: Ints, count: int
+) -> None:
+    """Puts final scores of some items in place of those of a matrix product."""
+    vector = queries[query]
+    for at in range(count):
+        scores[at] = dot_product(vector, vectors[items[at]])
+    first, end = entitled.offsets[query], entitled.offsets[query + 1]
+    if first == end:
+        return
+    for entry in range(first, end):
+        entitled.entry_of[entitled.items[entry]] = entry
+    for at in range(count):
+        entry = entitled.entry_of[items[at]]
+        if first <= entry < end and entitled.items[entry] == items[at]:
+            scores[at] += entitled.extra[entry]
 
 
 @kernel
@@ -143,16 +151,13 @@ def _rescore(
     """Puts final scores in place of those of a matrix product; what is left is a heap if there was any spare."""
     if spares:
         spares = _spared(spare_scores, spare_items, spares, scores[0] - margin)
-    for entry in range(entitled.offsets[query], entitled.offsets[query + 1]):
-        entitled.entry_of[entitled.items[entry]] = entry
-    for at in range(size):
-        scores[at] = _final_score(query, items[at], queries[query], vectors[items[at]], entitled)
+    _score(query, queries, vectors, entitled, scores, items, size)
     if spares:
+        _score(query, queries, vectors, entitled, spare_scores, spare_items, spares)
         for at in range(size):
             push(scores, items, at, scores[at], items[at])
         for spare in range(spares):
-            item = spare_items[spare]
-            push(scores, items, size, _final_score(query, item, queries[query], vectors[item], entitled), item)
+            push(scores, items, size, spare_scores[spare], spare_items[spare])
 
 
 @kernel
