@@ -42,7 +42,7 @@ DRIVER_BYTES = 1 << 29
 MOST_FLOATS = 1 << 30
 
 
-class DivergedError(ArithmeticError):
+class AlsDivergedError(ArithmeticError):
     """Factors are not finite: sums were beyond what float32 holds, or a matrix had no solution."""
 
 
@@ -59,7 +59,7 @@ class AlsTraining:
     def item_factors(self) -> Floats:
         """Returns item factors, shape (items, rank). Continues after the last iteration that an earlier run finished.
 
-        Raises DivergedError.
+        Raises AlsDivergedError.
         """
         p = self.parameters
         regularisation = (p.regularisation * self.item_counts.astype(np.float64) ** p.scaling).astype(np.float32)
@@ -73,7 +73,7 @@ class AlsTraining:
                     factors, gram, residual, regularisation, p.item_steps, self._items_product(iteration)
                 )
             if not np.isfinite(factors).all():
-                raise DivergedError(
+                raise AlsDivergedError(
                     f"iteration {iteration + 1} of the training gave factors that are not finite numbers; raise "
                     "als.regularisation or lower als.alpha, and look for events with an absurd quantity"
                 )

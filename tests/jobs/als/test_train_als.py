@@ -19,7 +19,7 @@ from larder.jobs.als import block_files
 from larder.jobs.als.als_training import train_factors
 from larder.jobs.als.block_files import remove_training
 from larder.jobs.als.interaction_blocks import InteractionFiles, NoStrengthError, counted
-from larder.jobs.als.spark_solver import DivergedError
+from larder.jobs.als.spark_solver import AlsDivergedError
 from larder.jobs.runtime import training_files
 from larder.jobs.runtime.training_files import remove
 from larder.models.als.als_parameters import AlsParameters
@@ -303,6 +303,6 @@ def test_factors_that_are_no_numbers_end_the_training(spark: SparkSession, tmp_p
     pairs = {pair: 10**18 for pair in random_pairs(40, 20, 300)}
     interactions = replace(written(tmp_path / "interactions", pairs), factor=1e18)
     places = [StoragePath(str(tmp_path / name)) for name in ("scratch", "users", "items")]
-    with pytest.raises(DivergedError, match="iteration 1 of the training gave factors that are not finite"):
+    with pytest.raises(AlsDivergedError, match="iteration 1 of the training gave factors that are not finite"):
         train_factors(spark, interactions, PARAMETERS, *places)
     assert not places[1].exists() and not places[2].exists()
