@@ -29,10 +29,10 @@ def train_factors(
     item_place: StoragePath,
     on_iteration: Callable[[int], None] = lambda number: None,
 ) -> tuple[Files, Files]:
-    """Trains factors of users and items, writes them, and returns their files. Raises NoStrengthError, AlsDivergedError.
+    """Trains factors of users and items, writes them, and returns their files.
 
     `scratch` belongs to this training alone; one that was killed goes on from what lies there. The caller removes it
-    (larder.jobs.als.block_files.remove_training) once the files are published.
+    (larder.jobs.als.block_files.remove_training) once the files are published. Raises NoStrengthError, AlsDivergedError.
     """
     items = count_items(spark, interactions)
     blocks = user_blocks(spark, interactions, items.ids, scratch, parameters.interactions_per_block)

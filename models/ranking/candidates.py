@@ -136,7 +136,7 @@ def _shares_of(
 ) -> npt.NDArray[np.float64]:
     kinds = int(codes.max(initial=-1)) + 1
     sums = np.zeros((len(owned.offsets) - 1, kinds + 1))
-    np.add.at(sums, (owned.users, codes[owned.items]), owned.strengths)  # NONE, -1, is the last column
+    np.add.at(sums, (owned.users, codes[owned.items]), owned.strengths)  # NO_CATEGORY, -1, is the last column
     total = np.maximum(sums.sum(axis=1), 1e-12)
     sums[:, kinds] = 0
     return sums[users, codes[items]] / total[users]
