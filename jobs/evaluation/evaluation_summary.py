@@ -18,7 +18,7 @@ def summary(results: Mapping[str, Any]) -> str:
         rows = [row for row in results["lists"] if row["task"] == task]
         if not rows:
             continue
-        width = max(len(row["method"]) for row in rows)
+        width = max(len("method"), *(len(row["method"]) for row in rows))
         users = f"{rows[0]['users']:,} users"
         heads = f"{'ndcg@10':>8} {'95% interval':<17}" + "".join(f"{name:>12}" for name in METRICS[1:])
         lines += ["", f"{title}, {users}", f"  {'method':<{width}} {heads}"]
