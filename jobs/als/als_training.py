@@ -32,7 +32,9 @@ def train_factors(
     """Trains factors of users and items, writes them, and returns their files.
 
     `scratch` belongs to this training alone; one that was killed goes on from what lies there. The caller removes it
-    (larder.jobs.als.block_files.remove_training) once the files are published. Raises NoStrengthError, AlsDivergedError.
+    (larder.jobs.als.block_files.remove_training) once the files are published.
+
+    Raises NoStrengthError, ConfidenceRangeError and AlsDivergedError.
     """
     items = count_items(spark, interactions)
     blocks = user_blocks(spark, interactions, items.ids, scratch, parameters.interactions_per_block)
