@@ -28,7 +28,7 @@ class WholeRows:
         """A function from the batch's row numbers, rising, to those rows as text. `start`: the number of its first."""
 
         def texts(rows: np.ndarray) -> list[str]:
-            columns = {name: _values(batch.column(name).take(pa.array(rows))) for name in batch.schema.names}
+            columns = {name: _values(batch.column(name), rows) for name in batch.schema.names}
             if self.unread:
                 columns |= self._read_more(start + rows)
             found = [columns[name] for name in self.all_names]
@@ -50,19 +50,20 @@ class WholeRows:
                 self.start, self.end = self.end, self.end + len(self.batch)
             assert self.batch is not None
             here = np.searchsorted(rows, self.end)
-            some = pa.array(rows[:here] - self.start)
             for name, values in found.items():  # of columns of one name the first is shown
-                values += _values(self.batch.column(self.batch.schema.get_all_field_indices(name)[0]).take(some))
+                column = self.batch.column(self.batch.schema.get_all_field_indices(name)[0])
+                values += _values(column, rows[:here] - self.start)
             rows = rows[here:]
         return found
 
 
-def _values(array: pa.Array) -> list[Any]:
-    """Python values; where not all of them have one (a time after the year 9999), what can be said of each."""
+def _values(array: pa.Array, rows: np.ndarray) -> list[Any]:
+    """Python values of these rows; where not all of them have one (a time after the year 9999), what can be said of
+    each. Arrow can't take rows of every type: string_view is one that it can't."""
     try:
-        return array.to_pylist()
+        return array.take(pa.array(rows)).to_pylist()
     except (ValueError, OverflowError, pa.ArrowException):
-        return [_value(value) for value in array]
+        return [_value(array[row]) for row in rows.tolist()]
 
 
 def _value(value: pa.Scalar) -> Any:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from larder.models.encoding.interning import interned
-from larder.models.events.id_texts import as_text, by_child, dictionary_indices, mask_of, unless_none
+from larder.models.events.id_texts import as_text, by_child, dictionary_indices, mask_of, unless_none, without_views
 from larder.models.events.time_texts import NO_TIME, times_of
 
 Mask: TypeAlias = "np.ndarray | None"
@@ -61,7 +61,7 @@ def _by_type(array: pa.Array, read: Callable[[pa.Array], tuple[np.ndarray, Mask]
         return _by_type(array.storage, read)
     if pa.types.is_dictionary(array.type):
         indices = dictionary_indices(array)
-        array = array.dictionary.take(pa.array(indices, mask=indices < 0))
+        array = without_views(array.dictionary).take(pa.array(indices, mask=indices < 0))
     if not pa.types.is_union(array.type):
         return read(array)
     parts = [(rows, *read(values)) for rows, values in by_child(array)]

@@ -64,6 +64,12 @@ def unless_none(mask: Mask) -> Mask:
     return mask if mask is not None and mask.any() else None
 
 
+def without_views(array: pa.Array) -> pa.Array:
+    """The same values as binary if they are string or binary views, of which Arrow can't take rows."""
+    is_view = pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type)
+    return array.cast(pa.binary()) if is_view else array
+
+
 def _is_bytes(kind: pa.DataType) -> bool:
     return (
         pa.types.is_large_string(kind)

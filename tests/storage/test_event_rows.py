@@ -84,6 +84,20 @@ def test_rows_are_had_as_they_came(hour: Path, monkeypatch: pytest.MonkeyPatch, 
     assert at == 100
 
 
+def test_rows_of_types_that_arrow_cannot_take_from_are_had(hour: Path) -> None:
+    views = {
+        "read": pa.array(["a", "b", None]).cast(pa.string_view()),
+        "x": pa.array([b"c"] * 3).cast(pa.binary_view()),
+    }
+    late = pa.array([1, 2**62, 3], pa.timestamp("us"))
+    pq.write_table(pa.table({**views, "late": late}), hour / "a.parquet")
+    [piece] = pieces_of(look(hour))
+    batches = read_piece(piece, ["read"], [])
+    shown = next(batches).texts_of(np.array([1, 2]))
+    assert json.loads(shown[0]) == {"read": "b", "x": "c", "late": str(2**62)}
+    assert json.loads(shown[1]) == {"x": "c", "late": "1970-01-01T00:00:00.000003"}
+
+
 def test_columns_that_nobody_asked_for_are_left_out_and_others_typed(hour: Path) -> None:
     batch = read_lines(hour, b"\n".join(LINES) + b"\n")
     assert batch.to_pylist() == OBJECTS
