@@ -251,7 +251,6 @@ def test_settings_say_what_a_list_may_hold(spark: SparkSession, tmp_path: Path) 
     assert similar == {"p0": ["gone"], "p1": ["gone"], "p2": ["gone"], "gone": ["p0"]}
 
 
-@pytest.mark.parametrize(("in_stock", "listed"), [(True, ["p1"]), (False, ["p1", "gone"])])
 def test_a_shop_without_repeats_lists_nothing_twice(spark: SparkSession, tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     tables = Tables(settings.storage.tables)
@@ -287,6 +286,7 @@ def test_generic_lists_do_not_depend_on_the_order_of_sums(spark: SparkSession) -
         assert [row["items"] for row in found if (row.location, row.device) == ("", "")] == [list(range(12))]
 
 
+@pytest.mark.parametrize(("in_stock", "listed"), [(True, ["p1"]), (False, ["p1", "gone"])])
 def test_stock_counts_in_lists_by_category_as_it_does_in_those_by_picture(
     spark: SparkSession, tmp_path: Path, in_stock: bool, listed: list[str]
 ) -> None:
