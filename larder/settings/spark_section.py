@@ -29,5 +29,6 @@ class SparkSettings(Section):
         "nvidia-smi.",
     )
     options: dict[str, str] = Field(
-        default_factory=dict, description="Any further spark.* options. What spark-submit is given by --conf wins over them."
+        default_factory=dict,
+        description="Any further spark.* options. What spark-submit is given by --conf wins over them.",
     )
