@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from written_pictures import SIZE, TRAINING, write_pictures
 
 from larder.jobs import train_vision
+from larder.jobs.vision.trained_model import model_bytes_of
 from larder.settings import Settings, StorageSettings, VisionSettings, load_settings
 from larder.storage import Tables
 
@@ -31,7 +32,7 @@ def trained(spark: SparkSession, tables: Path, backbone: Path) -> train_vision.S
 
 def model_in(tables: Path) -> bytes:
     kept = Tables(str(tables))
-    return train_vision.model_bytes_of(kept, kept.get("vision_model", "catalogue", ""))
+    return model_bytes_of(kept, kept.get("vision_model", "catalogue", ""))
 
 
 @pytest.mark.slow

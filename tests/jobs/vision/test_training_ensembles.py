@@ -15,6 +15,7 @@ from written_pictures import TRAINING, write_pictures
 
 from larder.jobs import embed_products, train_vision
 from larder.jobs.runtime.stage_report import StageReport
+from larder.models.tables import VISION_SCRATCH
 from larder.models.vision.embeddings import unpacked
 from larder.settings import Settings, StorageSettings, VisionSettings
 from larder.storage import Tables
@@ -41,7 +42,7 @@ class Shop:
     def rounds(self, folder: Path) -> Path:
         """Where the second network's training stands."""
         planned = train_vision._plan(self.images, self.arguments.settings.vision, None, None)
-        return folder / train_vision.SCRATCH / planned.run / "rounds-2"
+        return folder / VISION_SCRATCH / planned.run / "rounds-2"
 
     def files(self) -> list[bytes]:
         return [Path(uri).read_bytes() for uri in self.tables.uris([self.tables.get("vision_model", "catalogue", "")])]

@@ -23,6 +23,7 @@ from larder.jobs import embed_products, ingest_images, train_vision
 from larder.jobs.runtime.stage_report import StageReport
 from larder.jobs.vision.embedder import loaded
 from larder.jobs.vision.picture_files import UNREADABLE_IMAGE, PictureFetcher, _UnreadError
+from larder.jobs.vision.trained_model import model_bytes_of
 from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
 from larder.models.vision.embeddings import unpacked
 from larder.models.vision.network import embed
@@ -163,7 +164,7 @@ def test_pictures_to_embeddings(spark: SparkSession, tmp_path: Path, monkeypatch
     assert "images/catalogue@" in json.dumps(dict(model.inputs))
 
     pixels = np.stack([np.frombuffer(value, np.uint8).reshape(32, 32, 3) for value in images.pixels])
-    saved = train_vision.model_bytes_of(tables, model)
+    saved = model_bytes_of(tables, model)
     embedded_here = embed(loaded(saved), pixels)
     np.testing.assert_allclose(embedded_here, in_another_process(tmp_path, saved, pixels), atol=1e-5)
     np.testing.assert_allclose(embedded_here, vectors, atol=2e-3)  # a half float has eleven bits
