@@ -20,6 +20,7 @@ from larder.cli import (
     recipe_verbs,
     release_verbs,
     report_verbs,
+    scrub_verb,
     serve_verb,
 )
 from larder.jobs.runtime.commands import COMMANDS, JobCommand, callback
@@ -36,7 +37,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "evaluation": ("evaluate", "tune-lists", "report"),
     "publishing": ("load-redis", "status", "verify", "repair-release", "rollback", "retire", "diff", "mask", "plan"),
     "serving": ("serve", "explain"),
-    "installation": ("doctor", "bundle"),
+    "installation": ("doctor", "scrub", "bundle"),
 }
 
 
@@ -78,7 +79,16 @@ def _starts(command: JobCommand) -> Callable[[Namespace], None]:
 
 for _command in COMMANDS.values():
     app.command(_command.verb, help=_command.summary)(callback(_command, _starts(_command)))
-for _verbs in (bundle_verb, doctor_verb, explain_verb, plan_verb, quarantine_verb, release_verbs, serve_verb):
+for _verbs in (
+    bundle_verb,
+    doctor_verb,
+    explain_verb,
+    plan_verb,
+    quarantine_verb,
+    release_verbs,
+    scrub_verb,
+    serve_verb,
+):
     app.add_typer(_verbs.verbs)
 app.add_typer(mask_verbs.verbs, name="mask")
 app.add_typer(report_verbs.verbs, name="report")

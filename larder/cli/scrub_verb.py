@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from larder.cli.settings_option import SettingsFile
 from larder.settings import load_settings
 
 verbs = typer.Typer()
@@ -19,9 +19,9 @@ class DamageFoundError(RuntimeError):
 @verbs.command()
 def scrub(
     table: Annotated[list[str] | None, typer.Option(help="read this table only; may be given more than once")] = None,
-    settings_file: Annotated[Path | None, typer.Option("--settings", help="larder.toml to use")] = None,
+    settings_file: SettingsFile = None,
 ) -> None:
-    """Read every file of the tables and compare it with its digest."""
+    """Read every file of the tables and find the damaged ones."""
     from larder.storage import Tables
     from larder.storage.scrub import scrub as scrub_tables
 
