@@ -119,10 +119,12 @@ def test_jobs_run_with_the_bundle(bare_cluster: Cluster, bundle: Path, tmp_path:
     for name, *arguments in steps:
         submit(bare_cluster, tmp_path, bundle, ROOT / "jobs" / f"{name}.py", "--settings", str(settings), *arguments)
 
-    counts = list(made.glob("hourly_counts/runs/*/*.parquet"))
-    assert len(counts) == 3
-    for path in counts:
-        assert pq.read_table(path).equals(pq.read_table(kept / path.relative_to(made))), path
+    for manifest in kept.glob("hourly_counts/manifests/*/hr=0[0-2].json"):
+        of_kept, of_made = (
+            pq.read_table(root / "hourly_counts" / "runs" / json.loads(path.read_text())["run"] / "part-00000.parquet")
+            for root, path in ((kept, manifest), (made, made / manifest.relative_to(kept)))
+        )
+        assert of_made.equals(of_kept), manifest
     release = json.loads((made / "release" / "manifests" / f"as_of={BASE}.json").read_text())
     expected = json.loads((kept / "release" / "manifests" / f"as_of={BASE}.json").read_text())
     lists = ("release_cookies", "release_contexts", "release_dictionary")
