@@ -12,7 +12,7 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
 OF_LOOKUP = """
-    answer/answering answer/rendering answer/routes answer/routing answer/scenes digits http/admission
+    answer/answering answer/rendering answer/routes answer/routing answer/scenes number_formatting http/admission
     http/answer_future http/application http/connections http/http_connection http/query http/repeated_request
     http/request http/request_parts http/token_bucket json_text operations/journal operations/metrics
     redis/circuit_breaker redis/link redis/redis_commands redis/redis_connection release/generic_lists

@@ -7,8 +7,8 @@ import argparse
 from pyspark.sql import SparkSession
 
 from larder.jobs.events.hour_aggregation import JOB, aggregate
-from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.job_arguments import parse
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport
 

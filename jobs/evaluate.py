@@ -23,8 +23,8 @@ from larder.jobs.evaluation.evaluation_page import page
 from larder.jobs.evaluation.evaluation_summary import summary
 from larder.jobs.evaluation.picture_evaluation import PictureMetrics, measure_pictures
 from larder.jobs.lists.list_inputs import HALF_LIFE, TUNED, has_repeats, ranker_of, read_weights, rules_of, state_of
-from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.job_arguments import parse
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.models.hours import as_of_partition, as_text

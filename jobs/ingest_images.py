@@ -19,8 +19,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from larder.jobs.lists.catalogue import CatalogueError, catalogue_of, column_of
-from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.job_arguments import parse
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.vision.picture_files import (

@@ -12,8 +12,8 @@ from larder.jobs.publishing.delta_release import DeltaRelease
 from larder.jobs.publishing.redis_access import redis_of
 from larder.jobs.publishing.release_loading import ReleaseLoading
 from larder.jobs.publishing.whole_release import WholeRelease
-from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.job_arguments import parse
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.loaders.lease import Lease

@@ -27,8 +27,8 @@ from larder.jobs.lists.list_inputs import (
 )
 from larder.jobs.lists.product_lists import lists_by_category, lists_by_picture
 from larder.jobs.lists.product_numbers import known_products
-from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.job_arguments import parse
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.models import columns as C
@@ -36,8 +36,8 @@ from larder.models.hours import as_of_partition, as_text
 from larder.models.interactions.decay import Decay
 from larder.models.interactions.history_frames import as_histories, with_history
 from larder.models.interactions.repeat_purchases import repeat_purchases
+from larder.models.lists.context_popularity import SCORE
 from larder.models.lists.dictionary import ordinals_by_frequency
-from larder.models.lists.popularity import SCORE
 from larder.models.lists.top_n_lists import generic_lists, listed_counts, personal_lists, with_ordinals
 from larder.models.tables import (
     CATALOGUE,

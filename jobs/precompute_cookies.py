@@ -22,8 +22,8 @@ from larder.jobs.lists.list_inputs import (
     statistics_for_ranker,
 )
 from larder.jobs.lists.product_numbers import known_products
-from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.job_arguments import parse
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.models import columns as C

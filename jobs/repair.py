@@ -13,8 +13,8 @@ from pyspark.sql import SparkSession
 from larder.jobs.events.hour_aggregation import aggregate
 from larder.jobs.interactions.rolled_up_state import rolled_up_state
 from larder.jobs.interactions.state_roll_up import roll_up
-from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.job_arguments import parse
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.models.hours import as_of_partition, as_text, hour, hour_partition

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from larder.jobs.runtime.commands import PAIR_WEIGHT, parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.job_arguments import PAIR_WEIGHT, parse
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.training_files import remove

@@ -13,8 +13,8 @@ from larder.jobs.als.block_files import remove_training
 from larder.jobs.als.interaction_blocks import NO_STRENGTH, InteractionFiles, NoStrengthError
 from larder.jobs.als.trained_factors import parameters_of
 from larder.jobs.interactions.rolled_up_state import decay_of, rolled_up_state
-from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.job_arguments import parse
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.models import columns as C

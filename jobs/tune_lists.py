@@ -22,8 +22,8 @@ from larder.jobs.evaluation.evaluation_data import (
 )
 from larder.jobs.evaluation.evaluation_methods import ALL, NEW, PERSONAL, methods_of, personal_method
 from larder.jobs.lists.list_inputs import TUNED, conditions_of, has_repeats
-from larder.jobs.runtime.commands import parse
 from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.job_arguments import parse
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.models.evaluation.ranking_metrics import Means, list_metrics, means

@@ -18,8 +18,8 @@ import redis
 from larder.loaders.codec import Bytes, buckets_and_fields, encode_lists
 from larder.loaders.keys import Keys
 from larder.loaders.lists import RankedLists, select_lists
+from larder.loaders.redis_protocol import hset_commands
 from larder.loaders.registered_release import Release
-from larder.loaders.resp import hset_commands
 from larder.loaders.servers import Client, owner
 
 ROWS_A_BLOCK = 8192

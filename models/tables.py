@@ -24,14 +24,14 @@ INTS, FLOATS = "array<int>", "array<float>"
 # that brings the change, if the same inputs give other bytes than before: its tables are then made anew. A release of
 # Larder that leaves it as it is makes nothing anew. tests/compatibility/test_logic_versions.py says when to decide.
 LOGIC = {
-    "aggregate_hours": "0.1.0",
+    "aggregate_hours": "0.1.1",
     "roll_up": "0.1.0",
     "train_als": "0.1.0",
     "ingest_images": "0.1.0",
     "train_vision": "0.1.0",
     "embed_products": "0.1.0",
-    "precompute": "0.1.0",
-    "precompute_cookies": "0.1.0",
+    "precompute": "0.1.1",
+    "precompute_cookies": "0.1.1",
     "evaluate": "0.1.0",
 }
 

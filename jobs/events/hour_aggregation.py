@@ -36,10 +36,10 @@ from larder.settings import Settings, SettingsError
 from larder.storage import Manifest, StoragePath, Tables
 from larder.storage.event_folders import UNREADABLE, EventHour, find_hours
 from larder.storage.event_layout import partition_by
-from larder.storage.event_rows import ROWS_A_PIECE, UnreadableError, pieces_of, read_through
+from larder.storage.event_reading import ROWS_A_PIECE, UnreadableError, pieces_of, read_through
 from larder.storage.frames import FileWrittenTwiceError
 from larder.storage.manifests import plan_run
-from larder.storage.parts import Part
+from larder.storage.parquet_parts import Part
 
 JOB = "aggregate_hours"
 NAMED_HOURS = 5

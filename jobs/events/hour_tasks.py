@@ -16,11 +16,11 @@ from larder.models import columns as C
 from larder.models.events.hourly_counts import hourly_counts, packed, split_by_cookie, unpacked
 from larder.models.events.validation import OF_FEW_VALUES, READ, REASONS, validated
 from larder.storage.event_folders import first_line
-from larder.storage.event_rows import Piece, RawBatch, UnreadableError, read_piece, told_as_unreadable
+from larder.storage.event_reading import Piece, RawBatch, UnreadableError, read_piece, told_as_unreadable
 from larder.storage.filesystems import StoragePath
 from larder.storage.json_lines import ColumnNames
 from larder.storage.manifests import DataFile
-from larder.storage.parts import Part, PartOptions
+from larder.storage.parquet_parts import Part, PartOptions
 
 REPORT = -1  # the destination of what is meant for the driver
 # A store that stumbles gets a second look. A piece's events are kept back until it is read, up to so many bytes.

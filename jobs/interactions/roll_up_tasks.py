@@ -24,7 +24,7 @@ from larder.models.interactions.running_sums import (
 )
 from larder.storage.filesystems import StoragePath
 from larder.storage.manifests import DataFile, StoredFile
-from larder.storage.parts import Part, PartOptions, part_name
+from larder.storage.parquet_parts import Part, PartOptions, part_name
 
 ROWS_A_TASK = 2_000_000
 READ = [C.HOUR, C.COOKIE_KEY, C.PRODUCT_ID, C.LOCATION, C.DEVICE, *C.COUNT_OF_TYPE.values()]

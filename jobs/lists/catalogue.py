@@ -24,7 +24,7 @@ from larder.models.events.id_texts import as_text
 from larder.settings import Settings
 from larder.storage import StoragePath
 from larder.storage.event_folders import first_line
-from larder.storage.event_rows import open_parquet
+from larder.storage.event_reading import open_parquet
 
 READERS = 16
 TEXT, NUMBER, BOOLEAN = "string", "double", "boolean"

@@ -16,7 +16,7 @@ from larder.models import columns as C
 from larder.models.encoding.category_paths import LEVELS, CategoryLevels, category_levels
 from larder.models.interactions.item_statistics import ItemStatistics, item_statistics
 from larder.models.interactions.repeat_purchases import RepeatPurchases
-from larder.models.lists.popularity import CategoryCap
+from larder.models.lists.context_popularity import CategoryCap
 from larder.models.ranking.purchase_model import PurchaseModel, WeightsError
 from larder.models.ranking.rankers import ALWAYS, BlendRanker, LearnedRanker, ListRules, Ranker
 from larder.settings import Settings, SettingsError

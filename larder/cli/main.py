@@ -23,8 +23,8 @@ from larder.cli import (
     scrub_verb,
     serve_verb,
 )
-from larder.jobs.runtime.commands import COMMANDS, JobCommand, callback
 from larder.jobs.runtime.expected_errors import errors_in_a_line
+from larder.jobs.runtime.job_arguments import COMMANDS, JobCommand, callback
 
 ABOUT = "Recommendations cooked ahead of time, kept ready, served cold."
 # Stages in the order of the flow, and the verbs of each. A job's verb stands in the stage that its definition names.

@@ -68,7 +68,7 @@ def _events(settings: Settings, hours: range) -> Iterator[pa.Table]:
     from larder.models.events.id_texts import as_text
     from larder.storage.event_folders import find_hours
     from larder.storage.event_layout import partition_by
-    from larder.storage.event_rows import pieces_of, read_piece
+    from larder.storage.event_reading import pieces_of, read_piece
 
     place = _folder(settings.storage.events, "storage.events")
     names = [settings.events.columns.get(name, name) for name in EVENT_COLUMNS]

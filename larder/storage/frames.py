@@ -17,7 +17,7 @@ from pyspark.sql.types import StructType
 
 from larder.storage.filesystems import StoragePath
 from larder.storage.manifests import DataFile, Manifest, Tables
-from larder.storage.parts import Part
+from larder.storage.parquet_parts import Part
 
 PLACE = "_place"  # which file of which partition a row goes to: see `place`
 MAX_FILES = 1 << 16

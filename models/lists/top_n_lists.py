@@ -15,7 +15,13 @@ from threadpoolctl import threadpool_limits
 from larder.models import columns as C
 from larder.models.encoding.arrow_lists import lists_of, vectors_of
 from larder.models.interactions.history_frames import purchase_history_of
-from larder.models.lists.popularity import CategoryCap, as_filled_lists, as_ladder, filter_capped, filter_popular
+from larder.models.lists.context_popularity import (
+    CategoryCap,
+    as_filled_lists,
+    as_ladder,
+    filter_capped,
+    filter_popular,
+)
 from larder.models.ranking.rankers import ListRules, Ranker
 from larder.models.search.mips import InnerProductIndex
 

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from larder.cli import main as cli
 from larder.jobs.evaluate import GateError
-from larder.jobs.runtime.commands import COMMANDS, parse
+from larder.jobs.runtime.job_arguments import COMMANDS, parse
 from larder.loaders import publisher
 from larder.loaders.embedded import embedded_server
 from larder.loaders.releases import Release, Releases

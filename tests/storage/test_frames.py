@@ -18,7 +18,7 @@ from pyspark.sql import types as T
 from larder.storage import Manifest, StoragePath, Tables, frames
 from larder.storage.frames import PLACE, FileWrittenTwiceError, place, read_frame, write_frame, write_partitions
 from larder.storage.manifests import plan_run
-from larder.storage.parts import Part, PartOptions
+from larder.storage.parquet_parts import Part, PartOptions
 
 SCHEMA = T.StructType(
     [

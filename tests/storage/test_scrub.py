@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from larder.cli import scrub_verb
 from larder.storage import DamagedTableError, DataFile, Manifest, StoragePath, Tables
 from larder.storage.manifests import plan_run
-from larder.storage.parts import Part
+from larder.storage.parquet_parts import Part
 from larder.storage.scrub import scrub
 
 ROWS = pa.table({"cookie_key": list(range(500)), "product_id": [f"p{n % 7}" for n in range(500)]})

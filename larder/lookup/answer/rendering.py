@@ -11,8 +11,8 @@ from librt.strings import BytesWriter
 
 from larder.lookup.answer.routes import ROUTES
 from larder.lookup.answer.routing import PickedItems, RouteOutcomes
-from larder.lookup.digits import write_score
 from larder.lookup.json_text import to_json
+from larder.lookup.number_formatting import write_score
 from larder.lookup.release.served_release import ServedRelease
 
 COMMA: Final = ord(",")

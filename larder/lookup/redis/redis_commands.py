@@ -8,7 +8,7 @@ from librt.strings import BytesWriter
 
 from larder.loaders.codec import field_width
 from larder.loaders.keys import Keys
-from larder.lookup.digits import hex_digits, write_hex
+from larder.lookup.number_formatting import hex_digits, write_hex
 
 KEY_DIGITS: Final = 16
 HALF_KEY: Final = (1 << 32) - 1

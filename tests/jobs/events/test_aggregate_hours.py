@@ -35,7 +35,7 @@ from larder.models.tables import HOURLY_COUNTS, QUARANTINE
 from larder.settings import Settings
 from larder.storage import StoragePath
 from larder.storage.event_folders import EventHour
-from larder.storage.event_rows import Piece
+from larder.storage.event_reading import Piece
 from larder.storage.frames import FileWrittenTwiceError
 from larder.storage.manifests import DataFile
 

@@ -25,7 +25,7 @@ from larder.jobs.events.hour_tasks import AggregationRules, BrokenFile, HourPlan
 from larder.models.hours import hour_partition
 from larder.storage import StoragePath
 from larder.storage.event_folders import find_hours
-from larder.storage.event_rows import pieces_of
+from larder.storage.event_reading import pieces_of
 
 FEW, MANY = 25, 2_000
 RULES = AggregationRules({}, 168, 4, ("undefined",))

@@ -18,7 +18,7 @@ from larder.settings import EventsSettings
 from larder.storage import Manifest, StoragePath, Tables
 from larder.storage.event_folders import EventFile, EventHour, find_hours
 from larder.storage.event_layout import LAYOUT, LayoutError, partition_by
-from larder.storage.event_rows import Piece, UnreadableError
+from larder.storage.event_reading import Piece, UnreadableError
 
 PARTITION = hour_partition(START)
 JSON_FILE, PARQUET_FILE = EventFile("a.json", "a", 10), EventFile("a.parquet", "a", 10, row_groups=())

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from librt.strings import BytesWriter
 
-from larder.lookup import digits
+from larder.lookup import number_formatting
 
 
 def written(score: float) -> str:
     out = BytesWriter()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(digits, "COMPILED", True)
-        digits.write_score(out, score)
+        patch.setattr(number_formatting, "COMPILED", True)
+        number_formatting.write_score(out, score)
     return out.getvalue().decode()
 
 

@@ -9,7 +9,7 @@ from librt.strings import BytesWriter
 
 from larder.loaders.codec import bucket_and_field
 from larder.loaders.keys import COOKIES, Keys
-from larder.lookup import digits
+from larder.lookup import number_formatting
 from larder.lookup.redis.redis_commands import BucketCommands, SeenCommands, command
 
 KEYS = Keys("shop")
@@ -22,7 +22,7 @@ as_compiled = pytest.mark.parametrize("compiled", [False, True])
 def test_a_record_is_read_where_the_loader_wrote_it(compiled: bool, key: int, count: int) -> None:
     buckets, out = BucketCommands(KEYS, "r1", COOKIES, count), BytesWriter()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(digits, "COMPILED", compiled)
+        patch.setattr(number_formatting, "COMPILED", compiled)
         buckets.write_hget(out, key)
     bucket, field = bucket_and_field(key, count)
     name = KEYS.bucket("r1", COOKIES, bucket)
@@ -35,7 +35,7 @@ def test_a_record_is_read_where_the_loader_wrote_it(compiled: bool, key: int, co
 def test_what_a_visitor_is_not_shown_is_read_by_its_key(compiled: bool, key: int) -> None:
     out = BytesWriter()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(digits, "COMPILED", compiled)
+        patch.setattr(number_formatting, "COMPILED", compiled)
         commands = SeenCommands(KEYS, 1000)
         commands.write(out, key)
         commands.read_whole()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from model_rows import in_order
 from pyspark.sql import DataFrame, SparkSession
 
-from larder.models.lists.popularity import (
+from larder.models.lists.context_popularity import (
     ANY,
     CategoryCap,
     as_filled_lists,

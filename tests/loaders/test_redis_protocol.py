@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larder.loaders.lists import RankedLists, select_lists
-from larder.loaders.resp import LONGEST_RECORD, hset_commands
+from larder.loaders.redis_protocol import LONGEST_RECORD, hset_commands
 
 WIDTH = 7
 fields = st.binary(min_size=WIDTH, max_size=WIDTH)

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larder.storage import StoragePath, event_rows, json_lines
+from larder.storage import StoragePath, event_reading, json_lines
 from larder.storage.event_folders import EventHour, find_hours
-from larder.storage.event_rows import Piece, UnreadableError, pieces_of, read_piece
+from larder.storage.event_reading import Piece, UnreadableError, pieces_of, read_piece
 from larder.storage.json_lines import CORRUPT
 
 COLUMNS = ["cookie_id", "quantity", "q", "t"]
@@ -45,7 +45,7 @@ def read_lines(hour: Path, data: bytes, name: str = "a.json") -> pa.Table:
 
 
 def test_files_are_cut_at_row_groups(hour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_rows, "ROWS_A_PIECE", 5)
+    monkeypatch.setattr(event_reading, "ROWS_A_PIECE", 5)
     table = pa.table({"cookie_id": [f"c{n}" for n in range(10)], "more": range(10)})
     pq.write_table(table, hour / "a.parquet", row_group_size=2)
     pq.write_table(table.slice(0, 3), hour / "b.parquet")
@@ -67,7 +67,7 @@ def test_files_are_cut_at_row_groups(hour: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("of_few_values", [[], ["device"]])
 def test_rows_are_had_as_they_came(hour: Path, monkeypatch: pytest.MonkeyPatch, of_few_values: list[str]) -> None:
-    monkeypatch.setattr(event_rows, "ROWS_A_BATCH", 16)
+    monkeypatch.setattr(event_reading, "ROWS_A_BATCH", 16)
     monkeypatch.setattr("larder.storage.whole_rows.ROWS_A_BATCH", 16)
     devices = [f"d{n % 3}" for n in range(100)]
     table = pa.table({"device": devices, "number": range(100), "none": pa.nulls(100), "raw": [b"\xff\x41"] * 100})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larder.jobs.runtime.commands import parse
+from larder.jobs.runtime.job_arguments import parse
 from larder.models.hours import NotAnHourError, as_of_partition, as_text, hour, hour_partition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
