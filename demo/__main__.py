@@ -38,7 +38,6 @@ from larder.jobs.runtime.session import spark_session
 from larder.loaders.embedded import embedded_server
 from larder.models.hours import as_text, hour
 from larder.settings import Settings, load_settings
-from larder.storage import Tables
 
 SETTINGS = Path(__file__).with_name("larder.toml")
 START_SECONDS, STOP_SECONDS, POLL_SECONDS = 30.0, 15.0, 0.1
@@ -68,7 +67,6 @@ def main(argv: list[str] | None = None) -> None:
     with embedded_server(settings.redis.directory) as url:
         with spark_session("demo", settings) as spark:
             run_jobs(spark, str(arguments.settings), arguments)
-        print_metrics(settings, as_text(arguments.as_of))
         with endpoint(settings, arguments, url) as address:
             print_lookups(address, settings, arguments)
             print(f"\nDone in {time.perf_counter() - begun:.0f} s.", flush=True)
@@ -110,18 +108,6 @@ def run_jobs(spark: SparkSession, settings_file: str, arguments: argparse.Namesp
     ]
     for job, argv in flow:
         job.run(spark, job.parse_arguments(["--settings", settings_file, *argv]))
-
-
-def print_metrics(settings: Settings, as_of: str) -> None:
-    """Prints the main figures of the evaluation; its report has confidence intervals and plots."""
-    tables = Tables(settings.storage.tables)
-    results = evaluate.read_report(tables, tables.get(evaluate.EVALUATION, f"as_of={as_of}", "larder evaluate"))
-    print(f"\n{'task':<5} {'method':<24} {'NDCG@10':>8} {'Recall@30':>10} {'Hit@10':>7} {'coverage':>9}")
-    for row in results["lists"]:
-        figures = f"{row['ndcg@10']:>8.4f} {row['recall@30']:>10.4f} {row['hit@10']:>7.3f} {row['coverage@30']:>9.4f}"
-        print(f"{row['task']:<5} {row['method']:<24} {figures}")
-    for name, row in results["embeddings"].items():
-        print(f"{name:<18} {row['precision']:.3f} of the ten nearest have the same category ({row['queries']} asked)")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from larder.jobs.als.trained_factors import model_of
 from larder.jobs.interactions.rolled_up_state import decay_of
 from larder.jobs.lists.list_inputs import ProductAttributes, product_attributes
 from larder.models import columns as C
+from larder.models.arrow_frames import to_arrow
 from larder.models.encoding.arrow_lists import vectors_of
 from larder.models.evaluation.ranking_metrics import GroundTruth
 from larder.models.hours import as_text, hour_partition
@@ -119,7 +120,7 @@ def read_evaluation_data(
     sampled = F.broadcast(spark.createDataFrame(some.select([C.COOKIE_KEY])))
     known = bought.join(sampled, C.COOKIE_KEY, "left_semi").join(F.broadcast(numbers), C.PRODUCT_ID)
     by_pair = known.groupBy(C.COOKIE_KEY, C.PRODUCT_NUMBER)
-    amounts = by_pair.agg(F.sum(C.PURCHASES).alias(C.PURCHASES)).orderBy(C.COOKIE_KEY, C.PRODUCT_NUMBER).toArrow()
+    amounts = to_arrow(by_pair.agg(F.sum(C.PURCHASES).alias(C.PURCHASES)).orderBy(C.COOKIE_KEY, C.PRODUCT_NUMBER))
     if not len(amounts):
         raise NothingBoughtError(
             f"from {as_text(arguments.as_of)} to {as_text(arguments.end)} none of the {len(some):,} cookies measured "
@@ -145,4 +146,4 @@ def _sampled(users: DataFrame, histories: DataFrame, limit: int) -> pa.Table:
     """Returns at most `limit` users who bought before, with their history: a pseudorandom sample, always the same."""
     some = users.join(histories.select(C.COOKIE_KEY), C.COOKIE_KEY, "left_semi")
     some = some.orderBy(F.xxhash64(C.COOKIE_KEY), C.COOKIE_KEY).limit(limit)
-    return with_history(some, histories).orderBy(C.COOKIE_KEY).toArrow()
+    return to_arrow(with_history(some, histories).orderBy(C.COOKIE_KEY))

@@ -12,7 +12,10 @@ METRICS = ("ndcg@10", "recall@30", "hit@10", "coverage@30")
 
 
 def summary(results: Mapping[str, Any]) -> str:
-    """Returns a table a task: a row a method, NDCG@10 with its interval, and the other metrics."""
+    """Returns a table a task, a row a method: NDCG@10 with its interval, and the other metrics.
+
+    Below it, how often the nearest pictures of a product are of its own category, by kind of vector.
+    """
     lines = []
     for task, title in TITLES.items():
         rows = [row for row in results["lists"] if row["task"] == task]
@@ -23,6 +26,11 @@ def summary(results: Mapping[str, Any]) -> str:
         heads = f"{'ndcg@10':>8} {'95% interval':<17}" + "".join(f"{name:>12}" for name in METRICS[1:])
         lines += ["", f"{title}, {users}", f"  {'method':<{width}} {heads}"]
         lines += [f"  {row['method']:<{width}} {_cells(row)}" for row in rows]
+    pictures = results.get("embeddings") or {}
+    if pictures:
+        width = max(map(len, pictures))
+        lines += ["", "pictures: share of the ten nearest with the same category"]
+        lines += [f"  {name:<{width}} {row['precision']:8.3f} of {row['queries']:,}" for name, row in pictures.items()]
     return "\n".join(lines[1:])
 
 

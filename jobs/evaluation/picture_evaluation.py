@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from larder.jobs.evaluation.picture_page import picture_page
 from larder.jobs.vision.picture_files import CHANNELS
 from larder.models import columns as C
+from larder.models.arrow_frames import to_arrow
 from larder.models.evaluation.retrieval_metrics import leaf_precision_at_k
 from larder.models.tables import EMBEDDINGS, IMAGES
 from larder.models.vision.embeddings import unpacked
@@ -57,7 +58,7 @@ def pictures_of(spark: SparkSession, tables: Tables, images: Manifest, embedding
     pictures = read_frame(spark, tables, [images], IMAGES.schema)
     vectors = read_frame(spark, tables, [embeddings], EMBEDDINGS.schema)
     some = vectors.orderBy(F.xxhash64(C.PRODUCT_ID), C.PRODUCT_ID).limit(limit)
-    return pictures.join(some, C.PRODUCT_ID).orderBy(C.PRODUCT_ID).toArrow()
+    return to_arrow(pictures.join(some, C.PRODUCT_ID).orderBy(C.PRODUCT_ID))
 
 
 def picture_metrics(table: pa.Table, evaluation: EvaluationSettings) -> PictureMetrics:

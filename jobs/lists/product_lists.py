@@ -11,6 +11,7 @@ from pyspark.sql.types import StringType
 from larder.jobs.lists.catalogue import catalogue_of, column_names, column_of, one_row_a_product
 from larder.jobs.lists.list_inputs import ProductAttributes
 from larder.models import columns as C
+from larder.models.arrow_frames import to_arrow
 from larder.models.lists.category_lists import best_sellers_by_path, category_lists
 from larder.models.lists.similar_items import neighbour_search, similar_lists
 from larder.models.search.constraints import NeighbourConstraints, title_without_size
@@ -73,7 +74,7 @@ def lists_by_category(
         return spark.createDataFrame([], RELEASE_PRODUCTS.schema)
     known = traits.join(F.broadcast(numbers), C.PRODUCT_ID, "left")
     sold = known.join(popularity, C.PRODUCT_ID).where(F.col(C.PRODUCT_NUMBER).isNotNull())
-    table = sold.select(C.PRODUCT_NUMBER, C.CATEGORY, C.STRENGTH).orderBy(C.PRODUCT_NUMBER).toArrow()
+    table = to_arrow(sold.select(C.PRODUCT_NUMBER, C.CATEGORY, C.STRENGTH).orderBy(C.PRODUCT_NUMBER))
     listable = _listable(attributes, settings)[table[C.PRODUCT_NUMBER].to_numpy()]
     popularity_of = np.where(listable, table[C.STRENGTH].to_numpy(), 0.0)
     n = settings.lists.similar

@@ -22,6 +22,7 @@ from larder.jobs.vision.training_shards import (
     write_shard,
 )
 from larder.models import columns as C
+from larder.models.arrow_frames import to_arrow
 from larder.models.vision.network import label_matrix
 from larder.settings import VisionSettings
 from larder.storage import StoragePath
@@ -54,7 +55,7 @@ def is_held_back(share: float) -> Column:
 def held_back(pictures: DataFrame, labels: list[str], shape: Shape) -> Block | None:
     """Returns pixels and labels of these pictures, in order of a hash of their id; None if there are none."""
     rows = pictures.orderBy(F.xxhash64(C.PRODUCT_ID), C.PRODUCT_ID).select(C.CATEGORY, C.PIXELS)
-    table = rows.toArrow().combine_chunks()
+    table = to_arrow(rows).combine_chunks()
     return _block(table.to_batches()[0], labels, shape) if table.num_rows else None
 
 

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from larder.models import columns as C
+from larder.models.arrow_frames import to_arrow
 from larder.models.interactions.decay import HOURS_A_DAY
 from larder.models.interactions.repeat_purchases import RepeatPurchases
 
@@ -48,7 +49,7 @@ def item_statistics(interactions: DataFrame, numbers: DataFrame, products: int, 
         "week": bought & (last >= as_of - WEEK_DAYS * HOURS_A_DAY),
     }
     sums = [F.count_if(condition).alias(name) for name, condition in counted.items()]
-    table = interactions.groupBy(C.PRODUCT_ID).agg(*sums).join(F.broadcast(numbers), C.PRODUCT_ID).toArrow()
+    table = to_arrow(interactions.groupBy(C.PRODUCT_ID).agg(*sums).join(F.broadcast(numbers), C.PRODUCT_ID))
     at = table[C.PRODUCT_NUMBER].to_numpy()
     figures = {name: np.zeros(products, np.float32) for name in counted}
     for name, values in figures.items():

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 from threadpoolctl import threadpool_limits
 
 from larder.models import columns as C
+from larder.models.arrow_frames import to_arrow
 from larder.models.encoding.arrow_lists import lists_of
 from larder.models.search.constraints import NeighbourConstraints, ProductVectors, nearest_allowed, product_traits
 from larder.models.search.exact import NO_NEIGHBOUR, Floats, Ints
@@ -92,7 +93,7 @@ def neighbour_search(
     Args: `embedded` has PRODUCT_ID, PRODUCT_NUMBER, EMBEDDING and, null if unknown, CATEGORY, PRICE and SAME_PRODUCT;
     `allowed`, shape (products,), says which products may be listed; a query looks into `probes` cells in the mean.
     """
-    table = embedded.orderBy(C.PRODUCT_NUMBER).toArrow()
+    table = to_arrow(embedded.orderBy(C.PRODUCT_NUMBER))
     numbers, vectors = table[C.PRODUCT_NUMBER].to_numpy(), unpacked(table[C.EMBEDDING])
     traits = product_traits(*(table[name].to_pylist() for name in (C.CATEGORY, C.PRICE, C.SAME_PRODUCT)))
     listed = np.flatnonzero(allowed[numbers])

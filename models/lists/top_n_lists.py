@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
 from larder.models import columns as C
+from larder.models.arrow_frames import to_arrow
 from larder.models.encoding.arrow_lists import lists_of, vectors_of
 from larder.models.interactions.history_frames import purchase_history_of
 from larder.models.lists.context_popularity import (
@@ -32,7 +33,7 @@ LIST_COLUMNS = f"{C.ITEMS} array<int>, {C.SCORES} array<float>"
 
 def item_matrix(items: DataFrame, products: int) -> tuple[npt.NDArray[np.float32], Flags]:
     """Returns factors by product number, shape (products, rank), and which products have any, shape (products,)."""
-    table = items.select(C.PRODUCT_NUMBER, C.FACTORS).toArrow()
+    table = to_arrow(items.select(C.PRODUCT_NUMBER, C.FACTORS))
     numbers, factors = table[C.PRODUCT_NUMBER].to_numpy(), vectors_of(table, C.FACTORS)
     matrix = np.zeros((products, factors.shape[1]), np.float32)
     present = np.zeros(products, bool)
