@@ -25,10 +25,10 @@ pytestmark = pytest.mark.end_to_end
 FORBIDDEN = ("pyspark", "tensorflow", "pyarrow", "pandas", "elephas", "airflow")
 CHECK = f"""
 import importlib.util, sys
-import lookup, lookup.app, lookup.serve
+import larder.lookup.http.application, larder.lookup.operations.serve
 present = [name for name in {FORBIDDEN!r} if importlib.util.find_spec(name) or name in sys.modules]
 assert not present, present
-print(lookup.app.__file__)
+print(larder.lookup.http.application.__file__)
 """
 VALUES = {
     "cookie": ["c1", "none", "unknown", "broken", "", "x" * 600, "käse"],
