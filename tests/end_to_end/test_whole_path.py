@@ -42,7 +42,7 @@ driver_memory = "2g"
 def run_demo(folder: Path) -> str:
     command = [sys.executable, "-m", "demo", "--settings", str(folder / "larder.toml"), "--port", "0"]
     done = subprocess.run(
-        [*command, *SLICE, "--pictures", "60"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=500
+        [*command, *SLICE, "--pictures", "60"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1000
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
