@@ -133,7 +133,7 @@ def test_the_server_killed_and_started_again(own_servers: list[Server], tmp_path
     server.start()
     if len(own_servers) > 1:
         wait_for_cluster(own_servers)
-    _, stderr = load.communicate(timeout=30)
+    _, stderr = load.communicate(timeout=300)
     assert load.returncode == 1
     assert re.search("restarted|no connection to the server", stderr), stderr
     assert "Traceback" not in stderr
@@ -153,7 +153,7 @@ def test_a_dropped_connection_is_opened_again(faulty_shop: Shop) -> None:
     wait_for_load(faulty_shop, 1)
     dropped = [node.client_kill_filter(_type="normal", skipme=True) for node in faulty_shop.nodes()]
     assert all(dropped)
-    _, stderr = load.communicate(timeout=60)
+    _, stderr = load.communicate(timeout=300)
     assert load.returncode == 0, stderr
     assert live_of(faulty_shop) == faulty_shop.name(SECOND)
     whole(faulty_shop.releases(), live_of(faulty_shop))
@@ -180,7 +180,7 @@ def test_a_server_that_fills_up_meanwhile(faulty_shop: Shop) -> None:
     wait_for_load(faulty_shop, 1)
     for node in nodes:
         node.config_set("maxmemory", 1)  # what is in use by now may be given back a moment later
-    _, stderr = load.communicate(timeout=30)
+    _, stderr = load.communicate(timeout=300)
     assert load.returncode == 1
     assert "the server is full (maxmemory)" in stderr
     assert UNTOUCHED in stderr
