@@ -16,7 +16,7 @@ from larder.loaders.lease import Lease, LockError
 
 pytestmark = pytest.mark.end_to_end
 
-FLIPS, PATIENCE = 300, 300.0
+FLIPS, PATIENCE = 120, 300.0
 
 
 def live_of(shop: Shop) -> str:
