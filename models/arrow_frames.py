@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 def to_arrow(frame: DataFrame) -> pa.Table:
     """Returns all rows of a DataFrame as one Arrow table. Spark 3.5 has no DataFrame.toArrow yet."""
-    if hasattr(frame, "toArrow"):
+    if hasattr(DataFrame, "toArrow"):
         return frame.toArrow()
     from pyspark.sql.pandas.types import to_arrow_schema
 
