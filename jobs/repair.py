@@ -1,4 +1,4 @@
-"""Late and corrected hours: find those whose input changed since they were counted, count them again, put it right.
+"""Repairs late and corrected hours: counts those whose input changed again, and corrects the running state.
 
 Only the hours that changed are counted again. The running state is rolled up anew from the earliest of them on, and
 comes out as it would have, to the byte, had their events come on time.
@@ -63,7 +63,7 @@ def start(arguments: argparse.Namespace) -> None:
 
 
 def _first_stale(tables: Tables, start: int, end: int) -> tuple[int, bool] | None:
-    """From which hour the state as of `end` must be rolled up anew, and whether from nothing; None: it is right.
+    """Returns the hour to roll the state as of `end` up from, and whether without a state; None if it is right.
 
     Goes back from state to state, each of which names the counts and the state that it was made from. What was made
     from a state that was removed since is taken as right.
@@ -82,7 +82,7 @@ def _first_stale(tables: Tables, start: int, end: int) -> tuple[int, bool] | Non
 
 
 def _is_stale(tables: Tables, state: Manifest, start: int, end: int) -> bool:
-    """Whether a state is damaged, or what it was made from is not what there is now."""
+    """Returns whether a state is damaged, or was made from inputs that have changed since."""
     if tables.damage(state):
         return True
     counts = tables.find_all(HOURLY_COUNTS, [hour_partition(number) for number in range(start, end)])

@@ -1,4 +1,4 @@
-"""The GPUs that Spark assigned to a task. TensorFlow must be told before it is imported, and cannot be told again."""
+"""The GPUs that Spark assigned to a task. TensorFlow reads their list once, when it is imported."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class OtherDevicesError(RuntimeError):
-    """This process has begun with other GPUs than Spark now assigns to its task."""
+    """This process started with other GPUs than Spark now assigns to its task."""
 
 
 def own_devices() -> tuple[str, ...]:
-    """Addresses of this task's GPUs; none outside of tasks, and where none were asked for."""
+    """Returns the addresses of this task's GPUs, none outside a task or if the settings ask for none."""
     context = TaskContext.get()
     assigned = context.resources().get(RESOURCE) if context else None
     return tuple(assigned.addresses) if assigned else ()
 
 
 def seen_devices() -> tuple[str, ...]:
-    """GPUs that this process was told of, where Spark assigned any."""
+    """Returns the GPUs that this process can use, none if Spark assigned none."""
     return tuple(os.environ.get(VISIBLE, "").split(",")) if own_devices() else ()
 
 
 def see_only_own_devices() -> None:
-    """Hides all GPUs but the task's own. Where Spark assigned none, nothing is changed. Raises OtherDevicesError."""
+    """Hides all GPUs but the task's own; changes nothing if Spark assigned none. Raises OtherDevicesError."""
     devices = ",".join(own_devices())
     if not devices or os.environ.get(VISIBLE) == devices:
         return

@@ -1,4 +1,4 @@
-"""How a job or a verb ends that cannot do what it was told: with one line for people and exit code 1."""
+"""Turns errors that an operator can mend into one line and an exit code; other errors keep their traceback."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from contextlib import contextmanager
 import redis
 
 from larder.jobs.runtime.printable_text import printable
+from larder.jobs.runtime.spark_versions import s3_package
 
-# An exception class of our own is raised on purpose, with a message that names what is wrong and what to do. A plain
-# ValueError, or another's exception, is a mistake of ours, and keeps its traceback.
+# Larder raises exception classes of its own on purpose, with a message that names what is wrong and the remedy. A plain
+# ValueError, or another package's exception, is a mistake of Larder's, and its traceback is needed.
 OURS = ("__main__", "larder")
 OF_S3 = ("botocore", "boto3")
 # Packages of extras; all others come with larder[jobs].
@@ -33,7 +34,7 @@ TRACEBACK, OF_JAVA = "Traceback (most recent call last):\n", "\n\tat "
 
 @contextmanager
 def errors_in_a_line() -> Iterator[None]:
-    """Prints an error that whoever runs Larder can put right, and exits with its `exit_code` or 1; lets others pass."""
+    """Prints an error that an operator can mend, and exits with its `exit_code` or 1; raises any other again."""
     try:
         yield
     except Exception as error:
@@ -45,7 +46,7 @@ def errors_in_a_line() -> Iterator[None]:
 
 
 def explained(error: Exception) -> str | None:
-    """What to tell whoever runs Larder; None for what is no news for them, but a mistake of ours."""
+    """Returns the line for the operator, or None if the error is a mistake of Larder's."""
     package = type(error).__module__.partition(".")[0]
     if package in OURS or isinstance(error, argparse.ArgumentTypeError):
         return str(error)
@@ -69,19 +70,22 @@ def explained(error: Exception) -> str | None:
 
 
 def _without_package(text: str) -> str | None:
-    """What to tell where Spark has no package for a store, None for any other error."""
+    """Returns the remedy if Spark lacks the package for a store, or None for any other error."""
     missing = MISSING_STORE.search(text)
     if missing is None:
         return None
     scheme = missing.group(2) or "s3a"
-    remedy = 'set spark.packages = ["org.apache.hadoop:hadoop-aws:3.4.1"] (of the version of Spark\'s Hadoop)'
+    remedy = f'set spark.packages = ["{s3_package()}"], which belongs to this Spark'
     if scheme not in ("s3", "s3a", "s3n"):
         remedy = "name a local path, or one of s3a:// or hdfs://"
     return f"Spark can't read {scheme}://, it has no package for it; {remedy}"
 
 
 def _of_task(text: str) -> str | None:
-    """What Spark passes on of a task's error: Python's tracebacks, each cause before what came of it, then Java's."""
+    """Returns the message of the error that made a task fail, or None if it is not one of Larder's.
+
+    Spark's text has Python's tracebacks, a cause before its effect, and then those of Java.
+    """
     unreadable = READING.search(text)
     if unreadable:
         file, told = unreadable.groups()
@@ -92,7 +96,7 @@ def _of_task(text: str) -> str | None:
         )
     _, _, tracebacks = text.partition(TRACEBACK)
     lines = tracebacks.partition(OF_JAVA)[0].rpartition(TRACEBACK)[2].splitlines()
-    # Of a traceback, all but the error itself is indented.
+    # Every line of a traceback is indented, except the error at its end.
     ends = [number for number, line in enumerate(lines) if line and not line.startswith(" ")]
     if not ends:
         return None
@@ -101,8 +105,10 @@ def _of_task(text: str) -> str | None:
 
 
 def _of_system(error: OSError) -> str | None:
-    """A file, a full disk or S3, of which pyarrow's errors have no file; any other tells people nothing by itself, such
-    as a refused connection to a Java that is gone."""
+    """Returns the line for an error of a file, a full disk or S3, or None.
+
+    None for errors that say nothing by themselves, such as a refused connection to a Java process that has ended.
+    """
     if error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     if "AWS" in str(error):

@@ -1,4 +1,4 @@
-"""TensorFlow, imported without the lines that its CUDA parts write to standard error before any log level counts.
+"""Imports TensorFlow quietly: its CUDA libraries write to standard error before any log level applies.
 
 In a task it sees only the GPUs that Spark assigned, and takes their memory as it needs it.
 """
@@ -38,18 +38,18 @@ with _muted():
 
 
 def limit_threads(threads: int) -> None:
-    """Keeps TensorFlow to its task's share of the cores; without effect once it has started."""
+    """Limits TensorFlow to its task's share of the cores; has no effect after TensorFlow has started."""
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         for device in _gpus():
             tf.config.experimental.set_memory_growth(device, True)
-    except RuntimeError:  # started already, by an earlier task in this process
+    except RuntimeError:  # an earlier task of this process has started it
         return
 
 
 def training_precision(wanted: str) -> str:
-    """The policy to train in: what is wanted, or, where that is `auto`, bfloat16 where a GPU of this process has it."""
+    """Returns the precision to train in: `wanted`, or for `auto` bfloat16 if this process's GPUs have it."""
     if wanted != AUTOMATIC:
         return wanted
     able = [tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0)) for device in _gpus()]

@@ -1,4 +1,4 @@
-"""The Spark session of a job: what spark-submit set is kept, the rest comes from the settings."""
+"""Starts a job's Spark session: options given to spark-submit win, the others come from the settings."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from larder.jobs.runtime.devices import RESOURCE
+from larder.jobs.runtime.notices import tell
+from larder.jobs.runtime.spark_versions import java_versions
 from larder.settings import Settings, SparkSettings
 from larder.storage import s3
 from larder.storage.event_folders import first_line
@@ -27,17 +29,17 @@ REQUIRED = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled")
 
 
 class SessionError(RuntimeError):
-    """Spark can't be started; the message says what to look at."""
+    """Spark cannot be started; the message says what to check."""
 
 
 @contextmanager
 def spark_session(name: str, settings: Settings) -> Iterator[SparkSession]:
-    """A session for one job, stopped at the end."""
+    """Yields a session for one job, and stops it at the end. Raises SessionError."""
     spark = start_session(name, settings)
     try:
         yield spark
     except BaseException:
-        # Where Java is gone, stopping fails too, and that must not take the place of what went wrong.
+        # If Java has ended, stopping fails too, and would hide the error that matters.
         with suppress(Exception):
             spark.stop()
         raise
@@ -45,8 +47,8 @@ def spark_session(name: str, settings: Settings) -> Iterator[SparkSession]:
 
 
 def start_session(name: str, settings: Settings) -> SparkSession:
-    """A session; under spark-submit the master and memory are what spark-submit said. Raises SessionError."""
-    # Executors must run this interpreter, or pyarrow and elephas are missing there.
+    """Returns a new session. Under spark-submit, its master and memory are kept. Raises SessionError."""
+    # Executors need pyarrow and elephas, which this interpreter has.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(f"larder {name}")
     if not under_spark_submit():
@@ -62,10 +64,11 @@ def start_session(name: str, settings: Settings) -> SparkSession:
         for option, value in _not_given(_options(settings)).items():
             builder = builder.config(option, value)
         spark = builder.getOrCreate()
-    except PySparkRuntimeError as error:  # Java never came up, and has said on standard error why
+    except PySparkRuntimeError as error:  # Java did not start, and wrote the reason to standard error
+        versions = " or ".join(map(str, java_versions()))
         raise SessionError(
-            f"{first_line(error)} Spark needs Java 17 or 21: is JAVA_HOME right (`sh setup/find_java.sh` prints one)? "
-            f"Are spark.master, spark.driver_memory, spark.packages and spark.options?"
+            f"{first_line(error)} Spark needs Java {versions}: is JAVA_HOME right (`larder doctor` shows it)? "
+            "Are spark.master, spark.driver_memory, spark.packages and spark.options right?"
         ) from None
     except Py4JJavaError as error:
         raise SessionError(
@@ -76,7 +79,7 @@ def start_session(name: str, settings: Settings) -> SparkSession:
 
 
 def _innermost(error: Py4JJavaError) -> str:
-    """The words of the cause that all others pass on."""
+    """Returns the first line of the innermost cause."""
     cause = error.java_exception
     while cause.getCause() is not None:
         cause = cause.getCause()
@@ -94,15 +97,12 @@ def _not_given(options: Mapping[str, str]) -> dict[str, str]:
     given = SparkConf()
     for option in REQUIRED:
         if given.get(option, options[option]).lower() != options[option].lower():
-            print(
-                f"larder: {option} is {options[option]} in every job, not {given.get(option)} as spark-submit was told",
-                file=sys.stderr,
-            )
+            tell(f"{option} is {options[option]} in every job, not {given.get(option)} as spark-submit was told")
     return {name: value for name, value in options.items() if name in REQUIRED or not given.contains(name)}
 
 
 def under_spark_submit() -> bool:
-    """Whether spark-submit started this process: it has a JVM already."""
+    """Returns whether spark-submit started this process, which then has a JVM already."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
@@ -113,8 +113,8 @@ def _options(settings: Settings) -> dict[str, str]:
         # A bad value becomes null and is quarantined with its reason, instead of failing the job.
         "spark.sql.ansi.enabled": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.sql.files.openCostInBytes": "262144",  # many small files a task
-        # Else listing a year of hours is a task an hour.
+        "spark.sql.files.openCostInBytes": "262144",  # so that a task reads many small files
+        # With the default, listing a year of hours would take a task an hour.
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "64",
         **s3.spark_options(os.environ),
         **_gpu_options(settings.spark),
@@ -123,7 +123,7 @@ def _options(settings: Settings) -> dict[str, str]:
 
 
 def _gpu_options(spark: SparkSettings) -> dict[str, str]:
-    """Spark hands each task its GPUs; jobs/runtime/devices.py tells TensorFlow."""
+    """Returns the options by which Spark assigns GPUs to tasks; devices.py makes TensorFlow use only those."""
     if not spark.gpus:
         return {}
     options = {

@@ -1,4 +1,4 @@
-"""What a job says of itself: a line for people, a JSON object for machines, progress on a terminal."""
+"""The report of a job: a line of text or a JSON object at its end, and progress on a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROGRESS_SECONDS = 0.5
 
 @dataclass
 class StageReport:
-    """Counts of one stage. `rows_in` = `rows_out` + `quarantined` + `duplicates` wherever rows map one to one."""
+    """The counts of one stage. If rows map one to one, `rows_in` = `rows_out` + `quarantined` + `duplicates`."""
 
     stage: str
     window: str
@@ -31,10 +31,10 @@ class StageReport:
     duplicates: int = 0
     seconds: float = 0.0
     details: dict[str, Any] = field(default_factory=dict)
-    doing: str = ""  # what of many like things is done now, for the progress line
+    doing: str = ""  # the step under way, for the progress line
 
     def line(self) -> str:
-        """One line for a terminal."""
+        """Returns the report as a line for a terminal."""
         details = "  ".join(f"{name}={_short(value)}" for name, value in self.details.items())
         return (
             f"{self.stage:<16} {self.rows_in:>11,} in {self.rows_out:>11,} out {self.quarantined:>7,} quarantined"
@@ -42,7 +42,7 @@ class StageReport:
         ).rstrip()
 
     def as_json(self) -> str:
-        """One line for a log collector."""
+        """Returns the report as a line of JSON for a log collector."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "doing"}
         return json.dumps({**values, "seconds": round(self.seconds, 3)}, default=str, sort_keys=True)
 
@@ -51,7 +51,7 @@ class StageReport:
 def stage(spark: SparkSession | None, name: str, window: str) -> Iterator[StageReport]:
     """Times a stage, shows its progress on a terminal and prints its report at the end.
 
-    Without a session it shows none: whoever works without Spark, or knows more than Spark, shows its own.
+    Without a session it shows no progress: a job that runs without Spark shows its own.
     Set LARDER_LOG=json for one JSON object a line on standard output instead of text.
     """
     report, begun = StageReport(name, window), time.perf_counter()
@@ -73,7 +73,7 @@ def _progress(spark: SparkSession | None, report: StageReport) -> Iterator[None]
 
 @contextmanager
 def watched(title: str, watch: Callable[[Status, threading.Event], None]) -> Iterator[None]:
-    """Runs `watch` beside, to update a status line until the event is set; nothing where there is no terminal."""
+    """Runs `watch` in a thread that updates a status line until the event is set; does nothing without a terminal."""
     if not sys.stderr.isatty():
         yield
         return

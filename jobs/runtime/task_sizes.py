@@ -1,15 +1,15 @@
-"""How much work a Spark task gets."""
+"""Divides work into Spark tasks of about equal size."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
-MOST_TOGETHER = 256  # items a task: small files take their time too
+MOST_TOGETHER = 256  # items a task: opening a small file takes time too
 Item = TypeVar("Item")
 
 
 def together(items: list[Item], rows: list[int], most: int) -> list[list[Item]]:
-    """Neighbours put together until they have about `most` rows."""
+    """Returns groups of neighbouring items with about `most` rows each."""
     groups: list[list[Item]] = []
     waiting = 0
     for item, size in zip(items, rows, strict=True):

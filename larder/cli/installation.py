@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from larder.jobs.runtime.spark_versions import hadoop_version, java_versions, s3_package
+
 # The packages whose versions matter, by the extra that brings them; "" for those that every installation has.
 PACKAGES = {
     "": ("larder", "numpy", "pydantic", "redis", "typer", "xxhash"),
@@ -20,9 +22,6 @@ PACKAGES = {
     "vision": ("tensorflow", "keras", "elephas", "pillow"),
     "airflow": ("apache-airflow", "apache-airflow-providers-apache-spark"),
 }
-# Java versions that a Spark release runs on, and the release of hadoop-aws that matches Spark's own Hadoop client.
-# Both are documented by Spark: "Downloading" in its documentation, and `hadoop.version` in its pom.xml.
-SPARK_JAVA = {"3.5": (8, 11, 17), "4.0": (17, 21), "4.1": (17, 21), "4.2": (17, 21, 25), "4.3": (17, 21, 25)}
 
 
 @dataclass(frozen=True)
@@ -72,23 +71,6 @@ def installed(package: str) -> str | None:
         return None
 
 
-def hadoop_version() -> str | None:
-    """Returns the version of Hadoop's client in the installed PySpark, or None without one.
-
-    hadoop-aws must have this very version: it uses classes of the client that change between releases.
-    """
-    try:
-        import pyspark
-    except ImportError:
-        return None
-    jars = Path(pyspark.__file__).parent / "jars"
-    home = os.environ.get("SPARK_HOME")
-    for folder in ([Path(home) / "jars"] if home else []) + [jars]:
-        for jar in folder.glob("hadoop-client-api-*.jar"):
-            return jar.stem.removeprefix("hadoop-client-api-")
-    return None
-
-
 def _extra(extra: str, packages: tuple[str, ...]) -> Finding:
     found = {package: installed(package) for package in packages}
     text = ", ".join(f"{package} {number}" for package, number in found.items() if number) or "not installed"
@@ -111,7 +93,7 @@ def _java(spark: str) -> Finding:
         return Finding("java", f"{java} does not run: {error}", remedy)
     number = re.search(r'version "(?:1\.)?(\d+)', said)
     major = int(number[1]) if number else 0
-    supported = SPARK_JAVA.get(".".join(spark.split(".")[:2]), (17,))
+    supported = java_versions()
     text = f"{major} at {java}; Spark {spark} runs on {', '.join(map(str, supported))}"
     return Finding("java", text, "" if major in supported else remedy)
 
@@ -120,4 +102,4 @@ def _hadoop(spark: str) -> Finding:
     hadoop = hadoop_version()
     if hadoop is None:
         return Finding("hadoop", "this PySpark has no Hadoop client", "install pyspark instead of pyspark-client")
-    return Finding("hadoop", f"{hadoop}; for s3a:// places use --packages org.apache.hadoop:hadoop-aws:{hadoop}")
+    return Finding("hadoop", f"{hadoop}; for s3a:// places use --packages {s3_package()}")

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from larder.cli.installation import hadoop_version, installed, versions
+from larder.cli.installation import installed, versions
 from larder.cli.main import app
 from larder.cli.settings_in_force import HIDDEN, shown
+from larder.jobs.runtime.spark_versions import hadoop_version
 from larder.loaders.embedded import embedded_server
 
 SECRET = "hunter2"

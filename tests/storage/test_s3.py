@@ -19,6 +19,7 @@ from s3_server import hold_keys, s3_server
 
 from demo import synthetic
 from larder.jobs.runtime.expected_errors import explained
+from larder.jobs.runtime.spark_versions import s3_package
 from larder.models.hours import hour, hour_partition
 from larder.settings import SettingsError, load_settings
 from larder.storage import StoragePath, Tables, s3
@@ -40,7 +41,7 @@ impression = 0.1
 [spark]
 shuffle_partitions = 2
 driver_memory = "1g"
-packages = ["org.apache.hadoop:hadoop-aws:3.4.1"]
+packages = ["{package}"]
 """
 WINDOW = ["--start", "2026-11-20T08", "--end", "2026-11-20T09"]
 
@@ -107,7 +108,7 @@ def test_an_hour_from_events_to_states(surroundings: str, tmp_path: Path) -> Non
     client = boto3.client("s3", endpoint_url=surroundings)
     for file in sorted(folder.iterdir()):
         client.upload_file(str(file), BUCKET, f"events/{hour_partition(START)}/{file.name}")
-    (tmp_path / "larder.toml").write_text(SETTINGS.format(endpoint=surroundings))
+    (tmp_path / "larder.toml").write_text(SETTINGS.format(endpoint=surroundings, package=s3_package()))
 
     counting, rolling = ["aggregate_hours", *WINDOW], ["roll_up", *WINDOW, "--from-empty"]
     first, _, again = run_jobs(tmp_path / "larder.toml", counting, rolling, counting)
