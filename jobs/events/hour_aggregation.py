@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
@@ -155,14 +155,15 @@ def _aggregate(
     counted: list[CountedHour] = []
     for _ in range(ROUNDS):
         plans = _plans(tables, hours, settings)
-        found = _in_spark(spark, hours, plans, settings)
+        found = _by_hour(hours, _in_spark(spark, hours, plans, settings))
         waiting = []
         for hour in hours:
-            broken = {item.uri: (item.error, item.is_sure) for item in found if _is_broken(item, hour.hour)}
+            reports = found[hour.hour]
+            broken = {item.uri: (item.error, item.is_sure) for item in reports if isinstance(item, BrokenFile)}
             broken |= {file.uri: (file.error, file.is_sure) for file in hour.broken}
             errors = {uri: told for uri, told in broken.items() if told[1] or _breaks(uri, settings.events.format)}
             if len(errors) == len(hour.broken) and errors.keys() == broken.keys():
-                counted.append(_counted(hour, plans[hour.hour], found))
+                counted.append(_counted(hour, plans[hour.hour], reports))
             else:
                 [again] = _look(settings, [hour.hour])
                 waiting.append(again.with_errors(errors))
@@ -172,8 +173,13 @@ def _aggregate(
     return counted, hours
 
 
-def _is_broken(item: Report, hour: int) -> TypeGuard[BrokenFile]:
-    return isinstance(item, BrokenFile) and item.hour == hour
+def _by_hour(hours: list[EventHour], found: list[Report]) -> dict[int, list[Report]]:
+    """Returns what tasks reported of each hour: a year has 9,000 hours and as many reports of each kind."""
+    hour_of = {file.uri: hour.hour for hour in hours for file in hour.files}
+    reports: dict[int, list[Report]] = {hour.hour: [] for hour in hours}
+    for item in found:
+        reports[hour_of[item.uri] if isinstance(item, FoundColumns) else item.hour].append(item)
+    return reports
 
 
 def _breaks(uri: str, event_format: str) -> bool:
@@ -185,12 +191,11 @@ def _breaks(uri: str, event_format: str) -> bool:
     return False
 
 
-def _counted(hour: EventHour, plan: HourPlan, found: list[Report]) -> CountedHour:
-    outputs = [item for item in found if isinstance(item, TaskOutput) and item.hour == hour.hour]
+def _counted(hour: EventHour, plan: HourPlan, reports: list[Report]) -> CountedHour:
+    outputs = [item for item in reports if isinstance(item, TaskOutput)]
     if hour.broken:
         outputs.append(_unreadable(hour, plan))
-    uris = {file.uri for file in hour.files}
-    return CountedHour(hour, outputs, [item for item in found if isinstance(item, FoundColumns) and item.uri in uris])
+    return CountedHour(hour, outputs, [item for item in reports if isinstance(item, FoundColumns)])
 
 
 def _plans(tables: Tables, hours: list[EventHour], settings: Settings) -> dict[int, HourPlan]:
