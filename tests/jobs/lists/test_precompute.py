@@ -275,7 +275,7 @@ def test_generic_lists_do_not_depend_on_the_order_of_sums(spark: SparkSession) -
         for place in range(12)
     ]
     ids = sorted({row[2] for row in rows})
-    numbers = spark.createDataFrame(list(zip(ids, range(12), strict=True)), PRODUCT_NUMBERS)
+    numbers = spark.createDataFrame(list(zip(ids, range(12), strict=True)), PRODUCT_NUMBERS.schema)
     settings = Settings(lists=ListsSettings(generic=12, min_support=0.0), spark=SparkSettings(shuffle_partitions=2))
     attributes = product_attributes(spark, settings, ids)
     arguments = argparse.Namespace(settings=settings, as_of=AS_OF)
