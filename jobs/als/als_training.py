@@ -48,7 +48,8 @@ def write_item_factors(place: StoragePath, ids: pa.Array, factors: npt.NDArray[n
     order = pc.sort_indices(ids).to_numpy()
     lists = as_lists(factors[order])
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({C.PRODUCT_ID: ids.take(pa.array(order)), C.FACTORS: lists}), sink, compression="zstd")
+    table = pa.table({C.PRODUCT_ID: ids.take(pa.array(order)), C.FACTORS: lists})
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     data, name = sink.getvalue(), "part-000000.parquet"
     (place / name).write(data)
     return DataFile.of(name, len(ids), data)

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from larder.jobs.als.block_files import BLOCKS, BlockFiles
@@ -17,6 +16,7 @@ from larder.jobs.runtime.training_files import read_arrays, write_arrays
 from larder.models import columns as C
 from larder.models.als.als_block import als_block, ranges_between_users
 from larder.storage import StoragePath
+from larder.storage.parquet_reading import table_file
 
 COUNT = "count"
 # Block k of file f has the number f * BLOCKS_A_FILE + k. A file that would have more blocks has larger ones instead.
@@ -83,9 +83,8 @@ def _sums(table: pa.Table) -> pa.Table:
 
 def _rows(uri: str, columns: list[str]) -> pa.Table:
     """Returns the rows that have any strength, products as one dictionary for all row groups of the file."""
-    system, path = StoragePath(uri).open()
-    with system.open_input_file(path) as source:
-        rows = pq.ParquetFile(source, read_dictionary=[C.PRODUCT_ID], pre_buffer=False).read(columns, use_threads=False)
+    with table_file(uri, read_dictionary=[C.PRODUCT_ID]) as parquet:
+        rows = parquet.read(columns, use_threads=False)
     return rows.filter(pc.field(C.STRENGTH) > 0).unify_dictionaries()
 
 

@@ -262,7 +262,8 @@ def _add_products(block: AlsBlock, users: Floats, vectors: Floats, sums: Floats,
 def _write_factors(place: StoragePath, number: int, cookies: npt.NDArray[np.int64], factors: Floats) -> DataFile:
     lists = as_lists(factors)
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({C.COOKIE_KEY: cookies, C.FACTORS: lists}), sink, compression="zstd")
+    table = pa.table({C.COOKIE_KEY: cookies, C.FACTORS: lists})
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     data, name = sink.getvalue(), f"part-{number:09d}.parquet"
     (place / name).write(data)
     return DataFile.of(name, len(cookies), data)

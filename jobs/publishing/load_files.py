@@ -9,7 +9,6 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 import redis
 
 from larder.loaders import publisher
@@ -20,7 +19,7 @@ from larder.loaders.releases import Release, ReleaseError
 from larder.loaders.server_errors import explained
 from larder.loaders.servers import Client, RedisServer, connect
 from larder.models import columns as C
-from larder.storage import StoragePath
+from larder.storage.parquet_reading import table_file
 
 ROWS_AT_ONCE = 500_000
 SAMPLE_FILES = 8
@@ -45,9 +44,7 @@ class ReleaseFile:
 
     def batches(self, rows_at_once: int, with_scores: bool) -> Iterator[pa.RecordBatch]:
         """Yields the rows in order, always cut at the same places. Scores are read only if they are wanted."""
-        system, path = StoragePath(self.uri).open()
-        with system.open_input_file(path) as source:
-            parquet = pq.ParquetFile(source)
+        with table_file(self.uri) as parquet:
             columns = [name for name in parquet.schema_arrow.names if with_scores or name != C.SCORES]
             # Other files are read at the same time: threads for the columns of one file would slow them down.
             yield from parquet.iter_batches(rows_at_once, columns=columns, use_threads=False)
@@ -134,9 +131,7 @@ def sample(files: list[ReleaseFile], rows: int = SAMPLE_ROWS, seed: int = 0) -> 
 
 
 def _some_lists(file: ReleaseFile, rows: int, random: np.random.Generator) -> RankedLists:
-    system, path = StoragePath(file.uri).open()
-    with system.open_input_file(path) as source:
-        parquet = pq.ParquetFile(source)
+    with table_file(file.uri) as parquet:
         sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
         for group in random.permutation(len(sizes)).tolist():
             before = sum(sizes[:group])

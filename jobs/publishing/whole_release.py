@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from larder.jobs.publishing.load_files import ReleaseFile
 from larder.loaders import publisher
@@ -23,8 +22,9 @@ from larder.models.tables import (
     RELEASE_PRODUCTS,
 )
 from larder.settings import RedisSettings
-from larder.storage import Manifest, MissingPartitionError, StoragePath, Tables
+from larder.storage import Manifest, MissingPartitionError, Tables
 from larder.storage.manifests import fingerprint
+from larder.storage.parquet_reading import read_columns
 
 KIND_OF = {
     RELEASE_COOKIES: COOKIES,
@@ -102,5 +102,4 @@ def dictionary_of(tables: Tables, manifest: Manifest) -> list[str]:
 
 def column_of(uri: str, name: str) -> npt.NDArray[np.generic]:
     """Returns one column of a Parquet file."""
-    system, path = StoragePath(uri).open()  # pyarrow itself knows no s3a://
-    return pq.read_table(path, columns=[name], filesystem=system)[name].to_numpy()
+    return read_columns(uri, [name])[name].to_numpy()

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from larder.models import columns as C
 from larder.models.hours import as_text, hour_partition
 from larder.models.tables import CATALOGUE, IMAGE_QUARANTINE, QUARANTINE
-from larder.storage import MissingPartitionError, StoragePath, Tables
+from larder.storage import MissingPartitionError, Tables
 from larder.storage.event_folders import UNREADABLE
+from larder.storage.parquet_reading import read_columns
 
 EXAMPLE = "example"
 ROWS = "rows"
@@ -49,8 +49,4 @@ def _counted(rows: pa.Table, example: str) -> pa.Table:
 
 def _read(uris: Iterable[str], examples: Sequence[str]) -> pa.Table:
     schema = pa.schema([(name, pa.string()) for name in (C.REASON, *examples)])
-    tables = [schema.empty_table()]
-    for uri in uris:
-        system, path = StoragePath(uri).open()
-        tables.append(pq.read_table(path, columns=schema.names, filesystem=system))
-    return pa.concat_tables(tables)
+    return pa.concat_tables([schema.empty_table(), *(read_columns(uri, schema.names) for uri in uris)])

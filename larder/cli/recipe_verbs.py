@@ -45,14 +45,12 @@ def vision(
 
 def _leaves(root: str) -> Counter[str]:
     """Number of pictures in each leaf category."""
-    import pyarrow.parquet as pq
-
-    from larder.storage import StoragePath, Tables
+    from larder.storage import Tables
+    from larder.storage.parquet_reading import read_columns
 
     tables = Tables(root)
     images = tables.get("images", "catalogue", "larder ingest-images")
     found: Counter[str | None] = Counter()
     for uri in tables.uris([images]):
-        system, path = StoragePath(uri).open()
-        found.update(pq.read_table(path, columns=["category"], filesystem=system)["category"].to_pylist())
+        found.update(read_columns(uri, ["category"])["category"].to_pylist())
     return Counter({leaf: pictures for leaf, pictures in found.items() if leaf})

@@ -18,6 +18,7 @@ from pyspark.sql.types import StructType
 from larder.storage.filesystems import StoragePath
 from larder.storage.manifests import DataFile, Manifest, Tables
 from larder.storage.parquet_parts import Part
+from larder.storage.parquet_reading import SPARK_VERIFIES
 
 PLACE = "_place"  # which file of which partition a row goes to: see `place`
 MAX_FILES = 1 << 16
@@ -40,7 +41,9 @@ class FileWrittenTwiceError(RuntimeError):
 def read_frame(spark: SparkSession, tables: Tables, manifests: Iterable[Manifest], schema: StructType) -> DataFrame:
     """The rows of these partitions, with exactly the columns of `schema`; empty where there are no files."""
     uris = tables.uris(manifests)
-    return spark.read.schema(schema).parquet(*uris) if uris else spark.createDataFrame([], schema)
+    if not uris:
+        return spark.createDataFrame([], schema)
+    return spark.read.options(**SPARK_VERIFIES).schema(schema).parquet(*uris)
 
 
 def place(partition: Column, file: Column) -> Column:

@@ -45,6 +45,7 @@ class Part:
             use_dictionary=self.options.of_few_values,
             write_statistics=self.options.searched,
             dictionary_pagesize_limit=WHOLE_DICTIONARY,
+            write_page_checksum=True,
         )
         self.waiting: list[pa.Table] = []
         self.waiting_rows = self.rows = 0
