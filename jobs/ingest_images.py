@@ -21,6 +21,7 @@ from pyspark.sql import types as T
 from larder.jobs.lists.catalogue import CatalogueError, catalogue_of, column_of
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.job_arguments import parse
+from larder.jobs.runtime.notices import tell
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.vision.picture_files import (
@@ -73,7 +74,8 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
             report.details["up_to_date"] = True
         else:
             _ingest(tables, digest, named, products, settings)
-        rows = catalogue.agg(F.count("*"), F.count_if(_has_image())).first()
+        has_no_id = F.col(C.PRODUCT_ID).isNull() & ~_has_image()  # with a picture, it is in quarantine
+        rows = catalogue.agg(F.count("*"), F.count_if(_has_image()), F.count_if(has_no_id)).first()
         assert rows is not None
         report.rows_in = rows[1]
         report.rows_out = tables.get(IMAGES, CATALOGUE, JOB).rows
@@ -81,6 +83,9 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         report.quarantined = quarantine.rows
         report.duplicates = rows[1] - products
         report.details |= {"products": rows[0], "without_image": rows[0] - rows[1], **dict(quarantine.counts)}
+        if rows[2]:
+            report.details["without_id"] = rows[2]
+            tell(f"{settings.storage.catalogue} (storage.catalogue): rows without an id that can be read: {rows[2]:,}")
     return report
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
+import uuid
 from pathlib import Path
 
 from larder.journey.destinations import DISK, WrittenCount
@@ -23,6 +23,8 @@ class FolderDestination:
         self._file: ImpressionFile | None = None
         self._file_hour = 0
         self._finish_at = 0.0
+        # Drawn at random: in containers, every endpoint that writes to a shared folder has the same process id.
+        self._writer = uuid.uuid4().hex[:12]
         self._number = 0
         self._written = 0
         self._lost = 0
@@ -67,7 +69,7 @@ class FolderDestination:
 
     def _open(self, hour: int, now: float) -> ImpressionFile:
         self._number += 1
-        name = f"served-{time.time_ns() // 1_000_000}-{os.getpid()}-{self._number}"
+        name = f"served-{time.time_ns() // 1_000_000}-{self._writer}-{self._number}"
         self._file_hour = hour
         self._finish_at = now + self._seconds
         return ImpressionFile(self._folder, hour, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -122,6 +123,6 @@ def load_masks(folder: Path) -> frozenset[bytes]:
 
 
 def _unfinished(path: Path) -> Path:
-    """Returns a temporary path of this process; workers share the folder."""
+    """Returns a temporary path that no other worker uses, on this machine or on another that shares the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f"{path.name}.{os.getpid()}.part")
+    return path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.part")

@@ -235,6 +235,16 @@ def test_a_catalogue_without_pictures_or_categories_has_an_empty_table(spark: Sp
         train_vision.run(spark, arguments)
 
 
+@pytest.mark.end_to_end
+def test_products_whose_id_cannot_be_read_are_counted(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pd.DataFrame({"product_id": [b"1", None, b"\xff"]}).to_parquet(tmp_path / "catalogue.parquet")
+    report = ingest_images.run(spark, _arguments(settings_for(tmp_path)))
+    assert (report.details["products"], report.details["without_id"]) == (3, 2)
+    assert "rows without an id that can be read: 2" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("uri", "full"),
     [
