@@ -1,4 +1,7 @@
-"""A Redis Cluster with the interface of one connection: each command goes to the server that owns its key."""
+"""A Redis Cluster with the interface of one connection: each command goes to the server that owns its key.
+
+While slots move, a server names another one for some keys (MOVED, ASK); those commands are sent again, there.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,42 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
-from larder.lookup.answer.reasons import REDIS_DOWN
+import hiredis
+
+from larder.lookup.answer.reasons import REDIS_DOWN, REDIS_TIMEOUT
 from larder.lookup.operations.metrics import Histogram
 from larder.lookup.redis.address import RedisAddress
 from larder.lookup.redis.link import RedisLink
 from larder.lookup.redis.redis_commands import command
-from larder.lookup.redis.redis_connection import PendingReplies, Sent, replies_to
+from larder.lookup.redis.redis_connection import PendingReplies, Replies, Sent, replies_to
 
 SLOTS = 16384
 # The interval of CLUSTER SLOTS, and so the longest time for which a moved slot is not found.
 LOOK_SECONDS = 0.5
+# A server that owns no slot yet is left when nothing was sent to it for so long.
+IDLE_SECONDS = 30.0
+ASKING = command(b"ASKING")
 
 log = logging.getLogger("larder.lookup")
 
 HostPort = tuple[str, int]
+
+
+class Redirection(NamedTuple):
+    """Where a server says that a key is: for good (MOVED), or for this command alone (ASK)."""
+
+    server: HostPort
+    is_ask: bool
+
+
+class _Visited(NamedTuple):
+    """A server that was named by a redirection and owns no slot."""
+
+    link: RedisLink
+    task: asyncio.Task[None]
+    used: float  # perf_counter()
 
 
 class ClusterLink:
@@ -38,6 +61,8 @@ class ClusterLink:
         self._links: dict[HostPort, RedisLink] = {}
         self._tasks: dict[HostPort, asyncio.Task[None]] = {}
         self._owners: list[RedisLink | None] = [None] * SLOTS
+        self._visited: dict[HostPort, _Visited] = {}
+        self._redirected: set[asyncio.Task[None]] = set()  # kept, or the tasks may be collected before they end
         self._first_attempt = asyncio.Event()
         self._lost = 0
 
@@ -70,7 +95,9 @@ class ClusterLink:
     ) -> PendingReplies | str:
         """See RedisLink.send. An unreachable server fails only the commands for its own keys."""
         parts: dict[RedisLink | None, tuple[list[bytes], list[int]]] = {}
+        each: list[bytes] = []
         for place, (words, key) in enumerate(split_commands(commands)):
+            each.append(words)
             of_server = parts.setdefault(self._owners[slot_of(key)], ([], []))
             of_server[0].append(words)
             of_server[1].append(place)
@@ -80,9 +107,17 @@ class ClusterLink:
             (REDIS_DOWN if link is None else link.send(b"".join(words), len(words), seconds, of_one), places)
             for link, (words, places) in parts.items()
         ]
-        if len(sent) == 1:
-            return sent[0][0]
-        return _Gathered(sent, count, times).whole
+        gathered = _Gathered(
+            self, sent, each, times if len(parts) > 1 else None, self._deadline if seconds is None else seconds
+        )
+        result = gathered.whole.result
+        return result if isinstance(result, str) else gathered.whole
+
+    def send_again(self, moved: _Moved, seconds: float) -> None:
+        """Sends commands where redirections say, and gives their replies to `moved`."""
+        task = asyncio.create_task(self._follow_redirections(moved, seconds))
+        self._redirected.add(task)
+        task.add_done_callback(self._redirected.discard)
 
     async def run(self) -> None:
         """Keeps the links to all primaries up until cancelled."""
@@ -94,7 +129,8 @@ class ClusterLink:
                 self._first_attempt.set()
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            for task in (seed, *self._tasks.values()):
+            visits = [visited.task for visited in self._visited.values()]
+            for task in (seed, *self._tasks.values(), *visits, *self._redirected):
                 task.cancel()
 
     async def _look(self) -> None:
@@ -124,19 +160,63 @@ class ClusterLink:
         for place in set(self._links) - set(owners):
             self._lost += self._links.pop(place).reconnects
             self._tasks.pop(place).cancel()
+        for place, visited in list(self._visited.items()):
+            if perf_counter() - visited.used > IDLE_SECONDS:
+                visited.task.cancel()
+                del self._visited[place]
+
+    async def _follow_redirections(self, moved: _Moved, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(
+                asyncio.gather(*(self._ask(moved, there) for there in set(moved.where.values()))), seconds
+            )
+        except asyncio.TimeoutError:
+            moved.fail(REDIS_TIMEOUT)
+        moved.finish()
+
+    async def _ask(self, moved: _Moved, there: Redirection) -> None:
+        """Sends the commands that go `there`; an ASK holds for the one command that follows ASKING."""
+        places = [place for place, redirection in moved.where.items() if redirection == there]
+        words = [(ASKING, moved.commands[place]) if there.is_ask else (moved.commands[place],) for place in places]
+        link = await self._link_to(there.server)
+        commands = b"".join(b"".join(each) for each in words)
+        replies = await replies_to(link.send(commands, len(places) * len(words[0])))
+        moved.arrived(places, replies if isinstance(replies, str) else replies[len(words[0]) - 1 :: len(words[0])])
+
+    async def _link_to(self, server: HostPort) -> RedisLink:
+        host, port = server[0] or self._address.host, server[1]
+        link = self._links.get((host, port))
+        if link is not None:
+            return link
+        visited = self._visited.get((host, port))
+        if visited is None:
+            link = RedisLink(replace(self._address, host=host, port=port, socket=""), self._deadline, self._name)
+            visited = _Visited(link, asyncio.create_task(link.run()), 0.0)
+        self._visited[host, port] = visited._replace(used=perf_counter())
+        await visited.link.first_attempt()
+        return visited.link
 
 
 class _Gathered:
-    """Commands that went to several servers: `whole` gets all replies, in the order of the commands.
+    """Commands that went to the servers of their keys: `whole` gets all replies, in the order of the commands.
 
     A server that fails leaves an exception as each of its replies; if all fail, `whole` gets the first one's reason.
     """
 
-    def __init__(self, parts: Sequence[tuple[Sent, list[int]]], count: int, times: Histogram | None) -> None:
-        self.whole = PendingReplies(count)
+    def __init__(
+        self,
+        cluster: ClusterLink,
+        parts: Sequence[tuple[Sent, list[int]]],
+        commands: list[bytes],
+        times: Histogram | None,
+        seconds: float,
+    ) -> None:
+        self.whole = PendingReplies(len(commands))
+        self._cluster = cluster
         self._parts = parts
-        self._count = count
+        self._commands = commands
         self._times = times
+        self._seconds = seconds
         self._began = perf_counter()
         unfinished = [sent for sent, _ in parts if isinstance(sent, PendingReplies)]
         self._left = len(unfinished)
@@ -153,7 +233,8 @@ class _Gathered:
             self._finish()
 
     def _finish(self) -> None:
-        replies: list[Any] = [None] * self._count
+        replies: list[Any] = [None] * len(self._commands)
+        where: dict[int, Redirection] = {}
         problems = []
         for sent, places in self._parts:
             found = sent.result if isinstance(sent, PendingReplies) else sent
@@ -162,7 +243,50 @@ class _Gathered:
                 found = [ConnectionError(found)] * len(places)
             for place, reply in zip(places, found, strict=True):
                 replies[place] = reply
-        self.whole.resolve(problems[0] if len(problems) == len(self._parts) else replies, perf_counter())
+                if isinstance(reply, hiredis.ReplyError) and (there := redirection_from(str(reply))) is not None:
+                    where[place] = there
+        if where:
+            left = self._seconds - (perf_counter() - self._began)
+            self._cluster.send_again(_Moved(self.whole, self._commands, replies, where), left)
+        else:
+            self.whole.resolve(problems[0] if len(problems) == len(self._parts) else replies, perf_counter())
+
+
+class _Moved:
+    """Replies of which some are redirections: the commands at `where` are to be sent again."""
+
+    def __init__(
+        self, whole: PendingReplies, commands: list[bytes], replies: list[Any], where: dict[int, Redirection]
+    ) -> None:
+        self.commands = commands
+        self.where = where
+        self._whole = whole
+        self._replies = replies
+        self._missing = set(where)
+
+    def arrived(self, places: list[int], replies: Replies) -> None:
+        """Takes the replies to the commands at these places, or the reason why there are none."""
+        found = [ConnectionError(replies)] * len(places) if isinstance(replies, str) else replies
+        for place, reply in zip(places, found, strict=True):
+            self._replies[place] = reply
+            self._missing.discard(place)
+
+    def fail(self, reason: str) -> None:
+        """Gives up what has not arrived."""
+        self.arrived(list(self._missing), reason)
+
+    def finish(self) -> None:
+        """Hands all replies on."""
+        self._whole.resolve(self._replies, perf_counter())
+
+
+def redirection_from(error: str) -> Redirection | None:
+    """Returns what `MOVED 3999 10.0.0.1:6379` or `ASK …` says; a server without a name is the one that was asked."""
+    kind, _, rest = error.partition(" ")
+    if kind not in ("MOVED", "ASK"):
+        return None
+    host, _, port = rest.partition(" ")[2].rpartition(":")
+    return Redirection((host, int(port)), kind == "ASK") if port.isdigit() else None
 
 
 def split_commands(commands: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -13,7 +13,14 @@ from lookup_servers import Endpoint, RedisServer, ids_of, publish, ranked, route
 
 from larder.loaders.mask_sets import MaskSets
 from larder.loaders.servers import slot_of as loaders_slot_of
-from larder.lookup.redis.redis_cluster import SLOTS, owners_from, slot_of, split_commands
+from larder.lookup.redis.redis_cluster import (
+    SLOTS,
+    Redirection,
+    owners_from,
+    redirection_from,
+    slot_of,
+    split_commands,
+)
 from larder.lookup.redis.redis_commands import command
 
 COOKIES = [f"c{number}" for number in range(60)]
@@ -38,14 +45,29 @@ def test_a_server_without_a_name_is_where_it_was_reached() -> None:
     assert owners_from(reply, "seed") == {("seed", 7000): [(0, 99)], ("10.0.0.2", 7001): [(100, SLOTS - 1)]}
 
 
+@pytest.mark.parametrize(
+    ("error", "there"),
+    [
+        ("MOVED 3999 127.0.0.1:6381", Redirection(("127.0.0.1", 6381), False)),
+        ("ASK 3999 fd00::1:6381", Redirection(("fd00::1", 6381), True)),
+        ("MOVED 3999 :6381", Redirection(("", 6381), False)),
+        ("MOVED", None),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", None),
+    ],
+)
+def test_a_redirection_names_a_server(error: str, there: Redirection | None) -> None:
+    assert redirection_from(error) == there
+
+
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
-    folders: list[Path] = [tmp_path_factory.mktemp("node") for _ in range(2)]
+    folders: list[Path] = [tmp_path_factory.mktemp("node") for _ in range(3)]
     servers = [RedisServer(folder, "--cluster-enabled", "yes") for folder in folders]
     half = SLOTS // 2
-    for server, first in zip(servers, (0, half), strict=True):
+    for server, first in zip(servers[:2], (0, half), strict=True):  # the third has no slot yet
         server.client().execute_command("CLUSTER", "ADDSLOTSRANGE", first, first + half - 1)
-    servers[0].client().execute_command("CLUSTER", "MEET", "127.0.0.1", servers[1].port)
+    for server in servers[1:]:
+        servers[0].client().execute_command("CLUSTER", "MEET", "127.0.0.1", server.port)
     wait_until(lambda: all(b"cluster_state:ok" in _state(server) for server in servers), 30)
     yield servers
     for server in servers:
@@ -89,4 +111,41 @@ def test_lookups_reach_every_server_and_outlast_one(
     statuses = [route_of(served.ask(f"cookie={cookie}"), "personal")["status"] for cookie in COOKIES]
     assert statuses.count("skipped") > 0
     assert all(ids_of(served.ask(f"cookie={cookie}")) for cookie in COOKIES)
+    client.close()
+
+
+@pytest.mark.end_to_end
+@pytest.mark.slow
+@pytest.mark.parametrize("to", [1, 2], ids=["a server with slots", "a new server"])
+def test_lists_are_found_while_their_slot_moves(
+    cluster: list[RedisServer], own_endpoint: Callable[..., Endpoint], to: int
+) -> None:
+    client = redis.RedisCluster(host="127.0.0.1", port=cluster[0].port)
+    personal = {cookie: ranked(f"own-{cookie}") for cookie in COOKIES}
+    publish(client, "r1", personal=personal, similar={}, generic={("", ""): ranked("g1", "g2")})
+    served = own_endpoint(cluster[0].url)
+    served.wait_ready("r1")
+
+    def found() -> list[list[str]]:
+        return [ids_of(served.ask(f"cookie={cookie}&n=1")) for cookie in COOKIES]
+
+    expected = [[f"own-{cookie}"] for cookie in COOKIES]
+    assert found() == expected
+    source, target = (cluster[place].client() for place in (0, to))
+    ids = [one.execute_command("CLUSTER", "MYID") for one in (source, target)]
+    buckets = list(source.scan_iter(match="*", count=1000))
+    slots = {slot_of(key) for key in buckets}
+    assert slots
+    for slot in slots:
+        target.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+        source.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+    for key in buckets:  # moved, and the slot not yet: the source answers ASK
+        source.execute_command("MIGRATE", "127.0.0.1", cluster[to].port, key, 0, 5000)
+    assert found() == expected
+    for slot in slots:  # the source answers MOVED until the endpoint has looked again
+        for one in (target, source):
+            one.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+    assert found() == expected
+    wait_until(lambda: served.readiness()["redis"]["up"])
+    assert found() == expected
     client.close()
