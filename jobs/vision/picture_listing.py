@@ -13,7 +13,7 @@ import pyarrow.fs as fs
 
 from larder.storage import StoragePath
 from larder.storage.s3 import SCHEMES as S3_SCHEMES
-from larder.storage.s3 import objects_after
+from larder.storage.s3 import objects_after, open_s3
 
 # What file systems raise of stores that are down, files that may not be read, and names that cannot be.
 FILE_ERRORS = (OSError, ValueError, pa.ArrowException)
@@ -54,9 +54,10 @@ def located(uri: str) -> tuple[fs.FileSystem, str]:
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return _system(""), uri
+    if scheme in S3_SCHEMES:
+        return open_s3(), rest  # as the environment has it now; not to be kept by the bucket's name
     authority = rest.partition("/")[0]
-    system = _system(f"{scheme}://{authority}")
-    return system, rest if scheme in S3_SCHEMES else rest[len(authority) :]
+    return _system(f"{scheme}://{authority}"), rest[len(authority) :]
 
 
 @lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ from job_processes import run_jobs
 from s3_server import KEYS, hold_keys, s3_server
 
 from larder.jobs.vision.picture_files import NAMED, PictureFetcher, stat
+from larder.jobs.vision.picture_listing import located
 from larder.jobs.vision.training_plan import backbone_of
 from larder.settings import VisionSettings
 
@@ -68,6 +69,16 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     hold_keys(monkeypatch)
+
+
+def test_the_store_is_the_one_that_the_environment_names_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", REGION)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    before, _ = located("s3a://shop/images/1.jpg")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:2")
+    now, path = located("s3a://shop/images/1.jpg")
+    assert now != before
+    assert path == "shop/images/1.jpg"
 
 
 def test_each_object_is_read_or_its_reason_told(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
