@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from last_build import BASE, END, KEPT, START, copy_release
 from pyspark.sql import SparkSession
 
 from larder.jobs import aggregate_hours, precompute, precompute_cookies, roll_up, train_als
+from larder.models.columns import SCORES
+from larder.models.hours import as_of_partition, hour
+from larder.models.tables import RELEASE_LISTS
+from larder.storage import Tables
 
 pytestmark = pytest.mark.end_to_end
 
@@ -72,3 +80,26 @@ def files_named(manifest: Path) -> list[Path]:
     said = json.loads(manifest.read_text())
     table = next(folder.parent for folder in manifest.parents if folder.name == "manifests")
     return [table / "runs" / said["run"] / file["name"] for file in said["files"]]
+
+
+def test_the_same_factors_give_the_same_lists(spark: SparkSession, tmp_path: Path) -> None:
+    """On every platform: what is listed and in which order exactly; scores, which are at most 1, to a float32."""
+    settings = copy_release(tmp_path)
+    tables = Tables(str(tmp_path / "tables"))
+    kept = {name: rows_of(tables, name) for name in RELEASE_LISTS}
+    for name in (*RELEASE_LISTS, "release", "release_dictionary"):
+        shutil.rmtree(tmp_path / "tables" / name)
+
+    run(spark, precompute, settings, "--as-of", BASE)
+
+    for name, wanted in kept.items():
+        found = rows_of(tables, name)
+        assert found.drop_columns([SCORES]).equals(wanted.drop_columns([SCORES])), name
+        scores = [pc.list_flatten(rows[SCORES]).to_numpy() for rows in (found, wanted)]
+        np.testing.assert_allclose(scores[0], scores[1], rtol=3e-7, atol=3e-7, err_msg=name)
+
+
+def rows_of(tables: Tables, name: str) -> pa.Table:
+    """All rows of the release's partition of a table, in the order of its files."""
+    uris = tables.uris([tables.get(name, as_of_partition(hour(BASE)), "precompute")])
+    return pa.concat_tables([pq.read_table(uri) for uri in uris])
