@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings.exceptions import SettingsError as VariableError
+from pydantic_settings import SettingsError as VariableError
 
 from larder.settings.section import Section
 from larder.settings.settings import Settings
