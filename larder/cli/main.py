@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from larder.cli import (
+    backtest_verb,
     bundle_verb,
     doctor_verb,
     explain_verb,
@@ -34,7 +35,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "als": ("train-als",),
     "vision": ("ingest-images", "train-vision", "recipe", "search-vision", "embed-products"),
     "lists": ("precompute", "precompute-cookies"),
-    "evaluation": ("evaluate", "tune-lists", "report"),
+    "evaluation": ("evaluate", "tune-lists", "backtest", "report"),
     "publishing": ("load-redis", "status", "verify", "repair-release", "rollback", "retire", "diff", "mask", "plan"),
     "serving": ("serve", "explain"),
     "installation": ("doctor", "scrub", "bundle"),
@@ -80,6 +81,7 @@ def _starts(command: JobCommand) -> Callable[[Namespace], None]:
 for _command in COMMANDS.values():
     app.command(_command.verb, help=_command.summary)(callback(_command, _starts(_command)))
 for _verbs in (
+    backtest_verb,
     bundle_verb,
     doctor_verb,
     explain_verb,

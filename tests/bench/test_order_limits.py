@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from bench.order_limits import (
+pytest.importorskip("implicit")  # of the extra bench, which has no wheel for every Python
+
+from bench.order_limits import (  # noqa: E402
     KNOWN,
     NOTHING,
     Log,

@@ -53,8 +53,17 @@ def digest(tree: ast.Module) -> str:
 
     Changes `tree`.
     """
-    bare = ast.unparse(ast.fix_missing_locations(_Bare().visit(tree)))
-    return hashlib.sha256(bare.encode()).hexdigest()[:12]
+    return hashlib.sha256(_as_text(_Bare().visit(tree)).encode()).hexdigest()[:12]
+
+
+def _as_text(node: object) -> str:
+    """The tree as text, the same on every Python, which `ast.dump` and `ast.unparse` are not."""
+    if isinstance(node, ast.AST):
+        fields = [f"{name}={_as_text(value)}" for name, value in ast.iter_fields(node) if value not in (None, [])]
+        return f"{type(node).__name__}({', '.join(fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(_as_text, node))}]"
+    return repr(node)
 
 
 class _Bare(ast.NodeTransformer):
@@ -74,4 +83,9 @@ class _Bare(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
+        return self.generic_visit(node)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        # Some Pythons put an empty text after a nested format, as in f"{x:<{width}}".
+        node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
         return self.generic_visit(node)
