@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("implicit")  # of the extra bench, which has no wheel for every Python
 
-from bench.order_limits import (  # noqa: E402
+from bench.order_limits import (
     KNOWN,
     NOTHING,
     Log,
