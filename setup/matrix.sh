@@ -1,8 +1,8 @@
 #!/bin/sh
 # Runs tests and a small demo on other lines of the matrix, each in an environment of its own below .matrix/.
 #   sh setup/matrix.sh [LINE ...]      lines: lowest spark-3.5 spark-4.1 spark-4.2 newest
-#   MATRIX_TESTS                       arguments of pytest (default: the tests that start no servers, and those that
-#                                      compare tables and lists with those of the build before)
+#   MATRIX_TESTS                       arguments of pytest (default: the tests that start no servers, and those of
+#                                      tests/compatibility and tests/jobs/events)
 #   MATRIX_DEMO                        arguments of the demo (default: a month of a year, 200 pictures); empty: no demo
 # A line whose Python is not on this machine is passed over, and said so.
 set -e
@@ -55,7 +55,7 @@ for line in $lines; do
     said=passed
     sh -c "exec $venv/bin/python -m pytest $parallel $tests" || said=failed
     if [ -z "$MATRIX_TESTS" ]; then
-        "$venv/bin/python" -m pytest tests/compatibility || said=failed
+        sh -c "exec $venv/bin/python -m pytest $parallel tests/compatibility tests/jobs/events" || said=failed
     fi
     if [ -n "$demo" ]; then
         rm -rf ".matrix/demo-$line"

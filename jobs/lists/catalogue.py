@@ -24,7 +24,7 @@ from larder.models.events.id_texts import as_text
 from larder.settings import Settings
 from larder.storage import StoragePath
 from larder.storage.event_folders import first_line
-from larder.storage.event_reading import open_parquet
+from larder.storage.event_reading import batches_of, open_parquet
 
 READERS = 16
 TEXT, NUMBER, BOOLEAN = "string", "double", "boolean"
@@ -154,7 +154,7 @@ def _read(uri: str, group: int, types: Mapping[str, str]) -> Iterator[pa.RecordB
     with system.open_input_file(path) as source:
         file = open_parquet(source)
         names = [name for name in types if name in file.schema_arrow.names]
-        for batch in file.iter_batches(row_groups=[group], columns=names, use_threads=False):
+        for batch in batches_of(file, [group], names):
             arrays = [
                 _as(batch.column(name), kind) if name in names else pa.nulls(len(batch), ARROW[kind])
                 for name, kind in types.items()

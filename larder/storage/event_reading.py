@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -146,7 +146,7 @@ def _raw_batches(
             raise ValueError(f"several columns are called {', '.join(twice)}")
         whole = WholeRows(source, piece.row_groups, all_names, wanted)
         start = 0
-        for batch in _batches(file, piece.row_groups, wanted):
+        for batch in batches_of(file, piece.row_groups, wanted):
             yield RawBatch(batch, _telling(whole.of(batch, start)))
             start += len(batch)
 
@@ -181,8 +181,39 @@ def _is_text(schema: pa.Schema, name: str) -> bool:
     )
 
 
-def _batches(file: pq.ParquetFile, groups: Sequence[int], columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Batches of at most ROWS_A_BATCH rows; small row groups are put together."""
+def batches_of(file: pq.ParquetFile, groups: Sequence[int], columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Batches of at most ROWS_A_BATCH rows; small row groups are put together. UUIDs are of the type of that name."""
+    untold = _untold_uuids(file, columns)
+    for batch in _put_together(file, groups, columns):
+        yield _with_uuids(batch, untold) if untold else batch
+
+
+def _untold_uuids(file: pq.ParquetFile, columns: list[str]) -> set[str]:
+    """The columns of UUIDs that come as bytes: PyArrow before version 21 does not tell them apart."""
+    leaves = [file.schema.column(number) for number in range(len(file.schema))]
+    uuids = {leaf.path for leaf in leaves if leaf.logical_type.type == "UUID"}.intersection(columns)
+    return {name for name in uuids if pa.types.is_fixed_size_binary(file.schema_arrow.field(name).type)}
+
+
+def _with_uuids(batch: pa.RecordBatch, names: Collection[str]) -> pa.RecordBatch:
+    arrays = [
+        pa.ExtensionArray.from_storage(Uuid(), array) if name in names else array
+        for name, array in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return pa.record_batch(arrays, batch.schema.names)
+
+
+class Uuid(pa.ExtensionType):
+    """Arrow's type of this name, which PyArrow has since version 18."""
+
+    def __init__(self) -> None:
+        super().__init__(pa.binary(16), "arrow.uuid")
+
+    def __arrow_ext_serialize__(self) -> bytes:
+        return b""
+
+
+def _put_together(file: pq.ParquetFile, groups: Sequence[int], columns: list[str]) -> Iterator[pa.RecordBatch]:
     waiting: list[pa.RecordBatch] = []
     for batch in file.iter_batches(ROWS_A_BATCH, row_groups=list(groups), columns=columns, use_threads=False):
         if waiting and sum(len(each) for each in waiting) + len(batch) > ROWS_A_BATCH:

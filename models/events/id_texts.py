@@ -35,7 +35,7 @@ def as_text(array: pa.Array) -> tuple[pa.StringArray, Mask]:
     if pa.types.is_string(kind):
         return _valid_utf8(array)
     if _is_bytes(kind):
-        return _valid_utf8(array.cast(pa.binary()).view(pa.string()))
+        return _valid_utf8(without_views(array).cast(pa.binary()).view(pa.string()))
     if pa.types.is_floating(kind):
         return _of_floats(array)
     for applies, written in _WAYS:
@@ -66,8 +66,12 @@ def unless_none(mask: Mask) -> Mask:
 
 def without_views(array: pa.Array) -> pa.Array:
     """The same values as binary if they are string or binary views, of which Arrow can't take rows."""
-    is_view = pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type)
-    return array.cast(pa.binary()) if is_view else array
+    if not (pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type)):
+        return array
+    try:
+        return array.cast(pa.binary())
+    except pa.ArrowNotImplementedError:  # PyArrow before version 18
+        return pa.array(array.to_pylist(), pa.binary())
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

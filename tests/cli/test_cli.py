@@ -189,7 +189,7 @@ def test_what_a_job_lacks_is_a_line(larder: Run, monkeypatch: pytest.MonkeyPatch
     def fail(_: Namespace) -> None:
         raise error
 
-    monkeypatch.setattr(importlib, "import_module", lambda _: SimpleNamespace(start=fail))
+    monkeypatch.setattr(importlib, "import_module", lambda *_, **__: SimpleNamespace(start=fail))
     code, text = larder("train-als", "--as-of", "2017-12-04")
     assert code == 1
     assert text.startswith(said)

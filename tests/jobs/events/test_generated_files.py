@@ -48,7 +48,7 @@ OTHERS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "view": (pa.string_view(), TEXT),
     "bytes": (pa.binary(), st.binary(max_size=3)),
     "fixed": (pa.binary(2), st.binary(min_size=2, max_size=2)),
-    "uuid": (pa.uuid(), st.uuids().map(lambda value: value.bytes)),
+    **({"uuid": (pa.uuid(), st.uuids().map(lambda value: value.bytes))} if hasattr(pa, "uuid") else {}),
     "dictionary": (pa.dictionary(pa.uint8(), pa.string()), TEXT),
     "narrow": (pa.float32(), st.sampled_from([1.0, 0.5, 2.0**24])),
     "half": (pa.float16(), st.sampled_from([np.float16(1), np.float16(0.5)])),

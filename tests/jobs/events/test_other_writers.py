@@ -89,10 +89,9 @@ def floats_that_are_no_ids(folder: Path) -> None:
 
 @case("parquet", (str(A_UUID), "p1", "", 2, 2), ("0123456789abcdef", "p1", "", 1, 1), bad_type__cookie_id=1)
 def uuids_and_fixed_bytes(folder: Path) -> None:
-    parquet(
-        folder,
-        "a.parquet",
-        cookie_id=pa.ExtensionArray.from_storage(pa.uuid(), pa.array([A_UUID.bytes], pa.binary(16))),
+    duckdb.sql(
+        f"copy (select TIMESTAMP '2017-12-03 00:10:00' as ts, UUID '{A_UUID}' as cookie_id, 'p1' as product_id, "
+        f"'purchase' as event_type) to '{folder / 'a.parquet'}' (format parquet)"
     )
     parquet(folder, "b.parquet", cookie_id=[str(A_UUID)])
     parquet(folder, "c.parquet", cookie_id=pa.array([b"0123456789abcdef", b"\xff" * 16], pa.binary(16)))

@@ -106,6 +106,7 @@ def test_only_columns_that_are_wanted_are_read(
     assert read(spark, tmp_path / "catalogue.parquet") == ROWS
 
 
+@pytest.mark.skipif(not hasattr(pa, "uuid"), reason="PyArrow before version 18 can't write a UUID")
 def test_parts_may_have_other_columns_and_types(spark: SparkSession, tmp_path: Path) -> None:
     first = {"product_id": [1], "title": ["a"], "price": ["1.50"], "in_stock": ["No"]}
     second = {"product_id": ["2"], "image": ["b.jpg"], "price": [2], "in_stock": [1]}
