@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 lines=${*:-lowest spark-3.5 spark-4.1 spark-4.2 newest}
 tests=${MATRIX_TESTS:-"-m 'not end_to_end and not slow' tests"}
 demo=${MATRIX_DEMO-"--start 2017-11-01 --as-of 2017-12-04 --end 2017-12-11 --pictures 200 --impressions 1 --port 0"}
-extras=jobs,vision,search,lookup,journey,kafka,traces,client,demo,dev
+extras=jobs,vision,search,lookup,journey,kafka,client,demo,dev
 parallel="-n ${TEST_PROCESSES:-2} --dist loadscope --no-loadscope-reorder"
 export JAVA_HOME="${JAVA_HOME:-$(sh setup/find_java.sh)}"
 failed=

@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 from lookup_servers import Endpoint, RedisServer, wait_until
+from ports import free_port
+
+pytest.importorskip("opentelemetry")  # of the extra traces, whose protobuf TensorFlow 2.16 does not allow
+
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from ports import free_port
 
 from larder.lookup.operations.tracing import MAX_WAITING_SPANS, Tracing
 from larder.settings import SettingsError, load_settings
