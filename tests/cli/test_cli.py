@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 import sys
@@ -189,7 +188,8 @@ def test_what_a_job_lacks_is_a_line(larder: Run, monkeypatch: pytest.MonkeyPatch
     def fail(_: Namespace) -> None:
         raise error
 
-    monkeypatch.setattr(importlib, "import_module", lambda *_, **__: SimpleNamespace(start=fail))
+    job = SimpleNamespace(start=fail)
+    monkeypatch.setattr("larder.cli.main.importlib", SimpleNamespace(import_module=lambda _: job))
     code, text = larder("train-als", "--as-of", "2017-12-04")
     assert code == 1
     assert text.startswith(said)

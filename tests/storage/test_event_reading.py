@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from event_folders import WRITES_VIEWS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,6 +85,7 @@ def test_rows_are_had_as_they_came(hour: Path, monkeypatch: pytest.MonkeyPatch, 
     assert at == 100
 
 
+@pytest.mark.skipif(not WRITES_VIEWS, reason="PyArrow before version 21 can't write views")
 def test_rows_of_types_that_arrow_cannot_take_from_are_had(hour: Path) -> None:
     views = {
         "read": pa.array(["a", "b", None], pa.string_view()),

@@ -23,7 +23,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from event_folders import START, aggregate, counts_of, hour_folder, manifest_of, moment, reasons, settings_in
+from event_folders import (
+    START,
+    WRITES_VIEWS,
+    aggregate,
+    counts_of,
+    hour_folder,
+    manifest_of,
+    moment,
+    reasons,
+    settings_in,
+)
 from pyspark.sql import SparkSession
 
 from larder.models.encoding.hashing import xxh64
@@ -138,9 +148,16 @@ def pandas_with_a_missing_integer(folder: Path) -> None:
     frame.to_parquet(folder / "a.parquet")
 
 
-@case("parquet", ("c1", "p1", "x", 4, 4))
+KINDS_OF_TEXT = (
+    *((pa.string_view(), pa.binary_view()) if WRITES_VIEWS else ()),
+    pa.large_string(),
+    pa.large_binary(),
+)
+
+
+@case("parquet", ("c1", "p1", "x", len(KINDS_OF_TEXT), len(KINDS_OF_TEXT)))
 def views_and_large_texts(folder: Path) -> None:
-    for kind in (pa.string_view(), pa.large_string(), pa.binary_view(), pa.large_binary()):
+    for kind in KINDS_OF_TEXT:
         array = {name: pa.array([text]).cast(pa.binary()).cast(kind) if pa.types.is_binary_view(kind) or
                  pa.types.is_large_binary(kind) else pa.array([text]).cast(kind)
                  for name, text in (("cookie_id", "c1"), ("location", "x"), ("event_type", "purchase"))}  # fmt: skip
