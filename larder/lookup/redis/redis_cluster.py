@@ -166,13 +166,13 @@ class ClusterLink:
                 del self._visited[place]
 
     async def _follow_redirections(self, moved: _Moved, seconds: float) -> None:
+        asked = [self._ask(moved, there) for there in set(moved.where.values())]
         try:
-            await asyncio.wait_for(
-                asyncio.gather(*(self._ask(moved, there) for there in set(moved.where.values()))), seconds
-            )
+            await asyncio.wait_for(asyncio.gather(*asked), seconds)
         except asyncio.TimeoutError:
             moved.fail(REDIS_TIMEOUT)
-        moved.finish()
+        finally:  # whatever happens, a request waits for these replies
+            moved.finish()
 
     async def _ask(self, moved: _Moved, there: Redirection) -> None:
         """Sends the commands that go `there`; an ASK holds for the one command that follows ASKING."""
