@@ -117,7 +117,9 @@ def read_evaluation_data(
             f"name a later --as-of, or see whether the events have purchases"
         )
     bought = read_frame(spark, tables, sources[HOURLY_COUNTS], HOURLY_COUNTS.schema).where(F.col(C.PURCHASES) > 0)
-    sampled = F.broadcast(spark.createDataFrame(some.select([C.COOKIE_KEY])))
+    # Not from the Arrow table itself, which Spark 3.5 does not take.
+    keys = [(key,) for key in some[C.COOKIE_KEY].to_pylist()]
+    sampled = F.broadcast(spark.createDataFrame(keys, f"{C.COOKIE_KEY} long"))
     known = bought.join(sampled, C.COOKIE_KEY, "left_semi").join(F.broadcast(numbers), C.PRODUCT_ID)
     by_pair = known.groupBy(C.COOKIE_KEY, C.PRODUCT_NUMBER)
     amounts = to_arrow(by_pair.agg(F.sum(C.PURCHASES).alias(C.PURCHASES)).orderBy(C.COOKIE_KEY, C.PRODUCT_NUMBER))
