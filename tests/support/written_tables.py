@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from pyspark.sql.types import StructType
 from larder.storage import DataFile, Manifest, Tables
 
 Row = tuple[Any, ...]
+# From Spark 4.2 on, the zone of times must be told.
+ZONE: Any = {"timezone": "UTC"} if "timezone" in inspect.signature(to_arrow_schema).parameters else {}
 
 
 def write_table(tables: Tables, planned: Manifest, schema: StructType, rows: Sequence[Row], files: int = 1) -> Manifest:
@@ -29,7 +32,7 @@ def _file(tables: Tables, manifest: Manifest, number: int, rows: Sequence[Row], 
     path = Path(tables.run_folder(manifest).path) / f"part-{number:05d}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     named = [dict(zip(schema.fieldNames(), row, strict=True)) for row in rows]
-    pq.write_table(pa.Table.from_pylist(named, to_arrow_schema(schema)), path)
+    pq.write_table(pa.Table.from_pylist(named, to_arrow_schema(schema, **ZONE)), path)
     return DataFile(path.name, len(rows), path.stat().st_size)
 
 
