@@ -212,6 +212,10 @@ class Uuid(pa.ExtensionType):
     def __arrow_ext_serialize__(self) -> bytes:
         return b""
 
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage_type: pa.DataType, serialized: bytes) -> Uuid:
+        return cls()
+
 
 def _put_together(file: pq.ParquetFile, groups: Sequence[int], columns: list[str]) -> Iterator[pa.RecordBatch]:
     waiting: list[pa.RecordBatch] = []
