@@ -104,7 +104,8 @@ def _parts(settings: Settings) -> list[_Part]:
             try:
                 footer = pq.read_metadata(source)
                 return _Part(uri, footer.schema.to_arrow_schema(), footer.num_row_groups)
-            except (pa.ArrowException, OSError) as error:  # OSError for a footer that is broken inside
+            # OSError for a footer that is broken inside, ValueError for one in which a name is no text.
+            except (pa.ArrowException, OSError, ValueError) as error:
                 message = f"{path} (storage.catalogue) is no whole Parquet file: {first_line(error)}"
                 raise CatalogueError(message) from None
 

@@ -114,7 +114,7 @@ def _describe(folder: StoragePath, info: fs.FileInfo, version: str, event_format
     for pause in PAUSES:
         try:
             return replace(found, row_groups=_row_groups(found.uri))
-        except pa.ArrowInvalid as error:  # no Parquet
+        except ValueError as error:  # no Parquet, or a footer in which a name is no text
             return replace(found, error=first_line(error))
         except (OSError, pa.ArrowException) as error:  # a broken footer, or a store that stumbled
             found = replace(found, error=first_line(error))

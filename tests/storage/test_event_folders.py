@@ -66,6 +66,16 @@ def test_a_broken_footer_breaks_its_file_only(tmp_path: Path, hour: Path, conten
     assert found.likely_rows == ROWS.num_rows
 
 
+def test_a_footer_in_which_a_name_is_no_text_breaks_its_file_only(tmp_path: Path, hour: Path) -> None:
+    pq.write_table(ROWS, hour / "a.parquet")
+    pq.write_table(ROWS, hour / "b.parquet", store_schema=False)
+    content = (hour / "b.parquet").read_bytes()
+    (hour / "b.parquet").write_bytes(content.replace(b"price", b"\xecrice"))
+    [found] = look(tmp_path)
+    assert [Path(file.uri).name for file in found.readable] == ["a.parquet"]
+    assert "can't decode byte 0xec" in str(found.broken[0].error)
+
+
 def test_a_truncated_file_is_broken(tmp_path: Path, hour: Path) -> None:
     pq.write_table(ROWS, hour / "a.parquet")
     data = (hour / "a.parquet").read_bytes()
