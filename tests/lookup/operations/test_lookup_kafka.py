@@ -128,7 +128,7 @@ def test_a_broker_may_come_later(
     served.wait_ready("r1")
     answers = asked_for(served, 3)
     assert (delivered(served), dropped(served)) == (0, 0)
-    refused = re.compile("Kafka's topic larder.impressions .*(refused|down)")
+    refused = re.compile("Kafka's topic larder.impressions: .*(refused|down)")
     wait_until(lambda: any(map(refused.search, warnings_in(log))), 60)
     own_broker.start()
     wait_until(lambda: delivered(served) == answers, 60)
