@@ -28,8 +28,7 @@ from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.models import columns as C
 from larder.models.als.fold_in import fold_in_users
-from larder.models.hours import as_of_partition, as_text
-from larder.models.interactions.decay import HOURS_A_DAY
+from larder.models.hours import HOURS_A_DAY, as_of_partition, as_text
 from larder.models.interactions.history_frames import as_histories, grouped_by_cookie, with_history
 from larder.models.interactions.repeat_purchases import repeat_purchases
 from larder.models.lists.dictionary import ordinals_by_frequency

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 
 HOUR_FORMAT = "%Y-%m-%dT%H"
 SECONDS_AN_HOUR = 3600
+HOURS_A_DAY = 24
 _ACCEPTED = (HOUR_FORMAT, "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S+00:00")
 
 

@@ -7,10 +7,15 @@ python=$1 extras=$2 constraints=$3
 [ -n "$constraints" ] || constraints=$("$python" "$here/constraints.py")
 
 # uv finds the same versions as pip in a tenth of the time. It does not read pip's own settings, so where packages come from
-# a mirror that only pip knows, pip does it.
+# a mirror that only pip knows, pip does it. Where uv says that no versions fit, pip would search for hours and say the same.
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
 if "$python" -m pip install --quiet --disable-pip-version-check uv 2>/dev/null &&
-    "$python" -m uv pip install --quiet --python "$python" --constraint "$constraints" --editable ".[$extras]"; then
+    "$python" -m uv pip install --quiet --python "$python" --constraint "$constraints" --editable ".[$extras]" 2>"$said"; then
     :
+elif grep -q "No solution found" "$said"; then
+    cat "$said" >&2
+    exit 1
 else
     "$python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" --editable ".[$extras]"
 fi

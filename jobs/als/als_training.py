@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from larder.jobs.als.interaction_blocks import InteractionFiles, count_items, user_blocks
@@ -16,6 +15,7 @@ from larder.jobs.als.spark_solver import AlsTraining, as_lists, write_user_facto
 from larder.models import columns as C
 from larder.models.als.als_parameters import AlsParameters
 from larder.storage import DataFile, StoragePath
+from larder.storage.parquet_parts import write_whole
 
 Files = tuple[DataFile, ...]
 
@@ -47,9 +47,5 @@ def write_item_factors(place: StoragePath, ids: pa.Array, factors: npt.NDArray[n
     """Writes one Parquet file of table ITEM_FACTORS, sorted by product id."""
     order = pc.sort_indices(ids).to_numpy()
     lists = as_lists(factors[order])
-    sink = pa.BufferOutputStream()
     table = pa.table({C.PRODUCT_ID: ids.take(pa.array(order)), C.FACTORS: lists})
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    data, name = sink.getvalue(), "part-000000.parquet"
-    (place / name).write(data)
-    return DataFile.of(name, len(ids), data)
+    return write_whole(place, "part-000000.parquet", table)

@@ -17,7 +17,6 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark import RDD, Broadcast
 from pyspark.sql import SparkSession
 from threadpoolctl import threadpool_limits
@@ -31,6 +30,7 @@ from larder.models.als.als_kernels import add_item_products, solve_users
 from larder.models.als.als_parameters import AlsParameters
 from larder.models.als.item_factors import initial_item_factors, solve_items
 from larder.storage import DataFile, StoragePath
+from larder.storage.parquet_parts import write_whole
 
 Floats = npt.NDArray[np.float32]
 Made = TypeVar("Made")
@@ -260,10 +260,5 @@ def _add_products(block: AlsBlock, users: Floats, vectors: Floats, sums: Floats,
 
 
 def _write_factors(place: StoragePath, number: int, cookies: npt.NDArray[np.int64], factors: Floats) -> DataFile:
-    lists = as_lists(factors)
-    sink = pa.BufferOutputStream()
-    table = pa.table({C.COOKIE_KEY: cookies, C.FACTORS: lists})
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    data, name = sink.getvalue(), f"part-{number:09d}.parquet"
-    (place / name).write(data)
-    return DataFile.of(name, len(cookies), data)
+    table = pa.table({C.COOKIE_KEY: cookies, C.FACTORS: as_lists(factors)})
+    return write_whole(place, f"part-{number:09d}.parquet", table)

@@ -20,8 +20,8 @@ from larder.jobs.interactions.roll_up_tasks import (
 from larder.jobs.interactions.rolled_up_state import decay_of, roll_up_command
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.jobs.runtime.task_sizes import together
-from larder.models.hours import as_of_partition, as_text, hour_partition
-from larder.models.interactions.decay import HOURS_A_DAY, Decay
+from larder.models.hours import HOURS_A_DAY, as_of_partition, as_text, hour_partition
+from larder.models.interactions.decay import Decay
 from larder.models.tables import CONTEXTS, HOURLY_COUNTS, INTERACTIONS
 from larder.settings import Settings
 from larder.storage import Manifest, MissingPartitionError, Tables

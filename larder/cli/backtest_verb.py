@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,19 +11,14 @@ import typer
 
 from larder.cli.settings_option import SettingsFile
 from larder.jobs.runtime.notices import tell
-from larder.models.evaluation.windows import compared
-from larder.models.hours import as_of_partition, as_text, hour
+from larder.models.hours import HOURS_A_DAY, as_of_partition, as_text, hour
 from larder.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 verbs = typer.Typer()
-HOURS_A_DAY = 24
-PERSONAL = "personal"
-METRIC = "ndcg@10"
 FOLDER = "backtest"  # of weights, beside the tables
-TITLES = {"new": "new products (never bought before by the user)", "all": "all products"}
 Rows = list[dict[str, Any]]
 
 
@@ -49,10 +43,13 @@ def backtest(
     For each window it rolls up, trains ALS, fits weights and evaluates, all as of the window's start. Hours must be
     aggregated. What an earlier run made is used again. `lists.weights` is not: its weights may have seen the windows.
     """
+    from larder.jobs.evaluation.backtest_summary import by_window
     from larder.jobs.runtime.session import spark_session
 
     if tune == 1:
         raise typer.BadParameter("--tune must be 0, or 2 or more: the newest is measured with the others' weights")
+    if to is not None and not to.parent.is_dir():
+        raise typer.BadParameter(f"--to {to}: there is no folder {to.parent}")  # now, not after the last window
     settings, hours = _as_measured(load_settings(settings_file)), days * HOURS_A_DAY
     instants = [hour(end) - number * hours for number in range(windows, 0, -1)]
     earliest = instants[0] - tune * hours
@@ -66,7 +63,7 @@ def backtest(
         for number in range(windows + tune):
             models.make(earliest + number * hours)
         found = [(as_text(at), _measured(spark, settings, at, hours, tune)) for at in instants]
-    for line in table(found):
+    for line in by_window(found):
         print(line)
     if to is not None:
         to.write_text(json.dumps({"days": days, "tuned_on": tune, "windows": dict(found)}, indent=1) + "\n")
@@ -137,36 +134,3 @@ def _tuned(spark: SparkSession, settings: Settings, as_of: int, hours: int, wind
         tell(f"measured without weights: {error}")
         return settings
     return settings.model_copy(update={"lists": settings.lists.model_copy(update={"weights": to.uri})})
-
-
-def table(found: Sequence[tuple[str, Rows]]) -> Iterator[str]:
-    """Yields a table a task: a row a method, its NDCG@10 by window and in the mean, and how personal lists compare."""
-    for task, title in TITLES.items():
-        figures = {
-            row["method"]: [each[METRIC] for _, rows in found for each in rows if _is(each, task, row["method"])]
-            for row in found[0][1]
-            if row["task"] == task
-        }
-        figures = {method: values for method, values in figures.items() if len(values) == len(found)}
-        if not figures:
-            continue
-        width = max(map(len, figures))
-        heads = "".join(f"{name[5:10]:>8}" for name, _ in found)
-        yield ""
-        yield f"{title}: NDCG@10 by window"
-        yield f"  {'method':<{width}}{heads}    mean  personal beside it"
-        for method, values in figures.items():
-            cells = "".join(f"{value:8.4f}" for value in (*values, sum(values) / len(values)))
-            yield f"  {method:<{width}}{cells}{_beside(figures.get(PERSONAL), method, values)}"
-
-
-def _is(row: dict[str, Any], task: str, method: str) -> bool:
-    return bool(row["task"] == task and row["method"] == method)
-
-
-def _beside(personal: Sequence[float] | None, method: str, values: Sequence[float]) -> str:
-    if personal is None or method == PERSONAL:
-        return ""
-    told = compared(personal, values)
-    bounds = f" [{told.low:+.4f}, {told.high:+.4f}]" if len(values) > 1 else ""
-    return f"  {told.difference:+.4f}{bounds} {told.share:+.1%}, above on {told.above} of {len(values)}"

@@ -15,6 +15,15 @@ ROW_GROUP_ROWS = 250_000
 WHOLE_DICTIONARY = 1 << 28  # bytes: never fall back to plain text half-way through a column
 
 
+def write_whole(folder: StoragePath, name: str, table: pa.Table) -> DataFile:
+    """Writes a file of a run from all of its rows at once."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    data = sink.getvalue()
+    (folder / name).write(data)
+    return DataFile.of(name, table.num_rows, data)
+
+
 def part_name(number: int) -> str:
     return f"part-{number:05d}.parquet"
 

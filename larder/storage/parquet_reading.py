@@ -28,7 +28,7 @@ def table_file(uri: str, **options: Any) -> Iterator[pq.ParquetFile]:
     try:
         with system.open_input_file(path) as source:
             yield pq.ParquetFile(source, pre_buffer=False, page_checksum_verification=True, **options)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:  # a name in a broken footer may be no text
         if isinstance(error, OSError) and CHECKSUM not in str(error):
             raise  # of the store, not of the content
         raise DamagedTableError(

@@ -72,6 +72,6 @@ def _damage(tables: Tables, manifest: Manifest, file: DataFile) -> str | None:
         return str(error)
     except FileNotFoundError:
         return f"{place.uri} is gone; {again}"
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # a name in a broken footer may be no text
         return f"{place.uri} can't be read ({error}); {again}"
     return None

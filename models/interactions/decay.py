@@ -13,9 +13,10 @@ import numpy as np
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from larder.models.hours import HOURS_A_DAY
+
 UNIT = 1 << 12  # fixed point: the integer that stands for a weight of 1 at the landmark
 HALF_LIVES_A_LANDMARK = 16
-HOURS_A_DAY = 24
 
 
 class OtherHalfLifeError(ValueError):

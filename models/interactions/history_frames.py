@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from larder.models import columns as C
 from larder.models.encoding.arrow_lists import one_array
-from larder.models.interactions.decay import HOURS_A_DAY
+from larder.models.hours import HOURS_A_DAY
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 
 HISTORY = {

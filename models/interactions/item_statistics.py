@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from larder.models import columns as C
 from larder.models.arrow_frames import to_arrow
-from larder.models.interactions.decay import HOURS_A_DAY
+from larder.models.hours import HOURS_A_DAY
 from larder.models.interactions.repeat_purchases import RepeatPurchases
 
 Floats = npt.NDArray[np.float32]

@@ -16,7 +16,7 @@ import pytest
 from command_line import run_larder
 from written_tables import write_table
 
-from larder.cli.backtest_verb import table
+from larder.jobs.evaluation.backtest_summary import by_window
 from larder.models.hours import hour_partition
 from larder.models.tables import HOURLY_COUNTS
 from larder.storage import Tables
@@ -87,7 +87,11 @@ def test_every_window_is_measured_with_weights_of_the_days_before(shop: Path) ->
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [(["--windows", "5", "--tune", "0"], "is not after --start 2017-11-30"), (["--tune", "1"], "--tune must be 0")],
+    [
+        (["--windows", "5", "--tune", "0"], "is not after --start 2017-11-30"),
+        (["--tune", "1"], "--tune must be 0"),
+        (["--windows", "1", "--tune", "0", "--to", "gone/figures.json"], "there is no folder gone"),
+    ],
 )
 def test_windows_that_do_not_fit_are_refused(shop: Path, words: list[str], told: str) -> None:
     window = ["--start", "2017-11-30", "--end", "2017-12-05", "--days", "1"]
@@ -102,7 +106,7 @@ def test_a_method_that_some_window_lacks_is_left_out() -> None:
 
     first = [row("popularity", 0.1), row("personal", 0.3), row("item-kNN", 0.2)]
     second = [row("popularity", 0.2), row("personal", 0.3)]
-    lines = list(table([("2017-11-06T00", first), ("2017-12-04T00", second)]))
+    lines = list(by_window([("2017-11-06T00", first), ("2017-12-04T00", second)]))
     assert lines[1:] == [
         "all products: NDCG@10 by window",
         "  method       11-06   12-04    mean  personal beside it",

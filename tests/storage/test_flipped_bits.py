@@ -73,6 +73,14 @@ def test_pyarrow_refuses_it(tmp_path: Path, read: Callable[[Path], pa.Table]) ->
             read(path)
 
 
+def test_a_footer_in_which_a_name_is_no_text_is_damage(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"price": [1]}), tmp_path / "a.parquet", store_schema=False)
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(content.replace(b"price", b"\xecrice"))
+    with pytest.raises(DamagedTableError, match=r"a\.parquet is damaged"):
+        read_columns(str(tmp_path / "a.parquet"), ["price"])
+
+
 def test_a_store_that_fails_is_no_damage(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_columns(str(tmp_path / "gone.parquet"), ["a"])

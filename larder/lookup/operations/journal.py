@@ -184,8 +184,10 @@ class Journal:
             self.done[place] += answers
             self.dropped[place] += lost
             self._unfinished[place] -= answers + lost
-            if problem:
+            if problem and lost:
                 log.warning("the journey log lost %d answers in %s: %s", lost, self._names[place], problem)
+            elif problem:  # such as a broker that is not there yet, for which answers wait
+                log.warning("the journey log in %s: %s", self._names[place], problem)
 
 
 def journey_places(limits: LookupSettings) -> Destinations | None:
