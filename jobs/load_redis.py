@@ -145,6 +145,7 @@ def _load_and_flip(
     if settings.check != "off":
         warn_of_eviction(releases.client)
     is_live = releases.live().release == source.name
+    counted = {source.name}  # by each of these ways, and so not once more before the flip
     if releases.state(source.name) != VERIFIED:
         loading.load(source.content(releases))
     elif problems := releases.problems(source.name):
@@ -155,7 +156,7 @@ def _load_and_flip(
     if not arguments.stay:
         if not is_live:
             loading.lease.check()
-            releases.flip(source.name)
+            releases.flip(source.name, counted)
         # Also if it was live already: the run that made it so may have ended there.
         retired = releases.retire_beyond(settings.keep_releases, settings.retired_keys_per_second)
         report.details["retired"] = len(retired)

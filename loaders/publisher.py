@@ -86,17 +86,24 @@ def _may_pass(error: Exception) -> bool:
     return (lost and not isinstance(error, redis.AuthenticationError)) or str(error).startswith(MOVED)
 
 
-def write_dictionary(client: Client, namespace: str, release: Release, ids: Sequence[str]) -> None:
-    """Writes the product ids by ordinal: all of `ids`, or for a delta those that its base does not have."""
+def write_dictionary(client: Client, namespace: str, release: Release, ids: Sequence[str]) -> list[bytes]:
+    """Writes the product ids by ordinal: all of `ids`, or for a delta those that its base does not have.
+
+    Returns the chunks that were written, from the release's first one.
+    """
     keys = Keys(namespace)
-    own = encode_dictionary(ids[release.first_chunk * DICTIONARY_CHUNK :])
-    for number, chunk in enumerate(own[: release.chunks - release.first_chunk], release.first_chunk):
+    own = encode_dictionary(ids[release.first_chunk * DICTIONARY_CHUNK :])[: release.chunks - release.first_chunk]
+    for number, chunk in enumerate(own, release.first_chunk):
         client.set(keys.dictionary(release.name, number), chunk)
+    return own
 
 
-def complete(releases: Releases, release: Release, products: int, with_scores: bool) -> Release:
+def complete(
+    releases: Releases, release: Release, products: int, with_scores: bool, dictionary: Sequence[bytes] = ()
+) -> Release:
     """Writes what readers need to know, counts every record in the server, and calls the release verified.
 
+    dictionary: what `write_dictionary` returned; chunks that come back as they were sent are not counted id by id.
     Raises ReleaseError, with both counts, if the server does not hold what was sent.
     """
     meta: dict[str, Any] = {
@@ -112,7 +119,7 @@ def complete(releases: Releases, release: Release, products: int, with_scores: b
     if release.base:
         meta["base"] = base_meta(releases, release.base, release.first_chunk)
     releases.client.set(releases.keys.meta(release.name), json.dumps(meta, sort_keys=True))
-    if problems := releases.completeness(release).problems:
+    if problems := releases.completeness(release, dictionary).problems:
         raise ReleaseError(f"release {release.name} {'; '.join(problems)}")
     verified = replace(release, state=VERIFIED)
     releases.register(verified)

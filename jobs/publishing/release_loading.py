@@ -52,10 +52,10 @@ class ReleaseLoading:
         self._clear_foreign(content, there)
         trusts_notes = lists_loaded(releases, name) > 0
         while True:
-            self._write(release, content)
+            dictionary = self._write(release, content)
             self.lease.check()
             try:
-                self._check(release, drawn, len(content.ids))
+                self._check(release, drawn, len(content.ids), dictionary)
                 break
             except ReleaseError:
                 releases.client.unlink(releases.keys.load(name))
@@ -106,21 +106,25 @@ class ReleaseLoading:
             for key in keys:
                 client.unlink(key)
 
-    def _write(self, release: Release, content: Content) -> None:
-        """Writes the lists that are not noted as written, and the dictionary. Raises LoadError."""
+    def _write(self, release: Release, content: Content) -> list[bytes]:
+        """Writes the lists that are not noted as written, and the dictionary, which it returns. Raises LoadError."""
         servers = run_ids(self.releases.client)
         with load_progress(self.releases, release, sum(file.rows for file in content.files)):
             self._load_files(release, content.files)
-        publisher.write_dictionary(self.releases.client, self.settings.namespace, release, content.ids)
-        if run_ids(self.releases.client) != servers:
+        client, namespace = self.releases.client, self.settings.namespace
+        dictionary = publisher.write_dictionary(client, namespace, release, content.ids)
+        if run_ids(client) != servers:
             raise LoadError(f"{publisher.RESTARTED}; run it again; the live release is as it was")
+        return dictionary
 
-    def _check(self, release: Release, drawn: dict[str, list[RankedLists]], products: int) -> None:
+    def _check(
+        self, release: Release, drawn: dict[str, list[RankedLists]], products: int, dictionary: list[bytes]
+    ) -> None:
         """Compares the sample and counts all. Raises ReleaseError."""
         for kind, some in drawn.items():
             for lists in some:
                 verification.compare_lists(self.releases, release, kind, lists, self.settings.scores)
-        publisher.complete(self.releases, release, products, self.settings.scores)
+        publisher.complete(self.releases, release, products, self.settings.scores, dictionary)
 
     def _load_files(self, release: Release, files: list[ReleaseFile]) -> None:
         """Raises LoadError with what the first task that failed says."""

@@ -8,8 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import redis
-from test_publisher import Content, completed, content, keys_of, served
+from test_publisher import Content, completed, content, keys_of, served, written
 
+from larder.loaders import publisher
+from larder.loaders.codec import DICTIONARY_CHUNK, encode_dictionary
 from larder.loaders.keys import COOKIES
 from larder.loaders.releases import Live, ReleaseError, Releases
 
@@ -120,3 +122,19 @@ def test_lists_of_all_lengths_are_counted(releases: Releases) -> None:
     release = completed(releases, "r1", what)
     assert releases.completeness(release).counts[COOKIES].records == 3000
     assert np.all([release.buckets[kind] > 0 for kind in release.buckets])
+
+
+@pytest.mark.parametrize("chunk", [0, 1, 2])
+def test_a_chunk_damaged_after_it_was_sent_is_noticed(releases: Releases, chunk: int) -> None:
+    what = content()
+    what.ids[:] = [f"p{number}" for number in range(2 * DICTIONARY_CHUNK + 5)]
+    release = written(releases, "r1", what)
+    sent = encode_dictionary(what.ids)
+    key = releases.keys.dictionary("r1", chunk)
+    releases.client.set(key, sent[chunk][: -len(what.ids[-1]) - 1])  # an id less
+    with pytest.raises(ReleaseError, match=f"lacks chunks of its dictionary \\({chunk}\\)|another number of products"):
+        publisher.complete(releases, release, len(what.ids), True, sent)
+    releases.client.set(key, sent[chunk])
+    publisher.complete(releases, release, len(what.ids), True, sent)
+    releases.flip("r1")
+    assert served(releases, "r1", what) == what

@@ -1,0 +1,80 @@
+"""Measures this build beside an earlier one: aggregating, loading and looking up, by turns on one machine.
+
+The earlier build is a clone with a `.venv` of its own (`git worktree add FOLDER COMMIT`, then `make setup` there). Each
+round runs both builds once, and every other round the later one first, so that a machine that grows slower or faster
+harms neither. The ratio is of the medians; the range is that of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.hour import write_hour
+from bench.outcome import outcome
+
+HERE = Path(__file__).parent.parent
+Rate = Callable[[Path], float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.before", description=__doc__)
+    parser.add_argument("before", type=Path, metavar="FOLDER", help="the clone of the earlier build")
+    parser.add_argument("benches", nargs="*", choices=["aggregate", "load", "lookup"], help="(default: all)")
+    parser.add_argument("--rounds", type=int, default=4, help="runs of each build (default: 4)")
+    parser.add_argument("--rows", type=float, default=10e6, help="rows of the aggregated hour (default: 10 million)")
+    parser.add_argument("--cookies", type=float, default=1e6, help="cookies of the loaded release (default: a million)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        for bench in arguments.benches or ["aggregate", "load", "lookup"]:
+            if bench == "aggregate":
+                folder = write_hour(Path(work) / "events", int(arguments.rows))
+                compare(bench, "rows/s", _aggregating(folder, arguments.rows), arguments.before, arguments.rounds)
+            elif bench == "load":
+                load = ["bench.load", "--cookies", str(int(arguments.cookies)), "--runs", "3"]
+                compare(bench, "cookies/s", _told(load), arguments.before, arguments.rounds)
+            else:
+                lookup = ["bench.lookup", "--rounds", "1", "--seconds", "5"]
+                compare(bench, "requests/s", _told(lookup), arguments.before, arguments.rounds)
+
+
+def compare(bench: str, unit: str, rate: Rate, before: Path, rounds: int) -> None:
+    """Prints the rates of both builds round by round, then the outcome."""
+    builds = {"before": before.resolve(), "now": HERE}
+    rates: dict[str, list[float]] = {name: [] for name in builds}
+    for number in range(rounds):
+        for name in sorted(builds, reverse=number % 2 == 1):
+            rates[name].append(rate(builds[name]))
+            print(f"{bench:<10} {name:<7} {rates[name][-1]:,.0f} {unit}", flush=True)
+    ratios = [now / before for now, before in zip(rates["now"], rates["before"], strict=True)]
+    middle = {name: statistics.median(figures) for name, figures in rates.items()}
+    by_round = [round(min(ratios), 3), round(max(ratios), 3)]
+    print(outcome(bench, unit, middle["now"], {"before": middle["before"]}, ratio_by_round=by_round, rounds=rounds))
+
+
+def _aggregating(folder: Path, rows: float) -> Rate:
+    """Returns the rate of the best of four runs in one process; the first of them starts Spark and compiles."""
+    command = ["bench.aggregate_engines", "ours", str(folder), "4"]
+    return lambda build: rows / min(json.loads(_last_line(build, command)))
+
+
+def _told(command: Sequence[str]) -> Rate:
+    """Returns the rate that a bench tells in its outcome."""
+    return lambda build: float(json.loads(_last_line(build, command))["ours"])
+
+
+def _last_line(build: Path, command: Sequence[str]) -> str:
+    python = build / ".venv" / "bin" / "python"
+    ran = [str(python) if python.exists() else sys.executable, "-m", *command]
+    done = subprocess.run(ran, cwd=build, check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()[-1]
+
+
+if __name__ == "__main__":
+    main()
