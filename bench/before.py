@@ -72,7 +72,9 @@ def _told(command: Sequence[str]) -> Rate:
 def _last_line(build: Path, command: Sequence[str]) -> str:
     python = build / ".venv" / "bin" / "python"
     ran = [str(python) if python.exists() else sys.executable, "-m", *command]
-    done = subprocess.run(ran, cwd=build, check=True, capture_output=True, text=True)
+    done = subprocess.run(ran, cwd=build, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(ran)} failed in {build}:\n{done.stderr}")
     return done.stdout.splitlines()[-1]
 
 

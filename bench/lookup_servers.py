@@ -45,7 +45,8 @@ def ours(work: Path, redis_url: str, settings: str, folder: Path) -> Iterator[tu
 def bare(redis_port: int, folder: Path) -> Iterator[tuple[str, int]]:
     """Starts the bare server with the Larder in `folder`, in one process."""
     port = _free_port()
-    ports = {"REDIS_PORT": str(redis_port), "PORT": str(port)}
+    # `folder` holds Larder alone; the bench itself is found where it stands.
+    ports = {"REDIS_PORT": str(redis_port), "PORT": str(port), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "bench.lookup_bare"]
     with _running(command, ports, f"http://127.0.0.1:{port}", "/r/none", folder) as served:
         yield served
