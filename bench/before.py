@@ -1,8 +1,8 @@
-"""Measures this build beside an earlier one: aggregating, loading and looking up, by turns on one machine.
+"""Measures this build beside another: aggregating, ALS, loading and looking up, by turns on one machine.
 
-The earlier build is a clone with a `.venv` of its own (`git worktree add FOLDER COMMIT`, then `make setup` there). Each
-round runs both builds once, and every other round the later one first, so that a machine that grows slower or faster
-harms neither. The ratio is of the medians; the range is that of the rounds.
+The other is a clone with a `.venv` of its own: of an earlier commit, or of this one with other versions of packages.
+Each round runs both builds once, and every other round the later one first, so that a machine that grows slower or
+faster harms neither. The ratio is of the medians; the range is that of the rounds.
 """
 
 from __future__ import annotations
@@ -18,24 +18,33 @@ from pathlib import Path
 
 from bench.hour import write_hour
 from bench.outcome import outcome
+from bench.tastes import tastes, write_interactions
 
 HERE = Path(__file__).parent.parent
+BENCHES = ("aggregate", "als", "load", "lookup")
+ALS_SHAPE = (3_500_000, 100_000, 50_000)  # interactions, users, items
 Rate = Callable[[Path], float]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.before", description=__doc__)
-    parser.add_argument("before", type=Path, metavar="FOLDER", help="the clone of the earlier build")
-    parser.add_argument("benches", nargs="*", choices=["aggregate", "load", "lookup"], help="(default: all)")
+    parser.add_argument("before", type=Path, metavar="FOLDER", help="the clone of the other build")
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"of {', '.join(BENCHES)} (default: all)")
     parser.add_argument("--rounds", type=int, default=4, help="runs of each build (default: 4)")
     parser.add_argument("--rows", type=float, default=10e6, help="rows of the aggregated hour (default: 10 million)")
     parser.add_argument("--cookies", type=float, default=1e6, help="cookies of the loaded release (default: a million)")
     arguments = parser.parse_args()
+    if strange := set(arguments.benches) - set(BENCHES):
+        parser.error(f"there is no bench {', '.join(sorted(strange))}; there are {', '.join(BENCHES)}")
     with tempfile.TemporaryDirectory() as work:
-        for bench in arguments.benches or ["aggregate", "load", "lookup"]:
+        for bench in arguments.benches or BENCHES:
             if bench == "aggregate":
                 folder = write_hour(Path(work) / "events", int(arguments.rows))
                 compare(bench, "rows/s", _aggregating(folder, arguments.rows), arguments.before, arguments.rounds)
+            elif bench == "als":
+                folder = Path(work) / "als"
+                write_interactions(folder / "interactions", tastes(*ALS_SHAPE))
+                compare(bench, "iterations/h", _training(folder), arguments.before, arguments.rounds)
             elif bench == "load":
                 load = ["bench.load", "--cookies", str(int(arguments.cookies)), "--runs", "3"]
                 compare(bench, "cookies/s", _told(load), arguments.before, arguments.rounds)
@@ -62,6 +71,17 @@ def _aggregating(folder: Path, rows: float) -> Rate:
     """Returns the rate of the best of four runs in one process; the first of them starts Spark and compiles."""
     command = ["bench.aggregate_engines", "ours", str(folder), "4"]
     return lambda build: rows / min(json.loads(_last_line(build, command)))
+
+
+def _training(folder: Path) -> Rate:
+    """Returns the iterations an hour of the longest of the trainings that fit into half a minute."""
+    command = ["bench.als_engines", "ours", str(folder), json.dumps(ALS_SHAPE), "2.0", "30"]  # NDCG@10 is at most 1
+
+    def rate(build: Path) -> float:
+        longest = json.loads(_last_line(build, command))
+        return 3600 * longest["iterations"] / longest["fit"]
+
+    return rate
 
 
 def _told(command: Sequence[str]) -> Rate:

@@ -13,9 +13,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bench.outcome import outcome
+from larder.models.encoding.category_paths import CategoryLevels
 from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
-from larder.models.ranking.candidates import FEATURES, OF_NEW
+from larder.models.ranking.candidates import OF_NEW, OF_OWNED
 from larder.models.ranking.purchase_model import PurchaseModel, PurchaseRegression
 from larder.models.ranking.rankers import ALWAYS, NEVER, BlendRanker, LearnedRanker, ListRules, Ranker
 from larder.models.search.mips import InnerProductIndex
@@ -37,8 +38,9 @@ def main() -> None:
     facts = draw.uniform(1, 9, (3, len(bought))).astype(np.float32)
     history = PurchaseHistory(UserItems(np.arange(users + 1) * BOUGHT, bought, facts[0]), facts[1], facts[2])
     figures = ItemStatistics(*(lengths * 1000).astype(np.float32).reshape(1, -1).repeat(4, axis=0))
-    categories = draw.integers(0, CATEGORIES, items).astype(np.int32)
-    ranking = PurchaseModel(_regression(FEATURES, draw), _regression(OF_NEW, draw))
+    paths = draw.integers(0, CATEGORIES, items).astype(np.int32)
+    categories = CategoryLevels(np.stack([paths // 100, paths // 10, paths], axis=1))
+    ranking = PurchaseModel(_regression(OF_OWNED, draw), _regression(OF_NEW, draw))
     learned = LearnedRanker(ranking, figures, categories, arguments.candidates)
     with threadpool_limits(1, "blas"):
         rates = {

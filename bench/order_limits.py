@@ -20,10 +20,11 @@ from threadpoolctl import threadpool_limits
 
 from demo.complete_journey import source_folder
 from larder.jobs.evaluation.evaluation_methods import IMPLICIT_ALS
+from larder.models.encoding.category_paths import CategoryLevels
 from larder.models.evaluation.ranking_metrics import GroundTruth, list_metrics, means
 from larder.models.interactions.item_statistics import MONTH_DAYS, WEEK_DAYS, ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
-from larder.models.ranking.candidates import FEATURES, Candidates, ItemFeatures, candidate_features, item_features
+from larder.models.ranking.candidates import OF_OWNED, Candidates, ItemFeatures, candidate_features, item_features
 from larder.models.ranking.purchase_model_fit import fit_regression
 from larder.models.ranking.rankers import top_candidates
 from larder.models.search.mips import InnerProductIndex
@@ -86,7 +87,7 @@ def seen_at(log: Log, instant: np.datetime64) -> Seen:
     after = np.unique(log.households[later] * items + log.products[later])
     after = after[np.isin(after % items, bought) & np.isin(after // items, rows)]
     truth = GroundTruth(after // items, after % items, users, items)
-    features = candidate_features(known, factors, history, pairs, FEATURES)
+    features = candidate_features(known, factors, history, pairs, OF_OWNED)
     return Seen(pairs, features, np.isin(keys, after), truth, log.categories)
 
 
@@ -112,7 +113,8 @@ def _factors(
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(**IMPLICIT_ALS)
         model.fit(matrix, show_progress=False)
-    return model.user_factors, item_features(InnerProductIndex(model.item_factors), log.categories, figures)
+    paths = CategoryLevels(np.stack([log.categories] * 3, axis=1))
+    return model.user_factors, item_features(InnerProductIndex(model.item_factors), paths, figures)
 
 
 def nothing(seen: Seen) -> Floats:
@@ -149,7 +151,7 @@ KNOWN: dict[str, Callable[[Seen], Floats]] = {
 
 def ndcg(seen: Seen, older: list[Seen], known: Callable[[Seen], Floats]) -> Floats:
     """Returns NDCG@10 on all products for each household, of a model fitted to older windows that knows `known`."""
-    names = (*FEATURES, "known")
+    names = (*OF_OWNED, "known")
     learned = fit_regression(
         names, np.concatenate([_with(some, known) for some in older]), np.concatenate([some.bought for some in older])
     )

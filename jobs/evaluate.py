@@ -125,7 +125,7 @@ def _measure(
     categories = data.attributes.categories
     repeats = has_repeats(settings, lambda: data.statistics.repeat_purchases)
     varied = [rules_of(settings, categories, repeats, diversity) for diversity in settings.evaluation.diversities]
-    methods = methods_of(data, ranker, rules_of(settings, categories, repeats), varied)
+    methods = methods_of(data, ranker, rules_of(settings, categories, repeats), settings.lists.rebuy_weight, varied)
     peers = peers_of(data) if _with_peers(settings) else []
     scored = [row for method in itertools.chain(methods, peers) for row in scored_lists(method, data, settings)]
     half_life = float(sources[INTERACTIONS].parameters[HALF_LIFE])

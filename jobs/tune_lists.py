@@ -20,7 +20,7 @@ from larder.jobs.evaluation.evaluation_data import (
     evaluation_sources,
     read_evaluation_data,
 )
-from larder.jobs.evaluation.evaluation_methods import ALL, NEW, PERSONAL, methods_of, personal_method
+from larder.jobs.evaluation.evaluation_methods import ALL, NEW, PERSONAL, methods_of
 from larder.jobs.lists.list_inputs import TUNED, conditions_of, has_repeats
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.job_arguments import parse
@@ -31,14 +31,13 @@ from larder.models.hours import as_text
 from larder.models.ranking.candidates import item_features
 from larder.models.ranking.purchase_model import PurchaseModel
 from larder.models.ranking.purchase_model_fit import NothingToLearnError, TrainingWindow, fit_purchase_model
-from larder.models.ranking.rankers import ALWAYS, NEVER, BlendRanker, LearnedRanker, ListRules
+from larder.models.ranking.rankers import ALWAYS, NEVER, LearnedRanker, ListRules
 from larder.models.tables import INTERACTIONS, ITEM_FACTORS
 from larder.settings import Settings, SettingsError
 from larder.storage import Tables
 
 JOB = "tune_lists"
 Ints = npt.NDArray[np.int32]
-WITHOUT = "personal, without weights"
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -90,7 +89,7 @@ def _fitted(data: list[EvaluationData], windows: list[argparse.Namespace], setti
     """Returns the purchase model fitted to these windows, the newest first. Raises NothingBoughtError."""
     shown = [
         TrainingWindow(
-            item_features(some.best, some.attributes.categories.whole, some.statistics),
+            item_features(some.best, some.attributes.categories, some.statistics),
             some.factors,
             some.history,
             some.truth,
@@ -109,9 +108,8 @@ def _measured(data: EvaluationData, ranking: PurchaseModel, settings: Settings) 
     """Returns NDCG@10 by method and task."""
     lists, repeats = settings.lists, has_repeats(settings, lambda: data.statistics.repeat_purchases)
     rules = ListRules(lists.personal, NEVER if repeats else ALWAYS)
-    learned = LearnedRanker(ranking, data.statistics, data.attributes.categories.whole, lists.candidates)
-    blended = personal_method(WITHOUT, data, BlendRanker(lists.rebuy_weight), rules)
-    methods = [*methods_of(data, learned, rules), blended]
+    learned = LearnedRanker(ranking, data.statistics, data.attributes.categories, lists.candidates)
+    methods = methods_of(data, learned, rules, lists.rebuy_weight)
     return {
         method.name: {task: _ndcg(data, settings, task, method.lists(task)) for task in method.tasks}
         for method in methods

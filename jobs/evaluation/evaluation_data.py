@@ -14,19 +14,20 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from larder.jobs.als.trained_factors import model_of
+from larder.jobs.evaluation.place_popularity import PlacePopularity, place_popularity
 from larder.jobs.interactions.rolled_up_state import decay_of
 from larder.jobs.lists.list_inputs import ProductAttributes, product_attributes
 from larder.models import columns as C
 from larder.models.arrow_frames import to_arrow
 from larder.models.encoding.arrow_lists import vectors_of
 from larder.models.evaluation.ranking_metrics import GroundTruth
-from larder.models.hours import as_text, hour_partition
+from larder.models.hours import as_of_partition, as_text, hour_partition
 from larder.models.interactions.history_frames import as_histories, purchase_history_of, with_history
 from larder.models.interactions.item_statistics import ItemStatistics, item_statistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.lists.top_n_lists import item_matrix
 from larder.models.search.mips import InnerProductIndex
-from larder.models.tables import HOURLY_COUNTS, INTERACTIONS, ITEM_FACTORS, PRODUCT_NUMBERS, USER_FACTORS
+from larder.models.tables import CONTEXTS, HOURLY_COUNTS, INTERACTIONS, ITEM_FACTORS, PRODUCT_NUMBERS, USER_FACTORS
 from larder.settings import Settings
 from larder.storage import Tables
 from larder.storage.frames import read_frame
@@ -46,6 +47,7 @@ class EvaluationData:
     By user: `factors` (users, d), `history` and `truth`. `truth_counts` (pairs,) is the number of purchases of each
     pair of `truth`. By product, for each that anybody bought before the instant: `item_factors` (products, d),
     `attributes` and `statistics`. `cookies` is the number of cookies with factors, of which the users are a sample.
+    `places` is None if there are no contexts of the instant.
     """
 
     factors: Floats
@@ -56,6 +58,7 @@ class EvaluationData:
     truth: GroundTruth
     truth_counts: Floats
     cookies: int
+    places: PlacePopularity | None = None
 
     @cached_property
     def best(self) -> InnerProductIndex:
@@ -84,7 +87,8 @@ def evaluation_sources(tables: Tables, arguments: argparse.Namespace) -> dict[st
         if manifest is None:
             tables.get(HOURLY_COUNTS, name, window)
     sources: dict[str, Any] = {table: manifest for table, manifest in model_of(tables, arguments.as_of).items()}
-    return {**sources, HOURLY_COUNTS: found}
+    contexts = tables.find(CONTEXTS, as_of_partition(arguments.as_of))
+    return {**sources, HOURLY_COUNTS: found, **({CONTEXTS: contexts} if contexts else {})}
 
 
 def input_references(sources: dict[str, Any]) -> dict[str, str]:
@@ -141,7 +145,22 @@ def read_evaluation_data(
         truth=GroundTruth(buyers, amounts[C.PRODUCT_NUMBER].to_numpy(), len(some), len(ids)),
         truth_counts=amounts[C.PURCHASES].to_numpy().astype(np.float32),
         cookies=users.count(),
+        places=_places(spark, tables, sources, numbers, known, some),
     )
+
+
+def _places(
+    spark: SparkSession,
+    tables: Tables,
+    sources: dict[str, Any],
+    numbers: DataFrame,
+    bought: DataFrame,
+    users: pa.Table,
+) -> PlacePopularity | None:
+    if CONTEXTS not in sources:
+        return None
+    contexts = read_frame(spark, tables, [sources[CONTEXTS]], CONTEXTS.schema)
+    return place_popularity(contexts, numbers, bought, users[C.COOKIE_KEY].to_numpy())
 
 
 def _sampled(users: DataFrame, histories: DataFrame, limit: int) -> pa.Table:

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from larder.jobs.evaluation.evaluation_data import EvaluationData
+from larder.jobs.evaluation.place_popularity import PlacePopularity
 from larder.models.evaluation.ranking_metrics import RECALL_AT
 from larder.models.interactions.purchase_history import UserItems
 from larder.models.ranking.personal import top_items
-from larder.models.ranking.rankers import ALWAYS, ListRules, Ranker
+from larder.models.ranking.rankers import ALWAYS, BlendRanker, ListRules, Ranker
 from larder.models.search.topk import top_k_columns
 
 Floats = npt.NDArray[np.float32]
@@ -23,6 +24,8 @@ NEW, ALL = "new", "all"
 POPULARITY, ALS, PERSONAL = "popularity", "als", "personal"
 OWN, OWN_DECAYED = "own frequency", "own frequency, decayed"
 RECENT = "popularity, 28 days"
+AT_PLACE = "popularity at the place"
+WITHOUT = "personal, without weights"
 KNN, IMPLICIT = "item-kNN, BM25 (implicit)", "ALS (implicit)"
 # The best of 24 settings on the test weeks of the sample data: a choice in implicit's favour.
 IMPLICIT_ALS = {"factors": 64, "regularization": 10.0, "alpha": 1.0, "iterations": 15, "random_state": 1}
@@ -40,27 +43,37 @@ class Method:
 
 
 def methods_of(
-    data: EvaluationData, ranker: Ranker, rules: ListRules, varied: Sequence[ListRules] = ()
+    data: EvaluationData, ranker: Ranker, rules: ListRules, rebuy_weight: float, varied: Sequence[ListRules] = ()
 ) -> list[Method]:
-    """Returns the baselines, personal lists as published, and personal lists by each of the rules `varied`."""
+    """Returns the baselines, personal lists as published, and personal lists by each of the rules `varied`.
+
+    If `ranker` has learned weights, one baseline is the blend, by `rebuy_weight`, that is published without weights.
+    """
     one = np.ones((len(data.factors), 1), np.float32)
     buyers, month = data.statistics.buyers[:, None], data.statistics.month[:, None]
     recent = data.history.bought
     nothing = np.zeros_like(buyers)
+    is_blend = isinstance(ranker, BlendRanker)
     personal = [personal_method(PERSONAL, data, ranker, rules)]
     personal += [personal_method(f"{PERSONAL}, diversity {some.penalty:g}", data, ranker, some) for some in varied]
     return [
         Method(POPULARITY, (NEW, ALL), _by_product(one, buyers, recent, 0.0)),
         Method(RECENT, (NEW, ALL), _by_product(one, month, recent, 0.0)),
+        *([Method(AT_PLACE, (NEW, ALL), _at_place(data.places, recent))] if data.places else []),
         Method(ALS, (NEW, ALL), _by_product(data.factors, data.item_factors, recent, 0.0)),
         Method(OWN, (ALL,), _by_product(one, nothing, data.purchase_counts, 1.0)),
         Method(OWN_DECAYED, (ALL,), _by_product(one, nothing, recent, 1.0)),
+        *([personal_method(WITHOUT, data, BlendRanker(rebuy_weight), rules)] if not is_blend else []),
         *personal,
     ]
 
 
 def _by_product(users: Floats, items: Floats, owned: UserItems, rebuy_weight: float) -> Callable[[str], Ints]:
     return lambda task: top_items(users, items, owned, RECALL_AT, None if task == NEW else rebuy_weight)[0]
+
+
+def _at_place(places: PlacePopularity, owned: UserItems) -> Callable[[str], Ints]:
+    return lambda task: places.lists(RECALL_AT, owned if task == NEW else None)
 
 
 def personal_method(name: str, data: EvaluationData, ranker: Ranker, rules: ListRules) -> Method:

@@ -128,7 +128,7 @@ def ranker_of(
                 f"{where} was tuned with {name} = {weights[name]}, and for {interactions.partition} it is {here}; "
                 f"run `larder tune-lists` again"
             )
-    return LearnedRanker(ranking, statistics, attributes.categories.whole, lists.candidates)
+    return LearnedRanker(ranking, statistics, attributes.categories, lists.candidates)
 
 
 def statistics_for_ranker(

@@ -30,6 +30,11 @@ class CategoryLevels:
         """The numbers of whole paths, shape (products,)."""
         return self.levels[:, -1]
 
+    @property
+    def broader(self) -> Ints:
+        """The numbers of the level above whole paths of LEVELS names, shape (products,)."""
+        return self.levels[:, -2]
+
 
 def path_prefixes(path: str | None) -> list[str]:
     """Returns a path's prefixes, the shortest first: `A/B/C` gives ["A", "A/B", "A/B/C"], no path gives [].

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from larder.kernels import kernel
+from larder.models.encoding.category_paths import CategoryLevels
 from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.search.mips import InnerProductIndex
@@ -22,13 +23,16 @@ Flags = npt.NDArray[np.bool_]
 
 # Added to a share or a strength before its logarithm is taken, so that 0 has one.
 LEAST_SHARE, LEAST_STRENGTH = 1e-4, 0.01
+LEAST_AFFINITY = 1e-4  # an affinity may be negative
 # The prior of the share of buyers who buy again: one of five, worth five buyers.
 PRIOR_AGAIN, PRIOR_BUYERS = 1.0, 5.0
 USERS = 256  # users whose strengths by category are in memory at a time
 OF_ITEMS = ("month", "week", "buyers", "repeat")
-OF_TASTE = ("affinity", "category")
+OF_TASTE = ("affinity", "log affinity", "category", "broader category", "breadth")
 OF_HISTORY = ("strength", "purchases", "days")
+# By model: for items that are new to the user, and for those that it bought before.
 OF_NEW = (*OF_TASTE, *OF_ITEMS)
+OF_OWNED = (*OF_HISTORY, "affinity", "category", *OF_ITEMS)
 FEATURES = (*OF_HISTORY, *OF_NEW)
 
 
@@ -36,16 +40,16 @@ FEATURES = (*OF_HISTORY, *OF_NEW)
 class ItemFeatures:
     """What is known of the items, the same for all users.
 
-    index: their factors, and which may be listed. categories (products,): a number by product number, NO_CATEGORY for
-    none. logs: the features OF_ITEMS, each of shape (products,).
+    index: their factors, and which may be listed. categories: their category paths. logs: the features OF_ITEMS, each
+    of shape (products,).
     """
 
     index: InnerProductIndex
-    categories: Ints
+    categories: CategoryLevels
     logs: dict[str, Floats]
 
 
-def item_features(index: InnerProductIndex, categories: Ints, figures: ItemStatistics) -> ItemFeatures:
+def item_features(index: InnerProductIndex, categories: CategoryLevels, figures: ItemStatistics) -> ItemFeatures:
     """Returns the features of the items: logarithms of their counts, and of the smoothed share who bought again."""
     logs = {
         "month": np.log1p(figures.month),
@@ -104,9 +108,13 @@ def _feature(
     if name in OF_HISTORY:
         of_entry = _of_entries(history, name)
         return np.where(entries >= 0, of_entry[entries], 0.0) if len(of_entry) else np.zeros(len(items))
-    if name == "affinity":
-        return pair_dots(users, items, np.ascontiguousarray(user_factors, np.float32), known.index.vectors)
-    return np.log(_shares(history, known.categories, users, items) + LEAST_SHARE)
+    if name in ("affinity", "log affinity"):
+        affinity = pair_dots(users, items, np.ascontiguousarray(user_factors, np.float32), known.index.vectors)
+        return affinity if name == "affinity" else np.log(np.maximum(affinity, LEAST_AFFINITY))
+    if name == "breadth":
+        return np.log1p(np.diff(history.bought.offsets), dtype=np.float64)[users]
+    codes = known.categories.whole if name == "category" else known.categories.broader
+    return np.log(_shares(history, codes, users, items) + LEAST_SHARE)
 
 
 def _of_entries(history: PurchaseHistory, name: str) -> npt.NDArray[np.float64]:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from larder.models.evaluation.ranking_metrics import GroundTruth
 from larder.models.interactions.purchase_history import PurchaseHistory
 from larder.models.ranking.candidates import (
-    FEATURES,
     OF_NEW,
+    OF_OWNED,
     Candidates,
     ItemFeatures,
     candidate_features,
@@ -66,7 +66,7 @@ def fit_purchase_model(windows: Sequence[TrainingWindow], candidates: int) -> Pu
         return fit_regression(names, np.concatenate(features), came_true, f"products {which}")
 
     constant: list[bool] = []
-    model = PurchaseModel(regression(FEATURES, True), regression(OF_NEW, False))
+    model = PurchaseModel(regression(OF_OWNED, True), regression(OF_NEW, False))
     if len(constant) == 2:
         raise NothingToLearnError(
             "nothing to learn: of the products bought before all were bought afterwards, or none, and likewise of the "

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from larder.models.encoding.category_paths import CategoryLevels
 from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory
 from larder.models.ranking.candidates import (
@@ -102,11 +103,11 @@ class _BoundBlend:
 
 @dataclass(frozen=True)
 class LearnedRanker:
-    """By a purchase model: items bought before, and so many other `candidates`. categories (products,)."""
+    """By a purchase model: items bought before, and so many other `candidates`."""
 
     ranking: PurchaseModel
     figures: ItemStatistics
-    categories: Ints
+    categories: CategoryLevels
     candidates: int
 
     def bound_to(self, index: InnerProductIndex) -> BoundLearnedRanker:

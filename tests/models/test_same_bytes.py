@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from larder.models import columns as C
 from larder.models.als.fold_in import FoldIn, fold_in_users
+from larder.models.encoding.category_paths import CategoryLevels
 from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.lists.similar_items import neighbour_search, similar_lists
@@ -81,7 +82,7 @@ def learned_ranker() -> LearnedRanker:
         return PurchaseRegression(names, linear * 0, linear * 0 + 2, -1.0, linear, np.triu(quadratic) * 0.1)
 
     statistics = ItemStatistics(*random.uniform(0, 9, (4, ITEMS)).astype(np.float32))
-    categories = random.integers(-1, 6, ITEMS).astype(np.int32)
+    categories = CategoryLevels(random.integers(-1, 6, (ITEMS, 3)).astype(np.int32))
     return LearnedRanker(PurchaseModel(regression(FEATURES), regression(OF_NEW)), statistics, categories, 40)
 
 

@@ -26,7 +26,7 @@ from larder.jobs.evaluation.evaluation_data import NothingBoughtError
 from larder.jobs.runtime.stage_report import StageReport
 from larder.models.hours import as_of_partition, as_text, hour_partition
 from larder.models.interactions.decay import UNIT
-from larder.models.tables import HOURLY_COUNTS, INTERACTIONS, ITEM_FACTORS, USER_FACTORS
+from larder.models.tables import CONTEXTS, HOURLY_COUNTS, INTERACTIONS, ITEM_FACTORS, USER_FACTORS
 from larder.settings import EvaluationSettings, ListsSettings, Settings, SettingsError, SparkSettings, StorageSettings
 from larder.storage import MissingPartitionError, StoragePath, Tables
 from larder.storage.manifests import plan_run
@@ -75,6 +75,8 @@ def write_shop(tables: Tables, instant: int, seed: int, most: int | None = None,
     partition = as_of_partition(instant)
     write("interactions", INTERACTIONS.schema, interactions, partition, {"half_life": HALF_LIFE, "landmark": instant})
     tastes = np.eye(KINDS) + 0.1
+    contexts = [("north", "till", f"p{item:02}", ITEMS - item) for item in range(ITEMS)]
+    write("contexts", CONTEXTS.schema, contexts, partition, {"half_life": HALF_LIFE, "landmark": instant})
     users = [(user, tastes[user % KINDS].tolist()) for user in range(USERS)]
     items = [(f"p{item:02}", (tastes[kind(item)] * draw.uniform(0.9, 1.1)).tolist()) for item in range(ITEMS)]
     write("user_factors", USER_FACTORS.schema, users, partition, {"rank": KINDS})
@@ -162,7 +164,14 @@ def test_a_report_on_hours_that_the_weights_have_seen_says_so(spark: SparkSessio
 def test_the_report_has_every_method_and_group(spark: SparkSession, shop: Settings) -> None:
     evaluation = shop.evaluation.model_copy(update={"diversities": [0.5], "peers": True})
     results, html = evaluated(spark, shop.model_copy(update={"evaluation": evaluation}))
-    both = ["popularity", "popularity, 28 days", "als", "personal", "personal, diversity 0.5"]
+    both = [
+        "popularity",
+        "popularity, 28 days",
+        "popularity at the place",
+        "als",
+        "personal",
+        "personal, diversity 0.5",
+    ]
     peers = ["item-kNN, BM25 (implicit)", "ALS (implicit)"]
     own = ["own frequency", "own frequency, decayed"]
     assert list(ndcg(results, "new")) == [*both, *peers]

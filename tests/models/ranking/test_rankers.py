@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from larder.models.encoding.category_paths import CategoryLevels
 from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.ranking import candidates, rankers
@@ -20,6 +21,7 @@ from larder.models.search.mips import InnerProductIndex
 
 PRODUCTS, RANK = 6, 2
 CATEGORIES = np.array([0, 0, 1, 1, -1, 0], np.int32)
+BROADER = np.array([0, 0, 0, 0, -1, 0], np.int32)
 FIGURES = ItemStatistics(
     buyers=np.array([9, 4, 4, 2, 1, 7], np.float32),
     again=np.array([3, 0, 4, 1, 0, 2], np.float32),
@@ -27,6 +29,14 @@ FIGURES = ItemStatistics(
     week=np.array([1, 0, 2, 0, 0, 3], np.float32),
 )
 VECTORS = np.array([[1, 0], [2, 1], [0, 3], [1, 1], [2, 2], [3, 0]], np.float32)
+
+
+def one_level(categories: np.ndarray, broader: np.ndarray | None = None) -> CategoryLevels:
+    above = categories if broader is None else broader
+    return CategoryLevels(np.stack([above, above, categories], axis=1))
+
+
+PATHS = one_level(CATEGORIES, BROADER)
 Bought = dict[int, tuple[float, int, float]]  # item: strength, purchases, days since
 
 
@@ -60,11 +70,18 @@ def log_odds(regression: PurchaseRegression, facts: dict[str, float]) -> float:
 
 def facts_of(user: np.ndarray, bought: Bought, item: int) -> dict[str, float]:
     total = sum(strength for strength, _, _ in bought.values())
-    same = sum(of[0] for other, of in bought.items() if CATEGORIES[other] == CATEGORIES[item] >= 0)
+
+    def share(codes: np.ndarray) -> float:
+        same = sum(of[0] for other, of in bought.items() if codes[other] == codes[item] >= 0)
+        return log(same / total + 1e-4 if total else 1e-4)
+
     strength, purchases, days = bought.get(item, (0.99, 0, 0.0))
     return {
         "affinity": float(user @ VECTORS[item]),
-        "category": log(same / total + 1e-4 if total else 1e-4),
+        "log affinity": log(max(float(user @ VECTORS[item]), 1e-4)),
+        "category": share(CATEGORIES),
+        "broader category": share(BROADER),
+        "breadth": log(1 + len(bought)),
         "month": log(1 + FIGURES.month[item]),
         "week": log(1 + FIGURES.week[item]),
         "buyers": log(1 + FIGURES.buyers[item]),
@@ -89,7 +106,7 @@ def test_the_learned_order_is_that_of_brute_force(
 ) -> None:
     allowed = np.array([True, True, True, True, True, False])
     factors = np.array([user for user, _ in shop], np.float32).reshape(-1, RANK)
-    order = LearnedRanker(RANKING, FIGURES, CATEGORIES, PRODUCTS).bound_to(InnerProductIndex(VECTORS, allowed))
+    order = LearnedRanker(RANKING, FIGURES, PATHS, PRODUCTS).bound_to(InnerProductIndex(VECTORS, allowed))
     found, scores = order.lists(factors, as_history([bought for _, bought in shop]), ListRules(n, masked_days))
     assert found.shape == scores.shape == (len(shop), min(n, PRODUCTS))
     for row, (user, bought) in enumerate(shop):
@@ -108,7 +125,7 @@ def test_the_learned_order_is_that_of_brute_force(
 
 
 def test_only_so_many_products_are_looked_at_beside_what_was_bought() -> None:
-    order = LearnedRanker(RANKING, FIGURES, CATEGORIES, 2).bound_to(InnerProductIndex(VECTORS))
+    order = LearnedRanker(RANKING, FIGURES, PATHS, 2).bound_to(InnerProductIndex(VECTORS))
     found, _ = order.lists(np.array([[1, 0]], np.float32), as_history([{5: (1.0, 1, 1.0)}]), ListRules(6))
     assert set(found[0].tolist()) == {5, 1, 4, -1}  # affinities: 5 has 3, 1 and 4 have 2
 
@@ -117,7 +134,7 @@ def test_many_users_are_ranked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     draw = np.random.default_rng(4)
     factors = draw.normal(size=(9, RANK)).astype(np.float32)
     history = as_history([{int(item): (1.0, 1, 2.0) for item in draw.choice(PRODUCTS, 2, False)} for _ in range(9)])
-    order = LearnedRanker(RANKING, FIGURES, CATEGORIES, 4).bound_to(InnerProductIndex(VECTORS))
+    order = LearnedRanker(RANKING, FIGURES, PATHS, 4).bound_to(InnerProductIndex(VECTORS))
     whole = order.lists(factors, history, ListRules(4))
     monkeypatch.setattr(rankers, "USERS", 2)
     parts = order.lists(factors, history, ListRules(4))
@@ -130,7 +147,9 @@ def test_shares_of_many_categories_take_no_more_memory_for_more_users() -> None:
     history = as_history([{user % kinds: (2.0, 1, 1.0), (user + 1) % kinds: (6.0, 1, 1.0)} for user in range(users)])
     of_each = np.repeat(np.arange(users), 2)
     pairs = Candidates(of_each, (of_each + np.tile([0, 2], users)) % kinds, np.full(2 * users, -1))
-    known = ItemFeatures(InnerProductIndex(np.ones((kinds, 1), np.float32)), np.arange(kinds, dtype=np.int32), {})
+    known = ItemFeatures(
+        InnerProductIndex(np.ones((kinds, 1), np.float32)), one_level(np.arange(kinds, dtype=np.int32)), {}
+    )
     tracemalloc.start()
     found = candidate_features(known, np.ones((users, 1), np.float32), history, pairs, ["category"])
     peak = tracemalloc.get_traced_memory()[1]
@@ -161,7 +180,7 @@ def test_few_of_a_category_in_either_order() -> None:
     # 5, 1 and 0 are of one category; 4 has none.
     rules = ListRules(4, categories=CATEGORIES, most=1)
     assert BlendRanker(0.0).bound_to(best).lists(ONE_USER, nothing, rules)[0].tolist() == [[5, 4, 3, -1]]
-    learned = LearnedRanker(RANKING, FIGURES, CATEGORIES, PRODUCTS).bound_to(best)
+    learned = LearnedRanker(RANKING, FIGURES, PATHS, PRODUCTS).bound_to(best)
     found, scores = learned.lists(ONE_USER, nothing, rules)
     kinds = [CATEGORIES[item] for item in found[0] if item >= 0 and CATEGORIES[item] >= 0]
     assert len(set(kinds)) == len(kinds)
