@@ -32,7 +32,7 @@ LOGIC = {
     "embed_products": "0.1.0",
     "precompute": "0.1.1",
     "precompute_cookies": "0.1.1",
-    "evaluate": "0.1.0",
+    "evaluate": "0.1.1",
 }
 
 

@@ -14,7 +14,15 @@ from larder.models.encoding.category_paths import CategoryLevels
 from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.interactions.purchase_history import PurchaseHistory, UserItems
 from larder.models.ranking import candidates, rankers
-from larder.models.ranking.candidates import FEATURES, OF_NEW, Candidates, ItemFeatures, candidate_features
+from larder.models.ranking.candidates import (
+    FEATURES,
+    OF_ITEMS,
+    OF_NEW,
+    OF_OWNED,
+    Candidates,
+    ItemFeatures,
+    candidate_features,
+)
 from larder.models.ranking.purchase_model import PurchaseModel, PurchaseRegression
 from larder.models.ranking.rankers import ALWAYS, BlendRanker, LearnedRanker, ListRules
 from larder.models.search.mips import InnerProductIndex
@@ -50,6 +58,8 @@ def random_regression(names: tuple[str, ...], seed: int) -> PurchaseRegression:
 
 
 RANKING = PurchaseModel(random_regression(FEATURES, 1), random_regression(OF_NEW, 2))
+# As in files of weights that an earlier build wrote.
+OF_FEWER = PurchaseModel(random_regression(OF_OWNED, 3), random_regression(("affinity", "category", *OF_ITEMS), 4))
 
 
 def as_history(bought: list[Bought]) -> PurchaseHistory:
@@ -100,13 +110,18 @@ histories = st.dictionaries(
 users = st.lists(st.integers(-2, 2), min_size=RANK, max_size=RANK)
 
 
-@given(st.lists(st.tuples(users, histories), max_size=4), st.sampled_from([0.0, 5.0, ALWAYS]), st.integers(1, 7))
+@given(
+    st.lists(st.tuples(users, histories), max_size=4),
+    st.sampled_from([0.0, 5.0, ALWAYS]),
+    st.integers(1, 7),
+    st.sampled_from([RANKING, OF_FEWER]),
+)
 def test_the_learned_order_is_that_of_brute_force(
-    shop: list[tuple[list[int], Bought]], masked_days: float, n: int
+    shop: list[tuple[list[int], Bought]], masked_days: float, n: int, ranking: PurchaseModel
 ) -> None:
     allowed = np.array([True, True, True, True, True, False])
     factors = np.array([user for user, _ in shop], np.float32).reshape(-1, RANK)
-    order = LearnedRanker(RANKING, FIGURES, PATHS, PRODUCTS).bound_to(InnerProductIndex(VECTORS, allowed))
+    order = LearnedRanker(ranking, FIGURES, PATHS, PRODUCTS).bound_to(InnerProductIndex(VECTORS, allowed))
     found, scores = order.lists(factors, as_history([bought for _, bought in shop]), ListRules(n, masked_days))
     assert found.shape == scores.shape == (len(shop), min(n, PRODUCTS))
     for row, (user, bought) in enumerate(shop):
@@ -114,7 +129,7 @@ def test_the_learned_order_is_that_of_brute_force(
         for item in np.flatnonzero(allowed).tolist():
             if item in bought and bought[item][2] < masked_days:
                 continue
-            regression = RANKING.owned if item in bought else RANKING.fresh
+            regression = ranking.owned if item in bought else ranking.fresh
             odds[item] = log_odds(regression, facts_of(np.array(user), bought, item))
         best = sorted(odds, key=lambda item: (-odds[item], item))[:n]
         listed = [item for item in found[row].tolist() if item >= 0]
