@@ -145,7 +145,7 @@ def _load_and_flip(
     if settings.check != "off":
         warn_of_eviction(releases.client)
     is_live = releases.live().release == source.name
-    counted = {source.name}  # by each of these ways, and so not once more before the flip
+    counted = {source.name}  # by every branch below, so the flip need not count it again
     if releases.state(source.name) != VERIFIED:
         loading.load(source.content(releases))
     elif problems := releases.problems(source.name):

@@ -48,8 +48,8 @@ class Completeness:
 def completeness(client: Client, namespace: str, release: Release, dictionary: Sequence[bytes] = ()) -> Completeness:
     """Counts every record, reads the dictionary and the meta of a release, its base not included.
 
-    dictionary: the release's own chunks as they were sent, if that was just now: one that is the same in the server
-    need not be counted id by id, which is the dearest step. Raises redis.RedisError, OSError.
+    dictionary: the release's own chunks as they were sent, if the caller has just sent them. A chunk that is the same
+    in the server is not counted id by id, which is the slowest step. Raises redis.RedisError, OSError.
     """
     found, keys = Completeness(release), Keys(namespace)
     for kind, expected in release.records.items():
@@ -99,7 +99,10 @@ def _meta(text: bytes | None, release: Release) -> tuple[int | None, str]:
 
 
 def _count_ids(client: Any, keys: Keys, release: Release, sent: Sequence[bytes], damaged: list[int]) -> int:
-    """Returns the product ids in the release's own chunks of the dictionary; adds damaged chunks to `damaged`."""
+    """Returns the number of product ids in the release's own chunks; adds damaged chunks to `damaged`.
+
+    sent: these chunks as they were sent, or nothing.
+    """
     total = 0
     own = range(release.first_chunk, release.chunks)
     for start in range(own.start, own.stop, CHUNKS_AT_ONCE):

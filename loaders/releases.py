@@ -64,7 +64,7 @@ class Releases:
     def flip(self, name: str, counted: Container[str] = ()) -> None:
         """Makes a verified release live, in one command, after counting every record of it and of its base.
 
-        counted: releases that the caller has counted just now; they are not counted again. Raises ReleaseError if
+        counted: names of releases that the caller has just counted; they are not counted again. Raises ReleaseError if
         anything is missing.
         """
         live = self.live()

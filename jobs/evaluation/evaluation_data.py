@@ -47,7 +47,7 @@ class EvaluationData:
     By user: `factors` (users, d), `history` and `truth`. `truth_counts` (pairs,) is the number of purchases of each
     pair of `truth`. By product, for each that anybody bought before the instant: `item_factors` (products, d),
     `attributes` and `statistics`. `cookies` is the number of cookies with factors, of which the users are a sample.
-    `places` is None if there are no contexts of the instant.
+    `places` is None if there are no contexts of the instant, or no purchase has a location.
     """
 
     factors: Floats

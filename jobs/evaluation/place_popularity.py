@@ -1,4 +1,4 @@
-"""Popularity at the place that a user visits, which is the list of a newcomer there: a baseline of personal lists."""
+"""Popularity at the place that a user visits: a baseline of personal lists. A newcomer there gets such a list."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from larder.models.arrow_frames import to_arrow
 from larder.models.interactions.purchase_history import UserItems
 
 Ints = npt.NDArray[np.integer]
-MOST = 2_000  # ranked items of a place: enough for a full list when what a user owns is left out
+MOST = 2_000  # ranked items of a place, so that a list is still full when what its user owns is left out
 NO_PLACE = -1
 
 
@@ -49,29 +49,30 @@ class PlacePopularity:
 
 def place_popularity(
     contexts: DataFrame, numbers: DataFrame, visits: DataFrame, cookies: npt.NDArray[np.int64]
-) -> PlacePopularity:
-    """Returns the popularity at the place of the first visit of each of `cookies`, whose keys rise.
+) -> PlacePopularity | None:
+    """Returns the popularity at the place that each of `cookies` visits first, or None if no visit has a location.
 
-    Args: `contexts` has the columns of CONTEXTS, `numbers` those of PRODUCT_NUMBERS; `visits` has COOKIE_KEY, LOCATION
-    and HOUR. A visit without a location does not count.
+    Args: `contexts` has the columns of CONTEXTS, `numbers` those of PRODUCT_NUMBERS, `visits` COOKIE_KEY, LOCATION and
+    HOUR; `cookies` (users,) are cookie keys in ascending order. A place's counts are its own, not smoothed by others.
     """
     known = visits.where(F.col(C.LOCATION) != "")
     first = known.groupBy(C.COOKIE_KEY).agg(F.min(F.struct(C.HOUR, C.LOCATION))[C.LOCATION].alias(C.LOCATION))
-    place_of = to_arrow(first)
-    places, numbered = np.unique(place_of[C.LOCATION].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
+    visited = to_arrow(first)
+    names = visited[C.LOCATION].to_pylist()
+    number_of = {name: number for number, name in enumerate(sorted(set(names)))}
+    if not number_of:
+        return None
     of_user = np.full(len(cookies), NO_PLACE, np.int64)
-    of_user[np.searchsorted(cookies, place_of[C.COOKIE_KEY].to_numpy())] = numbered
-    some = contexts.sparkSession.createDataFrame([(place,) for place in places.tolist()], f"{C.LOCATION} string")
+    of_user[np.searchsorted(cookies, visited[C.COOKIE_KEY].to_numpy())] = [number_of[name] for name in names]
+    places = contexts.sparkSession.createDataFrame(list(number_of.items()), f"{C.LOCATION} string, _place int")
     summed = (
-        contexts.join(F.broadcast(some), C.LOCATION, "left_semi")
+        contexts.join(F.broadcast(places), C.LOCATION)
         .join(F.broadcast(numbers), C.PRODUCT_ID)
-        .groupBy(C.LOCATION, C.PRODUCT_NUMBER)
+        .groupBy("_place", C.PRODUCT_NUMBER)
         .agg(F.sum(C.STRENGTH).alias("_sum"))
     )
-    best = Window.partitionBy(C.LOCATION).orderBy(F.desc("_sum"), C.PRODUCT_NUMBER)
+    best = Window.partitionBy("_place").orderBy(F.desc("_sum"), C.PRODUCT_NUMBER)
     ranked = summed.withColumn("_rank", F.row_number().over(best)).where(F.col("_rank") <= MOST)
-    table = to_arrow(ranked.orderBy(C.LOCATION, "_rank"))
-    # Spark orders texts by their UTF-8 bytes, Python by code points: the same order.
-    at = np.searchsorted(places, table[C.LOCATION].to_numpy(zero_copy_only=False).astype(str))
-    offsets = np.searchsorted(at, np.arange(len(places) + 1))
+    table = to_arrow(ranked.orderBy("_place", "_rank").select("_place", C.PRODUCT_NUMBER))
+    offsets = np.searchsorted(table["_place"].to_numpy(), np.arange(len(number_of) + 1))
     return PlacePopularity(offsets, table[C.PRODUCT_NUMBER].to_numpy(), of_user)

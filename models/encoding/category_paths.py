@@ -32,7 +32,10 @@ class CategoryLevels:
 
     @property
     def broader(self) -> Ints:
-        """The numbers of the level above whole paths of LEVELS names, shape (products,)."""
+        """The numbers of the first LEVELS - 1 names of each path, shape (products,).
+
+        For a path with no more names it is that of the whole path.
+        """
         return self.levels[:, -2]
 
 

@@ -23,14 +23,14 @@ Flags = npt.NDArray[np.bool_]
 
 # Added to a share or a strength before its logarithm is taken, so that 0 has one.
 LEAST_SHARE, LEAST_STRENGTH = 1e-4, 0.01
-LEAST_AFFINITY = 1e-4  # an affinity may be negative
+LEAST_AFFINITY = 1e-4  # an affinity may be negative, and then has no logarithm
 # The prior of the share of buyers who buy again: one of five, worth five buyers.
 PRIOR_AGAIN, PRIOR_BUYERS = 1.0, 5.0
 USERS = 256  # users whose strengths by category are in memory at a time
 OF_ITEMS = ("month", "week", "buyers", "repeat")
 OF_TASTE = ("affinity", "log affinity", "category", "broader category", "breadth")
 OF_HISTORY = ("strength", "purchases", "days")
-# By model: for items that are new to the user, and for those that it bought before.
+# The features of items that are new to the user, and of those that it bought before.
 OF_NEW = (*OF_TASTE, *OF_ITEMS)
 OF_OWNED = (*OF_HISTORY, "affinity", "category", *OF_ITEMS)
 FEATURES = (*OF_HISTORY, *OF_NEW)

@@ -103,7 +103,7 @@ class _BoundBlend:
 
 @dataclass(frozen=True)
 class LearnedRanker:
-    """By a purchase model: items bought before, and so many other `candidates`."""
+    """Orders what a user bought before, and so many other `candidates`, by a purchase model."""
 
     ranking: PurchaseModel
     figures: ItemStatistics

@@ -30,7 +30,9 @@ def test_users_get_what_is_popular_where_they_come_first(spark: SparkSession) ->
         [(NORTH, "north", 7), (NORTH, "south", 8), (SOUTH, "south", 3), (SOUTH, "north", 9), (NOWHERE, "", 1)],
         "cookie_key long, location string, hour int",
     )
+    assert place_popularity(contexts, numbers, visits.where("location = ''"), np.array([NOWHERE])) is None
     places = place_popularity(contexts, numbers, visits, np.array([NORTH, SOUTH, NOBODY, NOWHERE]))
+    assert places is not None
     assert places.of_user.tolist() == [0, 1, NO_PLACE, NO_PLACE]
     none = [-1, -1, -1]
     assert places.lists(3).tolist() == [[1, 0, 2], [2, -1, -1], none, none]

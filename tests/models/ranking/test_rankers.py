@@ -39,12 +39,13 @@ FIGURES = ItemStatistics(
 VECTORS = np.array([[1, 0], [2, 1], [0, 3], [1, 1], [2, 2], [3, 0]], np.float32)
 
 
-def one_level(categories: np.ndarray, broader: np.ndarray | None = None) -> CategoryLevels:
+def paths_of(categories: np.ndarray, broader: np.ndarray | None = None) -> CategoryLevels:
+    """Category paths of one name, or of a broader category's and a category's."""
     above = categories if broader is None else broader
     return CategoryLevels(np.stack([above, above, categories], axis=1))
 
 
-PATHS = one_level(CATEGORIES, BROADER)
+PATHS = paths_of(CATEGORIES, BROADER)
 Bought = dict[int, tuple[float, int, float]]  # item: strength, purchases, days since
 
 
@@ -163,7 +164,7 @@ def test_shares_of_many_categories_take_no_more_memory_for_more_users() -> None:
     of_each = np.repeat(np.arange(users), 2)
     pairs = Candidates(of_each, (of_each + np.tile([0, 2], users)) % kinds, np.full(2 * users, -1))
     known = ItemFeatures(
-        InnerProductIndex(np.ones((kinds, 1), np.float32)), one_level(np.arange(kinds, dtype=np.int32)), {}
+        InnerProductIndex(np.ones((kinds, 1), np.float32)), paths_of(np.arange(kinds, dtype=np.int32)), {}
     )
     tracemalloc.start()
     found = candidate_features(known, np.ones((users, 1), np.float32), history, pairs, ["category"])

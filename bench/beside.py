@@ -1,8 +1,8 @@
 """Measures this build beside another: aggregating, ALS, loading and looking up, by turns on one machine.
 
 The other is a clone with a `.venv` of its own: of an earlier commit, or of this one with other versions of packages.
-Each round runs both builds once, and every other round the later one first, so that a machine that grows slower or
-faster harms neither. The ratio is of the medians; the range is that of the rounds.
+Each round runs both builds once. The build that comes second in one round comes first in the next, so that a machine
+that grows slower or faster harms neither. The ratio is that of the medians; the range is that of the rounds.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Rate = Callable[[Path], float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.before", description=__doc__)
-    parser.add_argument("before", type=Path, metavar="FOLDER", help="the clone of the other build")
+    parser = argparse.ArgumentParser(prog="python -m bench.beside", description=__doc__)
+    parser.add_argument("other", type=Path, metavar="FOLDER", help="the clone of the other build")
     parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"of {', '.join(BENCHES)} (default: all)")
     parser.add_argument("--rounds", type=int, default=4, help="runs of each build (default: 4)")
     parser.add_argument("--rows", type=float, default=10e6, help="rows of the aggregated hour (default: 10 million)")
@@ -40,31 +40,31 @@ def main() -> None:
         for bench in arguments.benches or BENCHES:
             if bench == "aggregate":
                 folder = write_hour(Path(work) / "events", int(arguments.rows))
-                compare(bench, "rows/s", _aggregating(folder, arguments.rows), arguments.before, arguments.rounds)
+                compare(bench, "rows/s", _aggregating(folder, arguments.rows), arguments.other, arguments.rounds)
             elif bench == "als":
                 folder = Path(work) / "als"
                 write_interactions(folder / "interactions", tastes(*ALS_SHAPE))
-                compare(bench, "iterations/h", _training(folder), arguments.before, arguments.rounds)
+                compare(bench, "iterations/h", _training(folder), arguments.other, arguments.rounds)
             elif bench == "load":
                 load = ["bench.load", "--cookies", str(int(arguments.cookies)), "--runs", "3"]
-                compare(bench, "cookies/s", _told(load), arguments.before, arguments.rounds)
+                compare(bench, "cookies/s", _told(load), arguments.other, arguments.rounds)
             else:
                 lookup = ["bench.lookup", "--rounds", "1", "--seconds", "5"]
-                compare(bench, "requests/s", _told(lookup), arguments.before, arguments.rounds)
+                compare(bench, "requests/s", _told(lookup), arguments.other, arguments.rounds)
 
 
-def compare(bench: str, unit: str, rate: Rate, before: Path, rounds: int) -> None:
+def compare(bench: str, unit: str, rate: Rate, other: Path, rounds: int) -> None:
     """Prints the rates of both builds round by round, then the outcome."""
-    builds = {"before": before.resolve(), "now": HERE}
+    builds = {"other": other.resolve(), "this": HERE}
     rates: dict[str, list[float]] = {name: [] for name in builds}
     for number in range(rounds):
         for name in sorted(builds, reverse=number % 2 == 1):
             rates[name].append(rate(builds[name]))
             print(f"{bench:<10} {name:<7} {rates[name][-1]:,.0f} {unit}", flush=True)
-    ratios = [now / before for now, before in zip(rates["now"], rates["before"], strict=True)]
+    ratios = [this / that for this, that in zip(rates["this"], rates["other"], strict=True)]
     middle = {name: statistics.median(figures) for name, figures in rates.items()}
     by_round = [round(min(ratios), 3), round(max(ratios), 3)]
-    print(outcome(bench, unit, middle["now"], {"before": middle["before"]}, ratio_by_round=by_round, rounds=rounds))
+    print(outcome(bench, unit, middle["this"], {"other": middle["other"]}, ratio_by_round=by_round, rounds=rounds))
 
 
 def _aggregating(folder: Path, rows: float) -> Rate:
@@ -85,7 +85,7 @@ def _training(folder: Path) -> Rate:
 
 
 def _told(command: Sequence[str]) -> Rate:
-    """Returns the rate that a bench tells in its outcome."""
+    """Returns the rate of the last line that a bench prints."""
     return lambda build: float(json.loads(_last_line(build, command))["ours"])
 
 
