@@ -18,12 +18,9 @@ from larder.models.events.validation import ROW_COLUMNS, ValidatedEvents
 
 PURCHASE = C.EVENT_TYPES.index("purchase")
 INT32_MAX = np.iinfo(np.int32).max
-# Columns of events, by how they travel.
-HASHES, TEXTS, NUMBERS = (
-    ("cookie_key", "event_key"),
-    ("product", "location", "device"),
-    ("ts", "event_type", "quantity"),
-)
+# Columns of events, by how they travel; those of numbers with the type that they have before and after.
+HASHES, TEXTS = ("cookie_key", "event_key"), ("product", "location", "device")
+NUMBERS = {"ts": np.int64, "event_type": np.uint8, "quantity": np.int32}
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,8 @@ def unpacked(streams: Sequence[bytes]) -> ValidatedEvents:
                 )
                 texts[name].append(indexed.dictionary)
             elif name in NUMBERS:
-                values.append(table.column(name).to_numpy() + np.int64(int(table.schema.metadata[name.encode()])))
+                least = NUMBERS[name](int(table.schema.metadata[name.encode()]))
+                values.append(table.column(name).to_numpy().astype(NUMBERS[name]) + least)
             elif name in table.schema.names:
                 values.append(table.column(name).to_numpy())
             else:

@@ -197,3 +197,15 @@ def test_dealt_and_packed_events_come_out_whole() -> None:
         assert (range_of(some.cookie_key, 8) == number).all()
     joined = unpacked([packed(some) for _, some in parts])
     assert hourly_counts(joined, HOUR, MANY).table.equals(hourly_counts(events, HOUR, MANY).table)
+
+
+@pytest.mark.parametrize("largest", [255, 256, 257, 65_535, 65_536, 65_537, 2**31 - 1])
+def test_packed_quantities_come_out_as_they_went_in(largest: int) -> None:
+    """A distance of 255 from a least quantity of 1 fits one byte, and the quantity itself does not."""
+    bought = {"event_type": "purchase", "price": 1.0}
+    events = events_of({**bought, "quantity": 1}, {**bought, "quantity": largest})
+    joined = unpacked([packed(events)])
+    for name in ("ts", "event_type", "quantity"):
+        before, after = getattr(events, name), getattr(joined, name)
+        assert after.dtype == before.dtype
+        assert after.tolist() == before.tolist()
