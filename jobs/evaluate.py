@@ -22,7 +22,17 @@ from larder.jobs.evaluation.evaluation_methods import NEW, PERSONAL, POPULARITY,
 from larder.jobs.evaluation.evaluation_page import page
 from larder.jobs.evaluation.evaluation_summary import summary
 from larder.jobs.evaluation.picture_evaluation import PictureMetrics, measure_pictures
-from larder.jobs.lists.list_inputs import HALF_LIFE, TUNED, has_repeats, ranker_of, read_weights, rules_of, state_of
+from larder.jobs.lists.list_inputs import (
+    HALF_LIFE,
+    LEARNED,
+    ORDER,
+    TUNED,
+    has_repeats,
+    ranker_of,
+    read_weights,
+    rules_of,
+    state_of,
+)
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.job_arguments import parse
 from larder.jobs.runtime.session import spark_session
@@ -141,8 +151,13 @@ def _measure(
         "cold_products": settings.evaluation.cold_products,
         "peers": "" if peers else _why_no_peers(settings),
         "strengths": strengths(data, half_life, arguments.end - arguments.as_of),
-        "tuned": read_weights(settings).get(TUNED, {}),
+        "tuned": _tuned(read_weights(settings)),
     }
+
+
+def _tuned(weights: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a file of weights says of its windows, and the order that was chosen; empty if it says nothing."""
+    return {**weights[TUNED], ORDER: weights.get(ORDER, LEARNED)} if weights.get(TUNED) else {}
 
 
 def _with_peers(settings: Settings) -> bool:

@@ -1,43 +1,38 @@
-"""Fits the weights that order personal lists to the purchases of several windows, each after an instant.
+"""Chooses the order of personal lists, from simple to rich, by what users bought in several windows.
 
-They are measured as they will be used, on later purchases than they were fitted to: on the newest window, with weights
-of the older ones alone. The weights written are those of all windows.
+The richest order has weights, which are fitted. They are measured as they will be used, on later purchases than they
+were fitted to: on each window but the oldest, with weights of the older ones alone. The simplest order that is within
+one standard error of the best is chosen (models/evaluation/order_choice.py); the weights written are those of all
+windows.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pyspark.sql import SparkSession
 
-from larder.jobs.evaluation.evaluation_data import (
-    EvaluationData,
-    NothingBoughtError,
-    evaluation_sources,
-    read_evaluation_data,
-)
-from larder.jobs.evaluation.evaluation_methods import ALL, NEW, PERSONAL, methods_of
-from larder.jobs.lists.list_inputs import TUNED, conditions_of, has_repeats
+from larder.jobs.evaluation.choice_summary import NDCG, choice_summary
+from larder.jobs.evaluation.evaluation_data import EvaluationData, evaluation_sources, read_evaluation_data
+from larder.jobs.evaluation.evaluation_methods import ALL, NEW
+from larder.jobs.evaluation.measured_orders import chosen_order, fitted_model, measured_window
+from larder.jobs.lists.list_inputs import ORDER, TUNED, conditions_of
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.job_arguments import parse
+from larder.jobs.runtime.notices import tell
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
-from larder.models.evaluation.ranking_metrics import Means, list_metrics, means
 from larder.models.hours import as_text
-from larder.models.ranking.candidates import item_features
 from larder.models.ranking.purchase_model import PurchaseModel
-from larder.models.ranking.purchase_model_fit import NothingToLearnError, TrainingWindow, fit_purchase_model
-from larder.models.ranking.rankers import ALWAYS, NEVER, LearnedRanker, ListRules
+from larder.models.ranking.purchase_model_fit import NothingToLearnError
 from larder.models.tables import INTERACTIONS, ITEM_FACTORS
 from larder.settings import Settings, SettingsError
 from larder.storage import Tables
 
 JOB = "tune_lists"
-Ints = npt.NDArray[np.int32]
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,7 +41,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
-    """Writes the file arguments.to.
+    """Writes the file arguments.to, and prints how the orders compare and which was chosen.
 
     Raises MissingPartitionError, SettingsError and NothingBoughtError.
     """
@@ -57,18 +52,21 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         windows = [argparse.Namespace(settings=settings, as_of=at, end=at + hours) for at in instants]
         sources = [evaluation_sources(tables, window) for window in windows]
         conditions = _same_conditions(sources, settings)
-        newest, *older = (read_evaluation_data(spark, tables, *pair) for pair in zip(sources, windows, strict=True))
-        ndcg = _measured(newest, _fitted(older, windows[1:], settings), settings)
-        tuned = {
-            "windows": [as_text(at) for at in reversed(instants)],
-            "end": as_text(arguments.end),
-            "ndcg": ndcg,
-        }
-        written = {**_fitted([*older, newest], windows, settings).as_json(), **conditions, TUNED: tuned}
+        data = [read_evaluation_data(spark, tables, *pair) for pair in zip(sources, windows, strict=True)]
+        # The model of a place has seen that window and the older ones, so it is measured on the window before it.
+        models = [_fitted(data[place:], windows[place:], settings) for place in range(len(data))]
+        measured = [measured_window(some, older, settings) for some, older in zip(data, models[1:], strict=False)]
+        choice, figures = chosen_order(measured, settings)
+        tuned = {"windows": [as_text(at) for at in reversed(instants)], "end": as_text(arguments.end), **figures}
+        weights = models[0].as_json() if models[0] else {}
+        written = {ORDER: choice.chosen, **weights, **conditions, TUNED: tuned}
         arguments.to.write((json.dumps(written, indent=1) + "\n").encode())
-        report.rows_in, report.rows_out = len(newest.truth.users), len(ndcg)
+        report.rows_in, report.rows_out = len(data[0].truth.users), len(measured[0].figures)
+        report.details[ORDER] = choice.chosen
         for task in (NEW, ALL):
-            report.details[task] = f"{ndcg[PERSONAL][task]['ndcg@10']:.4f}"
+            report.details[task] = f"{figures['ndcg'][choice.chosen][task][NDCG]:.4f}"
+        if os.environ.get("LARDER_LOG") != "json":
+            print(choice_summary(choice.chosen, tuned), flush=True)
     return report
 
 
@@ -85,41 +83,13 @@ def _same_conditions(sources: list[dict[str, Any]], settings: Settings) -> dict[
     return conditions[0]
 
 
-def _fitted(data: list[EvaluationData], windows: list[argparse.Namespace], settings: Settings) -> PurchaseModel:
-    """Returns the purchase model fitted to these windows, the newest first. Raises NothingBoughtError."""
-    shown = [
-        TrainingWindow(
-            item_features(some.best, some.attributes.categories, some.statistics),
-            some.factors,
-            some.history,
-            some.truth,
-        )
-        for some in data
-    ]
+def _fitted(data: list[EvaluationData], windows: list[argparse.Namespace], settings: Settings) -> PurchaseModel | None:
+    """Returns the purchase model fitted to these windows, the newest first. If they teach nothing, says so: None."""
     try:
-        return fit_purchase_model(shown, settings.lists.candidates)
+        return fitted_model(data, settings.lists.candidates)
     except NothingToLearnError as error:
-        raise NothingBoughtError(
-            f"from {as_text(windows[-1].as_of)} to {as_text(windows[0].end)}: {error}; name longer windows, or more"
-        ) from None
-
-
-def _measured(data: EvaluationData, ranking: PurchaseModel, settings: Settings) -> dict[str, dict[str, Means]]:
-    """Returns NDCG@10 by method and task."""
-    lists, repeats = settings.lists, has_repeats(settings, lambda: data.statistics.repeat_purchases)
-    rules = ListRules(lists.personal, NEVER if repeats else ALWAYS)
-    learned = LearnedRanker(ranking, data.statistics, data.attributes.categories, lists.candidates)
-    methods = methods_of(data, learned, rules, lists.rebuy_weight)
-    return {
-        method.name: {task: _ndcg(data, settings, task, method.lists(task)) for task in method.tasks}
-        for method in methods
-    }
-
-
-def _ndcg(data: EvaluationData, settings: Settings, task: str, lists: Ints) -> Means:
-    truth = data.truth_of_new if task == NEW else data.truth
-    ndcg = {"ndcg@10": list_metrics(lists, truth).ndcg}
-    return means(ndcg, settings.evaluation.bootstrap, settings.evaluation.seed)
+        tell(f"from {as_text(windows[-1].as_of)} to {as_text(windows[0].end)}: {error}; name longer windows, or more")
+        return None
 
 
 def main(argv: list[str] | None = None) -> None:

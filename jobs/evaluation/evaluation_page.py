@@ -8,6 +8,8 @@ from typing import Any
 import matplotlib
 from jinja2 import Environment
 
+from larder.jobs.evaluation.choice_summary import choice_reason
+
 matplotlib.use("svg")
 from matplotlib import pyplot
 
@@ -68,12 +70,14 @@ Affinity is compared with 1 for pairs bought in the test hours and 0 for others.
 {% if r.tuned %}
 <h2>How the order of personal lists was chosen</h2>
 <p>Weights were fitted to the purchases from {{ r.tuned.windows[0] }} until {{ r.tuned.end }}, in
-{{ r.tuned.windows|length }} windows. These figures are of the newest window, from
-{{ r.tuned.windows[-1] }}, with weights that were fitted to the older windows only.
+{{ r.tuned.windows|length }} windows.
+{% if r.tuned.best %}These figures are means over the newest {{ r.tuned.measured_on }} of them, each with weights
+that were fitted to the windows before it. {{ reason }}{% else %}These figures are of the newest window, from
+{{ r.tuned.windows[-1] }}, with weights that were fitted to the older windows only.{% endif %}
 {% if r.tuned.end > r.as_of %}<strong>They have seen hours of this test.</strong>{% endif %}</p>
 <table><tr><th>NDCG@10</th>{% for task in tasks %}<th>{{ task }} products</th>{% endfor %}</tr>
 {% for name, row in r.tuned.ndcg.items() %}
-<tr{% if name in ours %} class="ours"{% endif %}><td>{{ name }}</td>
+<tr{% if name in (r.tuned.order, "personal") %} class="ours"{% endif %}><td>{{ name }}</td>
 {% for task in tasks %}<td>{% if task in row %}{{ "%.4f"|format(row[task]["ndcg@10"]) }}
 {% set bounds = row[task]["ndcg@10 interval"] %}
 {% if bounds %}<small>[{{ "%.4f"|format(bounds[0]) }}, {{ "%.4f"|format(bounds[1]) }}]</small>{% endif %}
@@ -108,7 +112,9 @@ def page(results: dict[str, Any]) -> str:
         plots["embeddings"] = _bars(bars, "share")
     template = Environment(autoescape=False, trim_blocks=True).from_string(TEMPLATE)
     names = {"tasks": TASKS, "notes": NOTES, "figures": FIGURES, "like": LIKE, "groups": GROUPS, "ours": OURS}
-    return template.render(r=results, plots=plots, **names)
+    tuned = results["tuned"]
+    reason = choice_reason(tuned["order"], tuned) if tuned.get("best") else ""
+    return template.render(r=results, plots=plots, reason=reason, **names)
 
 
 def _bars(bars: list[tuple[str, float, list[float] | None]], label: str) -> str:

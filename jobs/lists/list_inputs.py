@@ -18,13 +18,19 @@ from larder.models.interactions.item_statistics import ItemStatistics, item_stat
 from larder.models.interactions.repeat_purchases import RepeatPurchases
 from larder.models.lists.context_popularity import CategoryCap
 from larder.models.ranking.purchase_model import PurchaseModel, WeightsError
-from larder.models.ranking.rankers import ALWAYS, BlendRanker, LearnedRanker, ListRules, Ranker
+from larder.models.ranking.rankers import ALWAYS, BlendRanker, LearnedRanker, ListRules, PopularityRanker, Ranker
 from larder.settings import Settings, SettingsError
 from larder.storage import Manifest, StoragePath
 
 COLUMNS = {C.CATEGORY: "string", C.IN_STOCK: "boolean"}
 HALF_LIFE = "half_life"  # a parameter in the manifest of interactions, in hours
+ORDER = (
+    "order"  # in a file of weights: which of the orders of personal lists was chosen; the learned one if it is not said
+)
 TUNED = "tuned"  # in a file of weights: the windows of the fit, and the figures measured then
+# The orders of personal lists, from simple to rich.
+POPULAR, RECENTLY_POPULAR, BLEND, LEARNED = "popularity", "popularity, 28 days", "ALS and own purchases", "learned"
+ORDERS = (POPULAR, RECENTLY_POPULAR, BLEND, LEARNED)
 # The parameters of a training that affinities depend on. Those that cut it into tasks and steps are left out.
 FACTOR_PARAMETERS = ("rank", "iterations", "regularisation", "scaling", "alpha")
 
@@ -109,7 +115,7 @@ def ranker_of(
     interactions: Manifest,
     factors: Manifest,
 ) -> Ranker:
-    """Returns the ranker of personal lists: learned if `lists.weights` is set, else a blend.
+    """Returns the ranker of personal lists: of the order in the file `lists.weights` if that is set, else a blend.
 
     Args: `statistics` are needed only if `lists.weights` is set; `interactions` and `factors` are the manifests of
     interactions and item factors. Raises SettingsError if the weights were fitted under other parameters.
@@ -117,18 +123,36 @@ def ranker_of(
     lists, weights = settings.lists, read_weights(settings)
     if not weights or statistics is None:
         return BlendRanker(lists.rebuy_weight)
-    where = f"lists.weights: {settings.lists.weights}"
-    try:
-        ranking = PurchaseModel.from_json(weights)
-    except WeightsError as error:
-        raise SettingsError(f"{where}: {error}; make it with `larder tune-lists`") from None
+    where, model, order = f"lists.weights: {lists.weights}", None, weights.get(ORDER, LEARNED)
+    if order not in ORDERS:
+        raise SettingsError(f"{where} names the order {order!r}; orders are {', '.join(ORDERS)}")
+    if order == LEARNED:
+        try:
+            model = PurchaseModel.from_json(weights)
+        except WeightsError as error:
+            raise SettingsError(f"{where}: {error}; make it with `larder tune-lists`") from None
     for name, here in conditions_of(settings, interactions, factors).items():
         if name in weights and weights[name] != here:  # older files do not say all
             raise SettingsError(
                 f"{where} was tuned with {name} = {weights[name]}, and for {interactions.partition} it is {here}; "
                 f"run `larder tune-lists` again"
             )
-    return LearnedRanker(ranking, statistics, attributes.categories, lists.candidates)
+    return rankers(settings, statistics, attributes.categories, model)[order]
+
+
+def rankers(
+    settings: Settings, statistics: ItemStatistics, categories: CategoryLevels, model: PurchaseModel | None
+) -> dict[str, Ranker]:
+    """Returns the rankers by order, from simple to rich; without a purchase model there is no learned order."""
+    lists = settings.lists
+    found: dict[str, Ranker] = {
+        POPULAR: PopularityRanker(statistics.buyers, lists.rebuy_weight),
+        RECENTLY_POPULAR: PopularityRanker(statistics.month, lists.rebuy_weight),
+        BLEND: BlendRanker(lists.rebuy_weight),
+    }
+    return (
+        found if model is None else {**found, LEARNED: LearnedRanker(model, statistics, categories, lists.candidates)}
+    )
 
 
 def statistics_for_ranker(

@@ -39,7 +39,8 @@ class ListsSettings(Section):
     )
     weights: str = Field(
         "",
-        description="File of learned ranking weights, made by `larder tune-lists`. Empty: rebuy_weight alone ranks.",
+        description="File with the order of personal lists and its weights, made by `larder tune-lists`. Empty: lists "
+        "are ordered by ALS and rebuy_weight.",
     )
     candidates: int = Field(
         100,

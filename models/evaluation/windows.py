@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+
+from larder.models.evaluation.ranking_metrics import Means
 
 # The 97.5% quantile of Student's t by degrees of freedom, from 1; beyond, that of the normal distribution.
 # https://www.itl.nist.gov/div898/handbook/eda/section3/eda3672.htm
@@ -48,3 +51,19 @@ def compared(ours: Sequence[float], others: Sequence[float]) -> Compared:
     other = float(np.mean(others))
     share = mean / other if other else float("nan")
     return Compared(mean, mean - half, mean + half, share, int((differences > 0).sum()))
+
+
+def mean_of_windows(name: str, windows: Sequence[npt.NDArray[np.floating]], resamples: int, seed: int) -> Means:
+    """Returns the mean over windows of a figure that users (u,) of each have, its interval if there are resamples > 0,
+    and the number of users.
+
+    A window without users is left out. The interval has 95%, by a bootstrap that draws users within each window.
+    """
+    some = [users for users in windows if len(users)]
+    out: Means = {name: float(np.mean([users.mean() for users in some])) if some else 0.0}
+    out["users"] = sum(map(len, some))
+    if resamples and some:
+        draw = np.random.default_rng(seed)
+        drawn = [users[draw.integers(0, len(users), (resamples, len(users)))].mean(axis=1) for users in some]
+        out[f"{name} interval"] = np.percentile(np.mean(drawn, axis=0), [2.5, 97.5]).tolist()
+    return out

@@ -1,7 +1,8 @@
-"""Rankers: two ways to order a user's candidates, and the rules for what a list may hold.
+"""Rankers: three ways to order a user's candidates, from simple to rich, and the rules for what a list may hold.
 
-`BlendRanker` needs only the factors, and gives what was bought before an extra. `LearnedRanker` orders by the purchase
-model (models/ranking/purchase_model.py), which knows more features and their weights.
+`PopularityRanker` needs only a count of each item, and `BlendRanker` only the factors; both give what the user bought
+before an extra. `LearnedRanker` orders by the purchase model (models/ranking/purchase_model.py), which knows more
+features and their weights.
 """
 
 from __future__ import annotations
@@ -75,6 +76,30 @@ class Ranker(Protocol):
 class BoundRanker(Protocol):
     def lists(self, factors: Floats, history: PurchaseHistory, rules: ListRules) -> Lists:
         """Lists (m, min(n, products)), NO_ITEM where there is nothing more; and scores, falling, 0 there."""
+
+
+@dataclass(frozen=True)
+class PopularityRanker:
+    """Scores (1 - weight) * count / the largest count + weight * strength / the user's largest strength.
+
+    counts, shape (items,): how popular each item is, the same for all users.
+    """
+
+    counts: Floats
+    weight: float
+
+    def bound_to(self, index: InnerProductIndex) -> BoundRanker:
+        shares = self.counts / max(float(self.counts.max(initial=0)), 1.0)
+        of_counts = InnerProductIndex(shares[:, None].astype(np.float32), index.allowed)
+        return _BoundPopularity(_BoundBlend(of_counts, self.weight))
+
+
+@dataclass(frozen=True)
+class _BoundPopularity:
+    blend: _BoundBlend
+
+    def lists(self, factors: Floats, history: PurchaseHistory, rules: ListRules) -> Lists:
+        return self.blend.lists(np.ones((len(factors), 1), np.float32), history, rules)
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,7 @@ def test_the_habit_is_found_in_the_hours_after_the_tuning(spark: SparkSession, t
     assert ndcg(results, "new")["personal"] > 0.9
     assert results["tuned"]["windows"] == ["2017-11-29T22", "2017-11-30T00"]
     assert "They have seen hours of this test" not in html
+    assert "Lists are ordered by: learned. NDCG@10 of all products" in html
 
 
 def test_weights_of_older_windows_are_measured_on_the_newest(tuned: tuple[Settings, StageReport]) -> None:
@@ -145,9 +146,11 @@ def test_weights_of_older_windows_are_measured_on_the_newest(tuned: tuple[Settin
     assert float(str(report.details["all"])) > 0.9
     written = json.loads(Path(tuned[0].lists.weights).read_text())
     ndcg_of = written["tuned"]["ndcg"]
-    assert ndcg_of["personal, without weights"]["all"]["ndcg@10"] < ndcg_of["personal"]["all"]["ndcg@10"]
+    assert list(ndcg_of) == ["popularity", "popularity, 28 days", "ALS and own purchases", "learned"]
+    assert ndcg_of["ALS and own purchases"]["all"]["ndcg@10"] < ndcg_of["learned"]["all"]["ndcg@10"]
+    assert (written["order"], written["tuned"]["by"], written["tuned"]["measured_on"]) == ("learned", "all", 1)
     assert (written["half_life"], written["candidates"], written["factors"]) == (HALF_LIFE, 100, {"rank": KINDS})
-    assert set(ndcg_of["personal"]["new"]) == {"ndcg@10", "ndcg@10 interval", "users"}
+    assert set(ndcg_of["learned"]["new"]) == {"ndcg@10", "ndcg@10 interval", "users"}
 
 
 def test_tuning_again_writes_the_same_bytes(spark: SparkSession, shop: Settings, tuned: Any, tmp_path: Path) -> None:
@@ -303,6 +306,7 @@ def test_a_shop_in_which_nothing_is_bought_twice_is_tuned_too(
         write_shop(tables, instant, seed, again=False)
     tune(spark, settings, file)
     written = json.loads(file.read_text())
+    assert (written["order"], written["tuned"]["by"]) == ("learned", "all")  # of 1,000 pairs too few
     assert {name for name, weight in written["owned"]["weights"].items() if weight} == {""}
     results, _ = evaluated(spark, settings.model_copy(update={"lists": ListsSettings(weights=str(file))}))
     new, every = ndcg(results, "new"), ndcg(results, "all")

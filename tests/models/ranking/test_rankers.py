@@ -24,7 +24,7 @@ from larder.models.ranking.candidates import (
     candidate_features,
 )
 from larder.models.ranking.purchase_model import PurchaseModel, PurchaseRegression
-from larder.models.ranking.rankers import ALWAYS, BlendRanker, LearnedRanker, ListRules
+from larder.models.ranking.rankers import ALWAYS, BlendRanker, LearnedRanker, ListRules, PopularityRanker
 from larder.models.search.mips import InnerProductIndex
 
 PRODUCTS, RANK = 6, 2
@@ -188,6 +188,26 @@ def test_what_was_bought_is_masked_never_for_a_while_or_always(masked_days: floa
     found, scores = order.lists(ONE_USER, TWO_BOUGHT, ListRules(6, masked_days))
     assert found.tolist() == [expected]
     assert scores[0, 0] == (3 if masked_days == ALWAYS else 0.5 * 3)
+
+
+@pytest.mark.parametrize(
+    ("masked_days", "expected"),
+    [(0.0, [0, 2, 5, 1, 3, 4]), (7.0, [2, 5, 1, 3, 4, -1]), (ALWAYS, [5, 1, 3, 4, -1, -1])],
+)
+def test_popular_items_follow_what_the_user_bought(masked_days: float, expected: list[int]) -> None:
+    """Buyers are 9 4 4 2 1 7; the user bought 0, and 2 half as much. Ties go to the lower number."""
+    order = PopularityRanker(FIGURES.buyers, 0.7).bound_to(InnerProductIndex(VECTORS))
+    found, scores = order.lists(ONE_USER, TWO_BOUGHT, ListRules(6, masked_days))
+    assert found.tolist() == [expected]
+    # Where nothing that was bought is listed, scores are shares of the largest count.
+    first = {0.0: 0.7 + 0.3, 7.0: 0.7 / 2 + 0.3 * 4 / 9, ALWAYS: 7 / 9}[masked_days]
+    assert scores[0, 0] == pytest.approx(first)
+
+
+def test_popular_items_that_may_not_be_listed_are_not() -> None:
+    allowed = np.array([False, True, True, True, True, False])
+    order = PopularityRanker(FIGURES.buyers, 0.7).bound_to(InnerProductIndex(VECTORS, allowed))
+    assert order.lists(ONE_USER, as_history([{}]), ListRules(6))[0].tolist() == [[1, 2, 3, 4, -1, -1]]
 
 
 def test_few_of_a_category_in_either_order() -> None:
