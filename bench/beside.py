@@ -2,7 +2,8 @@
 
 The other is a clone with a `.venv` of its own: of an earlier commit, or of this one with other versions of packages.
 Each round runs both builds once. The build that comes second in one round comes first in the next, so that a machine
-that grows slower or faster harms neither. The ratio is that of the medians; the range is that of the rounds.
+that grows slower or faster harms neither. The ratio is that of the medians; the range is that of the rounds. For
+lookups both servers run all the time, and each round asks them for some seconds, one after the other.
 """
 
 from __future__ import annotations
@@ -13,16 +14,25 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import redis
+
 from bench.hour import write_hour
+from bench.lookup import ALL_ON, HEADERS, JOURNEY, WARM_SECONDS, write_questions
+from bench.lookup_release import write_lookup_release
+from bench.lookup_servers import KEY, installed, ours
 from bench.outcome import outcome
 from bench.tastes import tastes, write_interactions
+from bench.wrk import drive, find_wrk
+from larder.loaders.embedded import embedded_server
 
 HERE = Path(__file__).parent.parent
 BENCHES = ("aggregate", "als", "load", "lookup")
 ALS_SHAPE = (3_500_000, 100_000, 50_000)  # interactions, users, items
+LOOKUP_COOKIES, LOOKUP_PRODUCTS, LOOKUP_SECONDS = 200_000, 50_000, 3
 Rate = Callable[[Path], float]
 
 
@@ -49,8 +59,8 @@ def main() -> None:
                 load = ["bench.load", "--cookies", str(int(arguments.cookies)), "--runs", "3"]
                 compare(bench, "cookies/s", _told(load), arguments.other, arguments.rounds)
             else:
-                lookup = ["bench.lookup", "--rounds", "1", "--seconds", "5"]
-                compare(bench, "requests/s", _told(lookup), arguments.other, arguments.rounds)
+                with lookups(Path(work), arguments.other.resolve()) as rate:
+                    compare(bench, "requests/s", rate, arguments.other, arguments.rounds)
 
 
 def compare(bench: str, unit: str, rate: Rate, other: Path, rounds: int) -> None:
@@ -65,6 +75,27 @@ def compare(bench: str, unit: str, rate: Rate, other: Path, rounds: int) -> None
     middle = {name: statistics.median(figures) for name, figures in rates.items()}
     by_round = [round(min(ratios), 3), round(max(ratios), 3)]
     print(outcome(bench, unit, middle["this"], {"other": middle["other"]}, ratio_by_round=by_round, rounds=rounds))
+
+
+@contextmanager
+def lookups(work: Path, other: Path) -> Iterator[Rate]:
+    """Serves one release by both builds; gives the rate of lookups of known cookies, one worker, all features on."""
+    find_wrk()
+    settings = ALL_ON.format(key=KEY, workers=1, journey=JOURNEY)
+    with ExitStack() as stack:
+        url = stack.enter_context(embedded_server(work / "redis", at_port=True))
+        client = stack.enter_context(redis.Redis.from_url(url))
+        client.config_set("save", "")
+        write_lookup_release(client, LOOKUP_COOKIES, LOOKUP_PRODUCTS)
+        requests = write_questions(work, LOOKUP_COOKIES, LOOKUP_PRODUCTS)["known"]
+        urls = {}
+        for name, build in (("other", other), ("this", HERE)):
+            place = work / name
+            place.mkdir()
+            folder, python = installed(place, build, _python(build)), _python(build)
+            urls[build], _ = stack.enter_context(ours(place / "served", url, settings, folder, python))
+            drive(urls[build], requests, WARM_SECONDS, headers=HEADERS)
+        yield lambda build: drive(urls[build], requests, LOOKUP_SECONDS, headers=HEADERS).rate
 
 
 def _aggregating(folder: Path, rows: float) -> Rate:
@@ -89,9 +120,13 @@ def _told(command: Sequence[str]) -> Rate:
     return lambda build: float(json.loads(_last_line(build, command))["ours"])
 
 
-def _last_line(build: Path, command: Sequence[str]) -> str:
+def _python(build: Path) -> str:
     python = build / ".venv" / "bin" / "python"
-    ran = [str(python) if python.exists() else sys.executable, "-m", *command]
+    return str(python) if python.exists() else sys.executable
+
+
+def _last_line(build: Path, command: Sequence[str]) -> str:
+    ran = [_python(build), "-m", *command]
     done = subprocess.run(ran, cwd=build, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(ran)} failed in {build}:\n{done.stderr}")

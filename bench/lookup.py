@@ -76,7 +76,7 @@ def main() -> None:
         settings = ALL_ON.format(key=KEY, workers=workers, journey=JOURNEY)
         unlogged = ALL_ON.format(key=KEY, workers=workers, journey="")
         build = installed(work)
-        questions = _write_questions(work, int(arguments.cookies), int(arguments.products))
+        questions = write_questions(work, int(arguments.cookies), int(arguments.products))
         write_lookup_release(client, int(arguments.cookies), int(arguments.products))
         served = {
             "ours": stack.enter_context(ours(work / "ours", url, settings, build)),
@@ -119,7 +119,7 @@ def main() -> None:
     )
 
 
-def _write_questions(work: Path, cookies: int, products: int, seed: int = 0) -> dict[str, Path]:
+def write_questions(work: Path, cookies: int, products: int, seed: int = 0) -> dict[str, Path]:
     """Writes a file of requests for each case."""
     draw = random.Random(seed)
     known = [cookie_id(draw.randrange(cookies)) for _ in range(QUESTIONS)]

@@ -20,23 +20,25 @@ START_SECONDS = 60.0
 KEY = "a-key-of-the-bench-0123456789abcdef"
 
 
-def installed(work: Path) -> Path:
+def installed(work: Path, build: Path = ROOT, python: str = sys.executable) -> Path:
     """Installs Larder, with the modules that answer a request compiled, and returns the folder to import it from."""
     source, folder = work / "built", work / "installed"
-    shutil.copytree(ROOT, source, ignore=NOT_SOURCE)
+    shutil.copytree(build, source, ignore=NOT_SOURCE)
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(folder)]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(source)], check=True)
+    subprocess.run([python, "-m", "pip", "install", *options, str(source)], check=True)
     return folder
 
 
 @contextmanager
-def ours(work: Path, redis_url: str, settings: str, folder: Path) -> Iterator[tuple[str, int]]:
+def ours(
+    work: Path, redis_url: str, settings: str, folder: Path, python: str = sys.executable
+) -> Iterator[tuple[str, int]]:
     """Starts `larder serve` of `folder` and returns its URL and process id; `settings` are further lines from
     `[lookup]` on."""
     work.mkdir()
     file = work / "larder.toml"
     file.write_text(f'[redis]\nurl = "{redis_url}"\n[lookup]\nport = {(port := _free_port())}\n{settings}\n')
-    command = [sys.executable, "-m", "larder", "serve", "--settings", str(file)]
+    command = [python, "-m", "larder", "serve", "--settings", str(file)]
     with _running(command, {}, f"http://127.0.0.1:{port}", "/health/ready", folder) as served:
         yield served
 
