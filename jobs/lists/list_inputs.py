@@ -123,21 +123,28 @@ def ranker_of(
     lists, weights = settings.lists, read_weights(settings)
     if not weights or statistics is None:
         return BlendRanker(lists.rebuy_weight)
-    where, model, order = f"lists.weights: {lists.weights}", None, weights.get(ORDER, LEARNED)
+    order = weights.get(ORDER, LEARNED)
     if order not in ORDERS:
-        raise SettingsError(f"{where} names the order {order!r}; orders are {', '.join(ORDERS)}")
-    if order == LEARNED:
-        try:
-            model = PurchaseModel.from_json(weights)
-        except WeightsError as error:
-            raise SettingsError(f"{where}: {error}; make it with `larder tune-lists`") from None
+        raise SettingsError(f"lists.weights: {lists.weights} names the order {order!r}; orders are {', '.join(ORDERS)}")
+    model = _purchase_model(settings, weights, interactions, factors) if order == LEARNED else None
+    return rankers(settings, statistics, attributes.categories, model)[order]
+
+
+def _purchase_model(
+    settings: Settings, weights: dict[str, Any], interactions: Manifest, factors: Manifest
+) -> PurchaseModel:
+    where = f"lists.weights: {settings.lists.weights}"
+    try:
+        model = PurchaseModel.from_json(weights)
+    except WeightsError as error:
+        raise SettingsError(f"{where}: {error}; make it with `larder tune-lists`") from None
     for name, here in conditions_of(settings, interactions, factors).items():
         if name in weights and weights[name] != here:  # older files do not say all
             raise SettingsError(
                 f"{where} was tuned with {name} = {weights[name]}, and for {interactions.partition} it is {here}; "
                 f"run `larder tune-lists` again"
             )
-    return rankers(settings, statistics, attributes.categories, model)[order]
+    return model
 
 
 def rankers(

@@ -20,7 +20,7 @@ from larder.jobs.lists.list_inputs import ProductAttributes, has_repeats, produc
 from larder.models.encoding.category_paths import category_levels
 from larder.models.interactions.item_statistics import ItemStatistics
 from larder.models.interactions.repeat_purchases import RepeatPurchases
-from larder.models.ranking.rankers import ALWAYS, NEVER, LearnedRanker, Ranker
+from larder.models.ranking.rankers import ALWAYS, NEVER, BlendRanker, LearnedRanker, PopularityRanker, Ranker
 from larder.settings import ListsSettings, Settings, SettingsError, load_settings
 from larder.storage.manifests import plan_run
 
@@ -132,6 +132,36 @@ def test_weights_that_do_not_say_all_are_taken(tmp_path: Path) -> None:
     (tmp_path / "weights.json").write_text(json.dumps(weights))
     lists = settings.lists.model_copy(update={"weights": str(tmp_path / "weights.json"), "candidates": 50})
     assert isinstance(demo_ranker(settings.model_copy(update={"lists": lists})), LearnedRanker)
+
+
+def with_order(folder: Path, order: str, **changes: Any) -> Settings:
+    """The demo's settings with a file of weights that chose an order, and nothing else."""
+    (folder / "weights.json").write_text(json.dumps({"order": order, "half_life": 1.0}))
+    settings = load_settings(DEMO / "larder.toml")
+    lists = settings.lists.model_copy(update={"weights": str(folder / "weights.json"), **changes})
+    return settings.model_copy(update={"lists": lists})
+
+
+@pytest.mark.parametrize(
+    ("order", "kind"),
+    [
+        ("popularity", PopularityRanker),
+        ("popularity, 28 days", PopularityRanker),
+        ("ALS and own purchases", BlendRanker),
+    ],
+)
+def test_a_simple_order_that_was_chosen_needs_no_weights_and_no_conditions(
+    tmp_path: Path, order: str, kind: type
+) -> None:
+    ranker = demo_ranker(with_order(tmp_path, order, rebuy_weight=0.4))
+    assert isinstance(ranker, kind)
+    assert ranker.weight == 0.4  # type: ignore[attr-defined]
+
+
+def test_an_order_that_is_not_known_is_named(tmp_path: Path) -> None:
+    said = "names the order 'best'; orders are popularity, popularity, 28 days, ALS and own purchases, learned"
+    with pytest.raises(SettingsError, match=said):
+        demo_ranker(with_order(tmp_path, "best"))
 
 
 @pytest.mark.parametrize(
