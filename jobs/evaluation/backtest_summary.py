@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isnan
 from typing import Any
 
 from larder.jobs.evaluation.evaluation_methods import PERSONAL
@@ -43,4 +44,5 @@ def _beside(personal: Sequence[float] | None, method: str, values: Sequence[floa
         return ""
     told = compared(personal, values)
     bounds = f" [{told.low:+.4f}, {told.high:+.4f}]" if len(values) > 1 else ""
-    return f"  {told.difference:+.4f}{bounds} {told.share:+.1%}, above on {told.above} of {len(values)}"
+    share = "" if isnan(told.share) else f" {told.share:+.1%}"  # there is none of nothing
+    return f"  {told.difference:+.4f}{bounds}{share}, above on {told.above} of {len(values)}"

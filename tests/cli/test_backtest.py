@@ -113,3 +113,10 @@ def test_a_method_that_some_window_lacks_is_left_out() -> None:
         "  popularity  0.1000  0.2000  0.1500  +0.1500 [-0.4853, +0.7853] +100.0%, above on 2 of 2",
         "  personal    0.3000  0.3000  0.3000",
     ]
+
+
+def test_a_method_that_finds_nothing_has_no_share() -> None:
+    """Own frequency, in a shop where nothing is bought twice."""
+    rows = [{"task": "all", "method": name, "ndcg@10": figure} for name, figure in (("own", 0.0), ("personal", 0.3))]
+    lines = list(by_window([("2017-11-06T00", rows), ("2017-12-04T00", rows)]))
+    assert lines[3].endswith("+0.3000 [+0.3000, +0.3000], above on 2 of 2")
