@@ -238,7 +238,7 @@ def tune_lists(
     ] = 3,
     settings: SettingsFile = None,
 ) -> None:
-    """Choose the order of personal lists by past windows, and fit its weights."""
+    """Fit the weights that order personal lists."""
     _check_test(as_of, end)
     if windows < 2:
         raise typer.BadParameter(
