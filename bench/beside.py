@@ -92,7 +92,8 @@ def lookups(work: Path, other: Path) -> Iterator[Rate]:
         for name, build in (("other", other), ("this", HERE)):
             place = work / name
             place.mkdir()
-            folder, python = installed(place, build, _python(build)), _python(build)
+            python = _python(build)
+            folder = installed(place, build, python)
             urls[build], _ = stack.enter_context(ours(place / "served", url, settings, folder, python))
             drive(urls[build], requests, WARM_SECONDS, headers=HEADERS)
         yield lambda build: drive(urls[build], requests, LOOKUP_SECONDS, headers=HEADERS).rate

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from bench.outcome import outcome
 from larder.jobs.evaluation.evaluation_data import EvaluationData
 from larder.jobs.evaluation.evaluation_methods import ALL, NEW
-from larder.jobs.evaluation.measured_orders import chosen_order, fitted_model, measured_window
+from larder.jobs.evaluation.measured_orders import chosen_order, fitted_models, measured_window, measured_windows
 from larder.jobs.lists.list_inputs import BLEND, LEARNED, POPULAR, RECENTLY_POPULAR, ProductAttributes
 from larder.models.als.als_kernels import solve_users
 from larder.models.encoding.category_paths import category_levels
@@ -34,7 +34,8 @@ A_WINDOW = 5.0  # purchases of a user in a window, on average
 RANK, ITERATIONS, REGULARISATION, HALF_LIFE = 16, 8, 5.0, 60.0
 SETTINGS = Settings(lists=ListsSettings(candidates=60), evaluation=EvaluationSettings(bootstrap=0))
 Floats = npt.NDArray[np.float64]
-Chances = Callable[[np.random.Generator], Callable[[int], Floats]]
+# By window: how likely each user is to buy each product next, up to a factor of the user, shape (USERS, ITEMS).
+Chances = Callable[[int], Floats]
 
 
 @dataclass(frozen=True)
@@ -46,34 +47,34 @@ class Purchases:
     days: npt.NDArray[np.int64]
 
 
-def popular(draw: np.random.Generator) -> Callable[[int], Floats]:
-    """All users buy by the same popularity, for ever."""
+def popular(draw: np.random.Generator) -> Chances:
+    """Returns chances that are the same for all users and windows."""
     chances = np.tile(_skewed(draw), (USERS, 1))
     return lambda window: chances
 
 
-def seasonal(draw: np.random.Generator) -> Callable[[int], Floats]:
-    """All users buy by a popularity of which half is new in each window, and lasts for two."""
+def seasonal(draw: np.random.Generator) -> Chances:
+    """Returns chances that are the same for all users, and of which half is new in each window and lasts for two."""
     seasons = [_skewed(draw) for _ in range(1 + BEFORE + WINDOWS)]
     return lambda window: np.tile(seasons[window] + seasons[window + 1], (USERS, 1))
 
 
-def tasteful(draw: np.random.Generator) -> Callable[[int], Floats]:
-    """Nine of ten purchases of a user are of one kind of products."""
+def tasteful(draw: np.random.Generator) -> Chances:
+    """Returns chances with which nine of ten purchases of a user are of one of ten kinds of products."""
     tastes = draw.integers(0, KINDS, USERS)
     chances = np.where(tastes[:, None] == np.arange(ITEMS) % KINDS, 0.9 * KINDS, 0.1) * _skewed(draw) ** 0.5
     return lambda window: chances
 
 
-def habitual(draw: np.random.Generator) -> Callable[[int], Floats]:
-    """Seven of ten purchases of a user are of eight products of its own, again and again."""
+def habitual(draw: np.random.Generator) -> Chances:
+    """Returns chances with which seven of ten purchases of a user are of eight products of its own."""
     own = np.stack([draw.permutation(ITEMS) < 8 for _ in range(USERS)])
     chances = 0.7 * own / 8 + 0.3 * _skewed(draw)
     return lambda window: chances
 
 
-def local(draw: np.random.Generator) -> Callable[[int], Floats]:
-    """Each user buys by the popularity of one of five places."""
+def local(draw: np.random.Generator) -> Chances:
+    """Returns chances that are the same for all users of one of five places."""
     places = np.stack([_skewed(draw) for _ in range(5)])
     chances = places[draw.integers(0, 5, USERS)]
     return lambda window: chances
@@ -84,8 +85,9 @@ def _skewed(draw: np.random.Generator) -> Floats:
     return chances / chances.sum()
 
 
-# The shops, and the orders that are made for them. The learned order knows what each of the others knows.
-SHOPS: dict[str, tuple[Chances, set[str], bool]] = {
+# Each shop, the orders that are made for it, and whether products are bought again. The learned order knows what each
+# of the others knows.
+SHOPS: dict[str, tuple[Callable[[np.random.Generator], Chances], set[str], bool]] = {
     "popular": (popular, {POPULAR}, False),
     "seasonal": (seasonal, {RECENTLY_POPULAR, LEARNED}, False),
     "tastes": (tasteful, {BLEND, LEARNED}, False),
@@ -94,7 +96,7 @@ SHOPS: dict[str, tuple[Chances, set[str], bool]] = {
 }
 
 
-def purchases_of(chances: Callable[[int], Floats], again: bool, draw: np.random.Generator) -> Purchases:
+def purchases_of(chances: Chances, again: bool, draw: np.random.Generator) -> Purchases:
     """Returns the purchases of all windows; unless `again`, no user buys a product twice."""
     bought = np.zeros((USERS, ITEMS), bool)
     rows = []
@@ -170,15 +172,15 @@ class Outcome:
     to_best_simple: float
 
 
-def tried(chances: Chances, again: bool, seed: int) -> Outcome:
-    """Generates one shop, chooses on its first windows and measures on the last one."""
+def tried(name: str, seed: int) -> Outcome:
+    """Generates one of the SHOPS, chooses an order on all windows but the last, and returns its outcome on that one."""
+    chances, _, again = SHOPS[name]
     draw = np.random.default_rng(seed)
     shop = purchases_of(chances(draw), again, draw)
     *tuned, last = [data_as_of(shop, (BEFORE + number) * DAYS) for number in range(WINDOWS)]
     newest_first = tuned[::-1]
-    models = [fitted_model(newest_first[place:], SETTINGS.lists.candidates) for place in range(len(tuned))]
-    measured = [measured_window(some, older, SETTINGS) for some, older in zip(newest_first, models[1:], strict=False)]
-    chosen = chosen_order(measured, SETTINGS)[0].chosen
+    models = fitted_models(newest_first, SETTINGS.lists.candidates)
+    chosen = chosen_order(measured_windows(newest_first, models, SETTINGS), SETTINGS)[0].chosen
     afterwards = measured_window(last, models[0], SETTINGS)
     ndcg = {order: by[ALL if afterwards.repeats else NEW].mean() for order, by in afterwards.figures.items()}
     return Outcome(chosen, ndcg[chosen] / max(value for order, value in ndcg.items() if order != LEARNED))
@@ -192,15 +194,14 @@ def main() -> None:
     right, least = 0, []
     threadpool_limits(1, "blas")
     for name in arguments.shops or SHOPS:
-        chances, made_for, again = SHOPS[name]
-        found = [tried(chances, again, seed) for seed in range(arguments.seeds)]
+        found = [tried(name, seed) for seed in range(arguments.seeds)]
         orders = Counter(each.chosen for each in found)
         ratios = [each.to_best_simple for each in found]
-        right += sum(orders[order] for order in made_for)
+        right += sum(orders[order] for order in SHOPS[name][1])
         least.append(min(ratios))
         told = ", ".join(f"{order} {count}" for order, count in orders.most_common())
         print(
-            f"{name:<10} to the best simple order {np.mean(ratios):.3f} ({min(ratios):.3f} at least): {told}",
+            f"{name:<10} {np.mean(ratios):.3f} of the best simple order ({min(ratios):.3f} at least): {told}",
             flush=True,
         )
     shops = len(arguments.shops or SHOPS) * arguments.seeds

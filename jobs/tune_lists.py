@@ -15,10 +15,11 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from larder.jobs.evaluation.choice_summary import NDCG, choice_summary
-from larder.jobs.evaluation.evaluation_data import EvaluationData, evaluation_sources, read_evaluation_data
+from larder.jobs.evaluation.choice_summary import choice_summary
+from larder.jobs.evaluation.evaluation_data import evaluation_sources, read_evaluation_data
 from larder.jobs.evaluation.evaluation_methods import ALL, NEW
-from larder.jobs.evaluation.measured_orders import chosen_order, fitted_model, measured_window
+from larder.jobs.evaluation.evaluation_summary import NDCG
+from larder.jobs.evaluation.measured_orders import chosen_order, fitted_models, measured_windows
 from larder.jobs.lists.list_inputs import ORDER, TUNED, conditions_of
 from larder.jobs.runtime.expected_errors import errors_in_a_line
 from larder.jobs.runtime.job_arguments import parse
@@ -26,13 +27,14 @@ from larder.jobs.runtime.notices import tell
 from larder.jobs.runtime.session import spark_session
 from larder.jobs.runtime.stage_report import StageReport, stage
 from larder.models.hours import as_text
-from larder.models.ranking.purchase_model import PurchaseModel
-from larder.models.ranking.purchase_model_fit import NothingToLearnError
 from larder.models.tables import INTERACTIONS, ITEM_FACTORS
 from larder.settings import Settings, SettingsError
 from larder.storage import Tables
 
 JOB = "tune_lists"
+NOTHING_TO_LEARN = (
+    "no weights, because of the candidates all were bought afterwards, or none; name longer windows, or more"
+)
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -53,9 +55,11 @@ def run(spark: SparkSession, arguments: argparse.Namespace) -> StageReport:
         sources = [evaluation_sources(tables, window) for window in windows]
         conditions = _same_conditions(sources, settings)
         data = [read_evaluation_data(spark, tables, *pair) for pair in zip(sources, windows, strict=True)]
-        # The model of a place has seen that window and the older ones, so it is measured on the window before it.
-        models = [_fitted(data[place:], windows[place:], settings) for place in range(len(data))]
-        measured = [measured_window(some, older, settings) for some, older in zip(data, models[1:], strict=False)]
+        models = fitted_models(data, settings.lists.candidates)
+        for window, model in zip(windows, models, strict=True):
+            if model is None:
+                tell(f"{as_text(instants[-1])} to {as_text(window.end)}: {NOTHING_TO_LEARN}")
+        measured = measured_windows(data, models, settings)
         choice, figures = chosen_order(measured, settings)
         tuned = {"windows": [as_text(at) for at in reversed(instants)], "end": as_text(arguments.end), **figures}
         weights = models[0].as_json() if models[0] else {}
@@ -81,15 +85,6 @@ def _same_conditions(sources: list[dict[str, Any]], settings: Settings) -> dict[
                 f"with the same [roll_up] and [als]"
             )
     return conditions[0]
-
-
-def _fitted(data: list[EvaluationData], windows: list[argparse.Namespace], settings: Settings) -> PurchaseModel | None:
-    """Returns the purchase model fitted to these windows, the newest first. If they teach nothing, says so: None."""
-    try:
-        return fitted_model(data, settings.lists.candidates)
-    except NothingToLearnError as error:
-        tell(f"from {as_text(windows[-1].as_of)} to {as_text(windows[0].end)}: {error}; name longer windows, or more")
-        return None
 
 
 def main(argv: list[str] | None = None) -> None:

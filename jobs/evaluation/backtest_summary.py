@@ -7,10 +7,9 @@ from math import isnan
 from typing import Any
 
 from larder.jobs.evaluation.evaluation_methods import PERSONAL
-from larder.jobs.evaluation.evaluation_summary import METRICS, TITLES
+from larder.jobs.evaluation.evaluation_summary import NDCG, TITLES
 from larder.models.evaluation.windows import compared
 
-NDCG = METRICS[0]
 Rows = Sequence[Mapping[str, Any]]
 
 

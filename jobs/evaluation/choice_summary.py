@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from larder.jobs.evaluation.evaluation_methods import ALL, NEW
-
-NDCG = "ndcg@10"
+from larder.jobs.evaluation.evaluation_summary import NDCG
 
 
 def choice_summary(chosen: str, tuned: Mapping[str, Any]) -> str:
-    """Returns a row an order, from simple to rich, and a sentence on the choice.
+    """Returns a row an order, from simple to rich, and sentences that say why one was chosen.
 
     `tuned` is what the file of weights says of its windows (larder.jobs.tune_lists).
     """
@@ -24,14 +23,12 @@ def choice_summary(chosen: str, tuned: Mapping[str, Any]) -> str:
 
 
 def choice_reason(chosen: str, tuned: Mapping[str, Any]) -> str:
-    """Returns one or two sentences: what decided, and how far the chosen order is from the best."""
-    which = "all products, as lists hold what was bought before" if tuned["by"] == ALL else "new products"
-    told = f"Lists are ordered by: {chosen}. NDCG@10 of {which}, decides"
-    if tuned["by"] == NEW:
-        told = f"Lists are ordered by: {chosen}. NDCG@10 of {which} decides, as little is bought twice"
+    """Returns sentences that say which order was chosen, by which figure, and how it compares with the best order."""
+    on = "all products decides" if tuned["by"] == ALL else "new products decides, because lists hold no others"
+    told = f"Personal lists are in the order: {chosen}. NDCG@10 on {on}."
     if chosen == tuned["best"]:
-        return f"{told}; none has more, and no simpler one is within a standard error of it."
+        return f"{told} This order has the highest, and no simpler one is within a standard error of it."
     return (
-        f"{told}; {tuned['best']} has {tuned['behind']:.4f} more, which is within its standard error of "
-        f"{tuned['error']:.4f}, so the simplest that is so near was taken."
+        f"{told} The order {tuned['best']} has {tuned['behind']:.4f} more, which is within the standard error of that "
+        f"difference, {tuned['error']:.4f}; so the simplest order that is so near was taken."
     )

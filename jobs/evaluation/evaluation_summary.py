@@ -8,7 +8,8 @@ from typing import Any
 from larder.jobs.evaluation.evaluation_methods import ALL, NEW
 
 TITLES = {NEW: "new products (never bought before by the user)", ALL: "all products"}
-METRICS = ("ndcg@10", "recall@30", "hit@10", "coverage@30")
+NDCG = "ndcg@10"
+METRICS = (NDCG, "recall@30", "hit@10", "coverage@30")
 
 
 def summary(results: Mapping[str, Any]) -> str:

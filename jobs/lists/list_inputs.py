@@ -29,7 +29,8 @@ ORDER = (
 )
 TUNED = "tuned"  # in a file of weights: the windows of the fit, and the figures measured then
 # The orders of personal lists, from simple to rich.
-POPULAR, RECENTLY_POPULAR, BLEND, LEARNED = "popularity", "popularity, 28 days", "ALS and own purchases", "learned"
+POPULAR, RECENTLY_POPULAR = "popularity and own purchases", "popularity of 28 days and own purchases"
+BLEND, LEARNED = "ALS and own purchases", "learned"
 ORDERS = (POPULAR, RECENTLY_POPULAR, BLEND, LEARNED)
 # The parameters of a training that affinities depend on. Those that cut it into tasks and steps are left out.
 FACTOR_PARAMETERS = ("rank", "iterations", "regularisation", "scaling", "alpha")
@@ -125,7 +126,7 @@ def ranker_of(
         return BlendRanker(lists.rebuy_weight)
     order = weights.get(ORDER, LEARNED)
     if order not in ORDERS:
-        raise SettingsError(f"lists.weights: {lists.weights} names the order {order!r}; orders are {', '.join(ORDERS)}")
+        raise SettingsError(f"lists.weights: {lists.weights} names the order {order!r}; there are: {'; '.join(ORDERS)}")
     model = _purchase_model(settings, weights, interactions, factors) if order == LEARNED else None
     return rankers(settings, statistics, attributes.categories, model)[order]
 

@@ -238,7 +238,7 @@ def tune_lists(
     ] = 3,
     settings: SettingsFile = None,
 ) -> None:
-    """Fit the weights that order personal lists."""
+    """Choose the order of personal lists, and fit its weights."""
     _check_test(as_of, end)
     if windows < 2:
         raise typer.BadParameter(

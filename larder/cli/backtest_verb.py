@@ -32,7 +32,7 @@ def backtest(
         int,
         typer.Option(
             min=0,
-            help="Windows before each one that its weights are fitted to, 2 or more; 0: measure without weights.",
+            help="Windows before each one on which its order is chosen, 2 or more; 0: measure without weights.",
         ),
     ] = 3,
     to: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the figures here, as JSON.")] = None,
@@ -40,8 +40,9 @@ def backtest(
 ) -> None:
     """Measure lists on several past windows, beside baselines.
 
-    For each window it rolls up, trains ALS, fits weights and evaluates, all as of the window's start. Hours must be
-    aggregated. What an earlier run made is used again. `lists.weights` is not: its weights may have seen the windows.
+    For each window it rolls up, trains ALS, chooses the order of lists and evaluates, all as of the window's start.
+    Hours must be aggregated. What an earlier run made is used again. `lists.weights` is not: its weights may have seen
+    the windows.
     """
     from larder.jobs.evaluation.backtest_summary import by_window
     from larder.jobs.runtime.session import spark_session

@@ -30,31 +30,23 @@ def choose_order(figures: Mapping[str, Sequence[Floats]]) -> OrderChoice:
     section 3.4.3), with the error of the paired difference of the same users.
 
     Args: `figures` holds, by order, the simplest first, a figure a user, shape (u,), for each window; users of a window
-    are the same for all orders, and every window counts alike. Raises ValueError without an order or a window.
+    are the same for all orders. Every window with users counts alike. Raises ValueError without an order or a window.
     """
     if not figures or not all(figures.values()):
         raise ValueError("nothing to choose from: no order, or an order without a window")
-    means = {name: float(np.mean([_mean(users) for users in windows])) for name, windows in figures.items()}
+    some = {name: [users for users in windows if len(users)] for name, windows in figures.items()}
+    means = {name: float(np.mean([users.mean() for users in windows] or [0])) for name, windows in some.items()}
     best = max(means, key=lambda name: means[name])  # of equals the simplest
-    for name, windows in figures.items():
-        behind, error = means[best] - means[name], _error(figures[best], windows)
-        if behind <= error:
-            return OrderChoice(name, best, behind, error)
-    raise AssertionError("the best is not behind itself")
-
-
-def _mean(users: Floats) -> float:
-    return float(users.mean()) if len(users) else 0.0
+    compared = [OrderChoice(name, best, means[best] - means[name], _error(some[best], some[name])) for name in some]
+    return next(each for each in compared if each.behind <= each.error)
 
 
 def _error(best: Sequence[Floats], others: Sequence[Floats]) -> float:
     """Returns the standard error of the mean over windows of the mean paired differences."""
     differences = [np.subtract(left, right) for left, right in zip(best, others, strict=True)]
-    return float(np.sqrt(sum(map(_variance, differences)))) / len(differences)
+    return float(np.sqrt(sum(map(_variance, differences)))) / max(len(differences), 1)
 
 
 def _variance(differences: Floats) -> float:
     """Returns the variance of their mean; of a single difference, which has none, the most that metrics can have."""
-    if len(differences) < 2:
-        return float(len(differences))
-    return float(differences.var(ddof=1)) / len(differences)
+    return float(differences.var(ddof=1)) / len(differences) if len(differences) > 1 else 1.0

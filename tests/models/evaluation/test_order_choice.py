@@ -66,7 +66,9 @@ def test_nothing_to_choose_from(figures: dict[str, list[np.ndarray]]) -> None:
 
 def test_a_window_in_which_nobody_bought_says_nothing() -> None:
     nobody = np.zeros(0)
-    assert choose_order({"simple": [nobody, np.full(9, 0.1)], "rich": [nobody, np.full(9, 0.2)]}).chosen == "rich"
+    found = choose_order({"simple": [nobody, np.full(9, 0.1)], "rich": [nobody, np.linspace(0.1, 0.3, 9)]})
+    assert found == choose_order({"simple": [np.full(9, 0.1)], "rich": [np.linspace(0.1, 0.3, 9)]})
+    assert choose_order({"simple": [nobody], "rich": [nobody]}).chosen == "simple"
 
 
 def test_a_single_user_decides_nothing() -> None:
