@@ -57,6 +57,11 @@ class Keys:
         """Hash: product id -> why it is not shown to anybody. The empty field gets a new value with each change."""
         return f"{self.namespace}:masks".encode()
 
+    @property
+    def experiments(self) -> bytes:
+        """String: JSON with all experiments in force."""
+        return f"{self.namespace}:experiments".encode()
+
     def seen(self, cookie_key: int) -> bytes:
         """Set with a time to live: product ids that are not shown to this visitor."""
         return f"{self.namespace}:seen:{cookie_key:016x}".encode()

@@ -6,9 +6,10 @@ import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 import typer
 from pydantic import SecretStr
@@ -58,25 +59,36 @@ def settings_page() -> str:
     """The text of docs/settings.md: a table for each section of `larder.toml`."""
     parts = [NOTE + SETTINGS_INTRO]
     for name, field in Settings.model_fields.items():
-        parts += _sections(name, _section_class(field))
+        if _is_section(field.annotation):
+            parts += _sections(name, field.annotation)
+        else:  # sections with names of their own
+            parts += _inner_sections(name, field)
     return "\n".join(parts)
 
 
-def _section_class(field: FieldInfo) -> type[Section]:
-    assert isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-    return field.annotation
+def _is_section(annotation: Any) -> TypeGuard[type[Section]]:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
 def _sections(name: str, section: type[Section]) -> Iterator[str]:
     """The tables of a section and of the sections within it."""
     fields = section.model_fields
-    rows = [[f"`{each}`", _kind_of(fields[each]), _default(fields[each]), fields[each].description] for each in fields]
+    rows = [
+        [f"`{field.alias or each}`", _kind_of(field), _default(field), field.description]
+        for each, field in fields.items()
+    ]
     head = ["setting", "value", "default", "meaning"]
     yield f"## [{name}]\n\n{inspect.getdoc(section)}\n\n{_table([head, *rows])}"
     for each, field in fields.items():
-        for inner in get_args(field.annotation):
-            if isinstance(inner, type) and issubclass(inner, Section):
-                yield from _sections(f"{name}.{each}.NAME", inner)
+        yield from _inner_sections(f"{name}.{each}", field)
+
+
+def _inner_sections(name: str, field: FieldInfo) -> Iterator[str]:
+    """The tables of the sections that a setting holds, by name or one."""
+    named = f"{name}.NAME" if get_origin(field.annotation) is dict else name
+    for inner in get_args(field.annotation):
+        if _is_section(inner):
+            yield from _sections(named, inner)
 
 
 def _kind_of(field: FieldInfo) -> str:
@@ -93,11 +105,14 @@ def _kind(annotation: Any) -> str:
         return " or ".join(f'`"{each}"`' for each in arguments)
     if origin in (Union, UnionType):
         return _kind(arguments[0])
+    if annotation is datetime:
+        return "time"
     if origin is list:
         return f"list of {_kind(arguments[0])}"
     if origin is dict:
-        inner = arguments[1]
-        return "sections" if isinstance(inner, type) and issubclass(inner, Section) else f"table of {_kind(inner)}"
+        return "sections" if _is_section(arguments[1]) else f"table of {_kind(arguments[1])}"
+    if _is_section(annotation):
+        return "section"
     raise TypeError(f"no words for the type {annotation}")
 
 

@@ -6,6 +6,7 @@ The section `[als]` is the class `AlsSettings` in `als_section.py`, and so for e
 from larder.settings.als_section import AlsSettings
 from larder.settings.evaluation_section import EvaluationSettings
 from larder.settings.events_section import EventsSettings
+from larder.settings.experiments_section import ArmSettings, ExperimentSettings, ExploreSettings
 from larder.settings.lists_section import ListsSettings
 from larder.settings.loading import SettingsError, load_settings
 from larder.settings.lookup_section import LookupSettings, SceneSettings
@@ -23,8 +24,11 @@ __all__ = [
     "MOST_PIXELS",
     "NETWORK_FILE",
     "AlsSettings",
+    "ArmSettings",
     "EvaluationSettings",
     "EventsSettings",
+    "ExperimentSettings",
+    "ExploreSettings",
     "ListsSettings",
     "LookupSettings",
     "RedisSettings",

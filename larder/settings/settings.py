@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from larder.settings.als_section import AlsSettings
 from larder.settings.environment import NestedVariables
 from larder.settings.evaluation_section import EvaluationSettings
 from larder.settings.events_section import EventsSettings
+from larder.settings.experiments_section import ExperimentSettings, Name
 from larder.settings.lists_section import ListsSettings
 from larder.settings.lookup_section import LookupSettings
 from larder.settings.redis_section import RedisSettings
@@ -49,4 +51,5 @@ class Settings(BaseSettings):
     evaluation: EvaluationSettings = EvaluationSettings()
     redis: RedisSettings = RedisSettings()
     lookup: LookupSettings = LookupSettings()
+    experiments: dict[Name, ExperimentSettings] = Field(default_factory=dict)
     spark: SparkSettings = SparkSettings()

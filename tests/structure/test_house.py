@@ -16,19 +16,21 @@ from repository import ROOT
 ALLOWED = {
     "larder.settings": (),
     "larder.kernels": (),
+    "larder.experiments": ("larder.settings",),
     "larder.storage": ("larder.kernels",),
     "larder.models": ("larder.kernels",),
-    "larder.loaders": (),
+    "larder.loaders": ("larder.experiments", "larder.settings"),
     "larder.journey": (),
     "larder.client": (),
     "larder.dags": (),
-    "larder.jobs": ("larder.models", "larder.loaders", "larder.storage", "larder.settings"),
+    "larder.jobs": ("larder.models", "larder.loaders", "larder.storage", "larder.settings", "larder.experiments"),
     "larder.lookup": (
-        *("larder.loaders.codec", "larder.loaders.keys", "larder.loaders.mask_changes"),
+        *("larder.experiments", "larder.loaders.codec", "larder.loaders.keys", "larder.loaders.mask_changes"),
         *("larder.loaders.redis_password", "larder.loaders.redis_url", "larder.journey", "larder.settings"),
     ),
     "larder.cli": tuple(
-        f"larder.{name}" for name in ("jobs", "lookup", "journey", "models", "loaders", "storage", "settings")
+        f"larder.{name}"
+        for name in ("jobs", "lookup", "journey", "models", "loaders", "storage", "experiments", "settings")
     ),
 }
 WITHOUT_SPARK = ("larder.dags", "larder.lookup", "larder.client", "larder.loaders", "larder.settings")

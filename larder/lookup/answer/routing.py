@@ -64,12 +64,17 @@ NO_OUTCOMES: Final = RouteOutcomes(())
 
 @final
 class PickedItems:
-    """The products that a route gave, by ordinal, and their scores; `scores` is None if the release has none."""
+    """The products that a route gave, by ordinal, and their scores; `scores` is None if the release has none.
+
+    `propensities` has the probability with which each product was drawn for its position, given those above it; None
+    if nothing was drawn.
+    """
 
     def __init__(self, route: str, ordinals: list[int], scores: Scores) -> None:
         self.route = route
         self.ordinals = ordinals
         self.scores = scores
+        self.propensities: list[float] | None = None
 
 
 def round_robin(lists: Sequence[RankedList]) -> RankedList:
@@ -108,7 +113,7 @@ def compose(
             outcomes = outcomes.with_route(offer.route, SKIPPED, NOT_NEEDED, "")
         else:
             most = min(left, scene.steps[place].most)
-            picks = _take(most, offer, offer.ranked, names, masked, excluded)
+            picks = take(most, offer, offer.ranked, names, masked, excluded)
             if isinstance(picks, str):
                 outcomes = outcomes.with_route(offer.route, SKIPPED, picks, "")
                 continue
@@ -120,7 +125,7 @@ def compose(
     return picked, outcomes
 
 
-def _take(
+def take(
     wanted: int,
     offer: RouteOffer,
     ranked: RankedList | PackedList,
@@ -190,7 +195,7 @@ def _blended(
     found: list[PickedItems | str] = []
     for offer in offers:
         ranked = offer.ranked
-        found.append(offer.reason if ranked is None else _take(MAX_ITEMS, offer, ranked, names, masked, excluded))
+        found.append(offer.reason if ranked is None else take(MAX_ITEMS, offer, ranked, names, masked, excluded))
     given = [0] * len(offers)
     picked: list[PickedItems] = []
     longest = max((len(picks.ordinals) for picks in found if not isinstance(picks, str)), default=0)
