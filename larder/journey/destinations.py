@@ -41,11 +41,11 @@ class WrittenCount(NamedTuple):
 class Destination(Protocol):
     """One destination of one writer process."""
 
-    def learn(self, first: bool, names: list[bytes]) -> None:
-        """Appends product names (JSON strings), to which the ordinals of later answers refer.
+    def learn(self, load: int, names: list[bytes]) -> None:
+        """Appends product names (JSON strings) of a loaded release, to which ordinals of its later answers refer."""
 
-        `first` begins the names of another release.
-        """
+    def forget(self, load: int) -> None:
+        """Removes the product names of a loaded release."""
 
     def write(self, served: ServedAnswers) -> None:
         """Writes answers, possibly none, and finishes files that are due. Raises nothing."""

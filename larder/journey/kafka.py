@@ -59,7 +59,7 @@ class KafkaDestination:
 
     def __init__(self, kafka: KafkaTopic) -> None:
         self._kafka = kafka
-        self._names: list[bytes] = []
+        self._names: dict[int, list[bytes]] = {}
         self._producer: Producer | None = None
         self._renew_at = 0.0
         self._is_over = False
@@ -71,11 +71,13 @@ class KafkaDestination:
         self._lost = 0
         self._problems: list[str] = []
 
-    def learn(self, first: bool, names: list[bytes]) -> None:
+    def learn(self, load: int, names: list[bytes]) -> None:
         """See Destination.learn."""
-        if first:
-            self._names = []
-        self._names += names
+        self._names.setdefault(load, []).extend(names)
+
+    def forget(self, load: int) -> None:
+        """See Destination.forget."""
+        self._names.pop(load, None)
 
     def write(self, served: ServedAnswers) -> None:
         """Queues the messages of answers, and handles delivery reports. Raises nothing."""
@@ -83,7 +85,7 @@ class KafkaDestination:
         try:
             producer = self._ready()
             producer.poll(0)
-            for each in messages(served, self._names):
+            for each in messages(served, self._names.get(served.load, [])):
                 begun += 1
                 self._send(producer, each, room_until)
         except Exception as error:

@@ -19,7 +19,7 @@ class FolderDestination:
         remove_abandoned(folder)
         self._folder = folder
         self._seconds = seconds
-        self._ids = ProductIds()
+        self._ids: dict[int, ProductIds] = {}
         self._file: ImpressionFile | None = None
         self._file_hour = 0
         self._finish_at = 0.0
@@ -30,11 +30,13 @@ class FolderDestination:
         self._lost = 0
         self._problem = ""
 
-    def learn(self, first: bool, names: list[bytes]) -> None:
+    def learn(self, load: int, names: list[bytes]) -> None:
         """See Destination.learn."""
-        if first:
-            self._ids = ProductIds()
-        self._ids.add(names)
+        self._ids.setdefault(load, ProductIds()).add(names)
+
+    def forget(self, load: int) -> None:
+        """See Destination.forget."""
+        self._ids.pop(load, None)
 
     def write(self, served: ServedAnswers) -> None:
         """See Destination.write."""
@@ -46,7 +48,8 @@ class FolderDestination:
                 self.finish()
             if served.answers:
                 file = self._file = self._file or self._open(served.hour, now)
-                file.add(served, self._ids.array())
+                ids = self._ids.get(served.load, ProductIds())
+                file.add(served, ids.array())
         except Exception as error:
             self._give_up(error, served.answers)
 

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from larder.journey.served import ServedAnswers
-from larder.journey.served_columns import INT32, counts_of, moments_of, positions_of
+from larder.journey.served import NotedTreatment, ServedAnswers
+from larder.journey.served_columns import INT32, counts_of, moments_of, positions_of, propensities_of, scores_of
 
 # For columns with few distinct values: indices are written, without hashing or repeating the texts.
 FEW = pa.dictionary(pa.int32(), pa.string())
-# The columns of the event contract, then others that the jobs ignore.
+# The columns of the event contract, then others that the jobs ignore. Files from before experiments end with position.
 SCHEMA = pa.schema(
     [
         pa.field("ts", pa.timestamp("us", "UTC"), nullable=False),
@@ -33,6 +33,12 @@ SCHEMA = pa.schema(
         pa.field("route", FEW, nullable=False),
         pa.field("release", FEW, nullable=False),
         pa.field("position", pa.int16(), nullable=False),
+        pa.field("experiment", FEW),
+        pa.field("arm", FEW),
+        pa.field("forced", pa.bool_()),
+        pa.field("policy", FEW),
+        pa.field("propensity", pa.float32()),
+        pa.field("score", pa.float32()),
     ]
 )
 DICTIONARIES = [field.name for field in SCHEMA if field.type == FEW]
@@ -101,8 +107,24 @@ def as_table(served: ServedAnswers, ids: pa.StringArray) -> pa.Table:
         "route": _at(texts, runs),
         "release": _only(served.release, rows),
         "position": pa.array(positions_of(counts).astype(np.int16)),
+        **_treatments(served, texts, np.frombuffer(served.answer_treatments, INT32)[answer]),
+        "propensity": pa.array(propensities_of(served)),
+        "score": pa.array(scores_of(served), from_pandas=True),
     }
     return pa.table(columns, schema=SCHEMA)
+
+
+def _treatments(served: ServedAnswers, texts: pa.StringArray, places: npt.NDArray[np.int32]) -> dict[str, pa.Array]:
+    """Returns the columns of treatments; `places` are those in `served.treatments`, -1 for none."""
+    # Index -1, the last, stands for no treatment.
+    noted = [*served.treatments, NotedTreatment(-1, -1, False, -1)]
+    experiments = np.array([each.experiment for each in noted], np.int32)[places]
+    return {
+        "experiment": _at(texts, experiments),
+        "arm": _at(texts, np.array([each.arm for each in noted], np.int32)[places]),
+        "forced": pa.array(np.array([each.forced for each in noted])[places], mask=experiments < 0),
+        "policy": _at(texts, np.array([each.policy for each in noted], np.int32)[places]),
+    }
 
 
 def _of_answers(data: bytes, ends: bytes, answer: npt.NDArray[np.int32]) -> pa.DictionaryArray:

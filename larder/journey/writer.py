@@ -14,10 +14,16 @@ NICENESS = 10
 
 
 class ReleaseProducts(NamedTuple):
-    """Some product names of a release, as JSON strings. `first` begins the names of another release."""
+    """The next product names of a loaded release, as JSON strings."""
 
-    first: bool
+    load: int
     names: list[bytes]
+
+
+class ReleaseUnused(NamedTuple):
+    """A loaded release whose product names are no longer needed."""
+
+    load: int
 
 
 def run(places: Destinations, pipe: Connection) -> None:
@@ -36,7 +42,9 @@ def run(places: Destinations, pipe: Connection) -> None:
                 if message is None:
                     place.finish()
                 elif isinstance(message, ReleaseProducts):
-                    place.learn(message.first, message.names)
+                    place.learn(message.load, message.names)
+                elif isinstance(message, ReleaseUnused):
+                    place.forget(message.load)
                 else:
                     place.write(message)
             pipe.send([place.take_counts() for place in written_to])

@@ -30,7 +30,7 @@ def kafka(servers: str = NOBODY, **options: object) -> KafkaTopic:
 
 def topic(servers: str = NOBODY, **options: object) -> KafkaDestination:
     made = KafkaDestination(kafka(servers, **options))
-    made.learn(True, noted(ANSWERS)[1])
+    made.learn(1, noted(ANSWERS)[1])
     return made
 
 
@@ -56,6 +56,21 @@ def test_an_answer_is_delivered_when_its_messages_are() -> None:
     served_to.write(noted(ANSWERS)[0])
     served_to.finish()
     assert served_to.take_counts().answers == 3
+
+
+def test_answers_of_several_releases_have_their_own_products() -> None:
+    served_to = topic(test_mock_num_brokers=1)
+    served_to.learn(2, noted(ANSWERS[2:])[1])
+    for load in (2, 1):
+        served_to.write(noted(ANSWERS if load == 1 else ANSWERS[2:], load=load)[0])
+    served_to.finish()
+    assert served_to.take_counts() == WrittenCount(KAFKA, 4, 0, "")
+    served_to.forget(1)
+    served_to.write(noted(ANSWERS[2:], load=2)[0])
+    served_to.write(noted(ANSWERS, load=1)[0])
+    served_to.finish()
+    told = served_to.take_counts()
+    assert (told.answers, told.lost) == (1, 3)
 
 
 def test_what_waits_too_long_is_lost_and_its_problem_told_once() -> None:

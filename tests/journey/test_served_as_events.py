@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from noted_answers import HOUR, Answers, noted, runs, texts
+from noted_answers import HOUR, Answers, ShownAnswer, ShownList, details, details_of, noted, shown_answers
 
 from larder.journey.click_through import RouteReport, events_of_lists, routes
 from larder.journey.parquet import ABANDONED_SECONDS, SCHEMA, ImpressionFile, ProductIds, as_table, remove_abandoned
@@ -29,19 +30,55 @@ def ids_of(names: list[bytes]) -> pa.StringArray:
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(texts, st.sampled_from(["", "zone1"]), st.just("r-1"), runs), max_size=5))
-def test_every_product_is_an_impression(answers: Answers) -> None:
+@given(st.lists(shown_answers, max_size=5))
+def test_every_product_is_an_impression_as_it_was_noted(answers: list[ShownAnswer]) -> None:
     table = table_of(answers)
     assert table.schema == SCHEMA
     expected = [
-        (cookie, location or None, route, product)
-        for cookie, location, _, of_routes in answers
-        for route, products in of_routes
-        for product in products
+        (answer.cookie, answer.location or None, answer.request_id, shown.route, product)
+        for answer in answers
+        for shown in [ShownList(*each) for each in answer.lists]
+        for product in shown.products
     ]
     rows = table.to_pylist()
-    assert [(row["cookie_id"], row["location"], row["route"], row["product_id"]) for row in rows] == expected
-    assert {row["event_type"] for row in rows} <= {"impression"}
+    columns = ("cookie_id", "location", "request_id", "route", "product_id")
+    assert [tuple(row[name] for name in columns) for row in rows] == expected
+    assert [details(row) for row in rows] == details_of(answers)
+    assert {(row["event_type"], row["release"], row["device"]) for row in rows} <= {("impression", "r1", None)}
+
+
+def test_what_a_row_says_of_experiments_and_draws() -> None:
+    drawn = ShownList("personal", ["x", "y"], [0.5, None], [0.25, 0.1])
+    plain = ShownList("generic", ["z"])
+    scored = ShownList("generic", ["x"], [2.0])
+    rows = table_of(
+        [
+            ShownAnswer("c1", "", "q1", [drawn, plain], ("order", "popular", True, "softmax-0.1")),
+            ShownAnswer("c2", "", "q2", [scored]),
+            ShownAnswer("c3", "", "q3", [plain], ("order,look", "popular,red", False, "")),
+            ShownAnswer("c4", "", "q4", [plain], ("", "", False, "softmax-0.1")),
+        ]
+    ).to_pylist()
+    tenth = np.float32(0.1)
+    assert [(row["request_id"], *details(row)) for row in rows] == [
+        ("q1", "order", "popular", True, "softmax-0.1", 0.25, 0.5),
+        ("q1", "order", "popular", True, "softmax-0.1", tenth, None),
+        ("q1", "order", "popular", True, "softmax-0.1", 1.0, None),
+        ("q2", None, None, None, None, 1.0, 2.0),
+        ("q3", "order,look", "popular,red", False, None, 1.0, None),
+        ("q4", None, None, None, "softmax-0.1", 1.0, None),
+    ]
+
+
+def test_a_score_beyond_float32_is_none() -> None:
+    [row] = table_of([ShownAnswer("c1", "", "q1", [ShownList("generic", ["x"], [1e39])])]).to_pylist()
+    assert row["score"] is None
+
+
+def test_a_plain_answer_says_nothing_of_scores_and_draws() -> None:
+    served, _ = noted([("c1", "", "a", [("personal", ["x", "y"])])])
+    assert (served.scores, served.propensities, served.treatments) == (b"", b"", [])
+    assert [table_of([]).num_rows, table_of([("c", "", "a", [])]).num_rows] == [0, 0]
 
 
 def test_positions_and_moments() -> None:

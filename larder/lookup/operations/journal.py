@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from larder.journey.destinations import DISK, KAFKA, Destinations, KafkaTopic, WrittenCount
 from larder.journey.served import AnswerNotes
 from larder.lookup.answer.routing import PickedItems
+from larder.lookup.answer.treatment import Treatment
 from larder.lookup.http.query import RecommendationQuery
 from larder.lookup.operations.spawning import spawned
 from larder.settings import LookupSettings
@@ -33,13 +34,16 @@ if TYPE_CHECKING:
 CHUNK: Final = 4000
 # The number of product names sent in one message.
 TURN: Final = 2000
+# The writer has the product names of this many loaded releases at most, and of none that was not used for so long.
+MOST_LOADS: Final = 8
+UNUSED_SECONDS: Final = 600.0
 TICK_SECONDS: Final = 1.0
 END_SECONDS: Final = 10.0
 SECONDS_AN_HOUR: Final = 3600
 
 NO_COOKIE, FULL = "no_cookie", "full"
 REASONS: Final = (NO_COOKIE, FULL, DISK, KAFKA)
-NOT_ASKED: Final = AnswerNotes(0, "", 0, [])
+NO_ANSWERS: Final = AnswerNotes(0, "", 0, [])
 
 log = logging.getLogger("larder.lookup")
 
@@ -51,7 +55,8 @@ class WriterProcess:
         self._places = places
         self._pipe: Connection | None = None
         self._process: BaseProcess | None = None
-        self._known = 0
+        # The loaded releases whose names the process has, and when each was used, in the order of use.
+        self._used: dict[int, float] = {}
 
     def tell(self, message: Any) -> Any:
         """Sends a message and returns the reply, a WrittenCount for each destination.
@@ -69,15 +74,23 @@ class WriterProcess:
             raise
 
     def know(self, load: int, names: list[bytes]) -> list[Any]:
-        """Sends the product names of a loaded release, unless the writer has them; returns its replies. See `tell`."""
-        from larder.journey.writer import ReleaseProducts
+        """Sends the product names of a loaded release, unless the writer has them; returns its replies. See `tell`.
 
-        if load == self._known:
-            return []
-        said = [
-            self.tell(ReleaseProducts(not start, names[start : start + TURN])) for start in range(0, len(names), TURN)
-        ]
-        self._known = load
+        First lets it forget releases that were not used for a while, or for the longest time if it has too many. Their
+        names are sent again when they are needed again.
+        """
+        from larder.journey.writer import ReleaseProducts, ReleaseUnused
+
+        now = time.monotonic()
+        is_known = self._used.pop(load, None) is not None
+        said = []
+        for unused in self._unused(now):
+            del self._used[unused]
+            said.append(self.tell(ReleaseUnused(unused)))
+        if not is_known:
+            for start in range(0, len(names), TURN):
+                said.append(self.tell(ReleaseProducts(load, names[start : start + TURN])))
+        self._used[load] = now
         return said
 
     def end(self) -> None:
@@ -87,7 +100,12 @@ class WriterProcess:
         if self._process is not None:
             self._process.join(END_SECONDS)
         self._pipe = self._process = None
-        self._known = 0
+        self._used = {}
+
+    def _unused(self, now: float) -> list[int]:
+        """Returns the releases to forget, so that one more can be learned."""
+        old = len([at for at in self._used.values() if now - at > UNUSED_SECONDS])
+        return list(self._used)[: max(old, len(self._used) + 1 - MOST_LOADS)]
 
     def _start(self) -> None:
         from larder.journey.writer import run
@@ -102,7 +120,10 @@ class Journal:
         """At most `most` answers wait in memory. The packages that `places` need must be installed."""
         self._most = most
         self._chunk = min(CHUNK, most // 2)
-        self._notes = NOT_ASKED
+        # Answers not handed over yet, all of one hour, by the number of the loaded release.
+        self._notes: dict[int, AnswerNotes] = {}
+        self._noted = 0
+        self._hour = 0
         # A thread waits for the writer process, which may wait for the disk.
         self._waiter = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._writer = WriterProcess(places)
@@ -115,7 +136,12 @@ class Journal:
         self.dropped = dict.fromkeys(REASONS, 0)
 
     def note(
-        self, question: RecommendationQuery, release: ServedRelease, request_id: bytes, picked: Sequence[PickedItems]
+        self,
+        question: RecommendationQuery,
+        release: ServedRelease,
+        request_id: bytes,
+        picked: Sequence[PickedItems],
+        treatment: Treatment | None = None,
     ) -> None:
         """Records one answer from `release`. Never waits, raises nothing."""
         if not question.cookie:
@@ -123,17 +149,26 @@ class Journal:
             self.dropped[NO_COOKIE] += 1
             return
         now = time.time()
-        notes = self._notes
-        if notes.answers >= self._chunk or notes.load != release.load or now >= (notes.hour + 1) * SECONDS_AN_HOUR:
+        if self._noted >= self._chunk or (self._noted and now >= (self._hour + 1) * SECONDS_AN_HOUR):
             self._hand_over()
-            notes = self._notes = AnswerNotes(int(now // SECONDS_AN_HOUR), release.name, release.load, release.names)
-        if self._waiting + notes.answers >= self._most:
+        if not self._noted:
+            self._hour = int(now // SECONDS_AN_HOUR)
+        if self._waiting + self._noted >= self._most:
             self.dropped[FULL] += 1
             return
+        notes = self._notes.get(release.load)
+        if notes is None:
+            notes = AnswerNotes(self._hour, release.name, release.load, release.names)
+            self._notes[release.load] = notes
         items = 0
         for picks in picked:
-            items += notes.run(picks.route, picks.ordinals)
-        notes.answer(now, question.cookie, request_id, question.location, question.device, items)
+            items += notes.run(picks.route, picks.ordinals, picks.scores, picks.propensities)
+        experiment, arm, forced, policy = "", "", False, ""
+        if treatment is not None:
+            experiment, arm, forced, policy = treatment.experiment, treatment.arm, treatment.forced, treatment.policy
+        location, device = question.location, question.device
+        notes.answer(now, question.cookie, request_id, location, device, items, experiment, arm, forced, policy)
+        self._noted += 1
 
     async def run(self) -> None:
         """Passes records on every second, until cancelled; without requests too, so that files are finished in time."""
@@ -148,12 +183,14 @@ class Journal:
         self._waiter.shutdown()
 
     def _hand_over(self) -> None:
-        notes = self._notes
-        # Without answers, drop the reference to a release that may be replaced by now.
-        self._notes = AnswerNotes(notes.hour, notes.release, notes.load, notes.names) if notes.answers else NOT_ASKED
+        handed = list(self._notes.values())
+        # No reference is left to a release that may be replaced by now.
+        self._notes = {}
         with self._lock:
-            self._waiting += notes.answers
-        self._waiter.submit(self._write, notes)
+            self._waiting += self._noted
+        self._noted = 0
+        for notes in handed or [NO_ANSWERS]:
+            self._waiter.submit(self._write, notes)
 
     def _write(self, notes: AnswerNotes) -> None:
         try:
