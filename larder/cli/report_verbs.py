@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,10 +15,12 @@ from larder.settings import Settings, SettingsError, load_settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from larder.journey.click_through import RateInterval
     from larder.storage import StoragePath
 
 verbs = typer.Typer(help="Clicks and purchases of the lists that were served.", no_args_is_help=True)
 HOURS_TO_CLICK = 24
+UNCUT = 1000  # columns: a table is rather wider than the terminal than without some of its digits
 
 
 @verbs.callback()
@@ -33,8 +35,8 @@ def routes(
     within: Annotated[int, typer.Option(help="Hours afterwards in which clicks still count.", min=0)] = HOURS_TO_CLICK,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Products shown, clicked and bought by release and route."""
-    from larder.journey.click_through import events_of_lists
+    """Products shown, clicked and bought by release and route, with 95% intervals of the rates."""
+    from larder.journey.click_through import LOG_COLUMNS, events_of_lists
     from larder.journey.click_through import routes as by_route
     from larder.models.hours import window
 
@@ -44,16 +46,19 @@ def routes(
     hours = window(start, end)
     later = range(hours.start, hours.stop + within)
     clicks = events_of_lists(_events(settings, later), settings.events.columns)
-    found = by_route(_served(settings, hours), clicks)
-    table = Table(
-        "release", "route", "shown", "clicked", "added", "bought", "click-through", "bought of shown", box=None
-    )
+    found = by_route(_served(settings, hours, LOG_COLUMNS), clicks)
+    names = ["release", "route", "shown", "clicked", "added", "bought"]
+    table = Table(*names, "click-through", "low", "high", "bought of shown", "low", "high", box=None)
     for row in found:
-        counts = [f"{count:,}" for count in row[2:]]
-        table.add_row(
-            row.release, row.route, *counts, f"{row.clicked / row.shown:.2%}", f"{row.bought / row.shown:.3%}"
-        )
-    Console().print(table)
+        counts = [f"{count:,}" for count in row[2:6]]
+        clicked = [f"{row.clicked / row.shown:.2%}", *_interval(row.click_through, 2)]
+        bought = [f"{row.bought / row.shown:.3%}", *_interval(row.bought_of_shown, 3)]
+        table.add_row(row.release, row.route, *counts, *clicked, *bought)
+    Console(width=UNCUT).print(table)
+
+
+def _interval(interval: RateInterval | None, digits: int) -> tuple[str, str]:
+    return ("", "") if interval is None else (f"{interval.low:.{digits}%}", f"{interval.high:.{digits}%}")
 
 
 def _events(settings: Settings, hours: range) -> Iterator[pa.Table]:
@@ -79,8 +84,11 @@ def _events(settings: Settings, hours: range) -> Iterator[pa.Table]:
                 yield pa.table({name: as_text(rows.column(name))[0] for name in rows.schema.names})
 
 
-def _served(settings: Settings, hours: range) -> Iterator[pa.Table]:
-    """Yields every readable file of the log in these hours. Raises SettingsError if there is no such folder."""
+def _served(settings: Settings, hours: range, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yields every readable file of the log in these hours, these columns of it.
+
+    Raises SettingsError if there is no such folder.
+    """
     import pyarrow.parquet
 
     from larder.models.hours import hour_partition
@@ -91,7 +99,7 @@ def _served(settings: Settings, hours: range) -> Iterator[pa.Table]:
     for found in find_hours(place, hours, hour_partition, "parquet"):
         for file in found.readable:
             system, path = StoragePath(file.uri).open()
-            yield pyarrow.parquet.read_table(path, filesystem=system)
+            yield pyarrow.parquet.read_table(path, columns=[*columns], filesystem=system)
 
 
 def _folder(path: str, setting: str) -> StoragePath:

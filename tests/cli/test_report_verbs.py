@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from larder.cli.main import app
+from larder.journey.click_through import Z_95
 
 HOUR = "2026-11-21T05"
 REQUESTS = ("2026-11-21T05:00:00", "r2", "r3")
@@ -26,6 +27,7 @@ def test_clicks_are_found_by_ids_of_any_type(
     for folder in (log, events):
         folder.mkdir(parents=True)
     served = {"request_id": REQUESTS, "product_id": ["1001"] * 3, "release": ["r"] * 3, "route": ["personal"] * 3}
+    served["cookie_id"] = ["c1", "c2", "c3"]
     pq.write_table(pa.table(served), log / "served.parquet")
     if kind == "json":  # an id that looks like a time, and one that is a number
         lines = [f'{{"rid": "{REQUESTS[0]}", "product_id": 1001, "event_type": "view"}}']
@@ -38,9 +40,12 @@ def test_clicks_are_found_by_ids_of_any_type(
         f'[storage]\nevents = "{tmp_path}/events"\n[lookup]\njourney = "{tmp_path}/log"\n'
         f'[events]\nformat = "{kind}"\nlayout = "{layout}"\ncolumns = {{ request_id = "rid" }}\n'
     )
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "40")
     flags = ["--start", HOUR, "--end", "2026-11-21T06", "--within", "0", "--settings", str(tmp_path / "larder.toml")]
     done = CliRunner().invoke(app, ["report", "routes", *flags])
     assert done.exit_code == 0, done.output
     [personal] = [line.split() for line in done.output.splitlines() if "personal" in line]
-    assert personal == ["r", "personal", "3", "2", "0", "1", "66.67%", "33.333%"]
+    # Two of three cookies click, one of three buys: the residuals' squares sum to 2/3 either way, and
+    # 3 / 2 * (2 / 3) / 3^2 is (1 / 3)^2.
+    clicked, bought = ["66.67%", f"{2 / 3 - Z_95 / 3:.2%}", "100.00%"], ["33.333%", "0.000%", f"{1 / 3 + Z_95 / 3:.3%}"]
+    assert personal == ["r", "personal", "3", "2", "0", "1", *clicked, *bought]

@@ -132,8 +132,8 @@ def test_rates_come_out_as_they_were_planted() -> None:
         {},
     )
     assert routes([log.slice(0, 7), log.slice(7)], clicks) == [
-        RouteReport("r1", "generic", 20, 1, 1, 0),
-        RouteReport("r1", "personal", 10, 3, 0, 1),
+        RouteReport("r1", "generic", 20, 1, 1, 0, None, None),
+        RouteReport("r1", "personal", 10, 3, 0, 1, None, None),
     ]
     assert routes([], clicks) == []
 
