@@ -12,11 +12,11 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
 OF_LOOKUP = """
-    answer/answering answer/rendering answer/routes answer/routing answer/scenes number_formatting http/admission
-    http/answer_future http/application http/connections http/http_connection http/query http/repeated_request
-    http/request http/request_parts http/token_bucket json_text operations/journal operations/metrics
-    redis/circuit_breaker redis/link redis/redis_commands redis/redis_connection release/generic_lists
-    release/record_cache release/record_decoding release/served_release
+    answer/answering answer/exploration answer/rendering answer/routes answer/routing answer/scenes answer/treatment
+    experiments/treatment_plan number_formatting http/admission http/answer_future http/application http/connections
+    http/http_connection http/query http/repeated_request http/request http/request_parts http/token_bucket
+    json_text operations/journal operations/metrics redis/circuit_breaker redis/link redis/redis_commands
+    redis/redis_connection release/generic_lists release/record_cache release/record_decoding release/served_release
 """
 COMPILED = ["larder/journey/served.py", *(f"larder/lookup/{name}.py" for name in OF_LOOKUP.split())]
 CHECKED = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]

@@ -54,6 +54,9 @@ class ExperimentStore:
             return {**found.running, name: begun}
 
         self._change(add)
+        if gone := [each for each in set(begun.releases.values()) - {LIVE} if self._releases.state(each) != VERIFIED]:
+            self.stop(name)
+            raise InvalidExperimentError(f"release {gone[0]} was retired meanwhile; {name} is not in force")
         return begun
 
     def shift(self, name: str, shares: Mapping[str, float], now: datetime) -> RunningExperiment:

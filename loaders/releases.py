@@ -8,6 +8,7 @@ from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from larder.experiments.running import read_running
 from larder.loaders.completeness import Completeness, completeness
 from larder.loaders.keys import ALL_KINDS, Keys
 from larder.loaders.registered_release import STAGED, VERIFIED, Release, ReleaseError
@@ -120,10 +121,11 @@ class Releases:
     def retire_beyond(self, keep: int, per_second: float = UNLINKED_PER_SECOND) -> list[str]:
         """Removes the oldest deltas beyond `keep`, then the oldest whole releases beyond `keep`. Returns their names.
 
-        The live release, the one before it and the base of a delta that is kept are never removed.
+        The live release, the one before it, those that an experiment serves and the base of a delta that is kept are
+        never removed. Raises InvalidExperimentError if the experiments can't be read.
         """
         live, everything = self.live(), self.all()
-        pinned = {live.release, live.previous}
+        pinned: set[str | None] = {live.release, live.previous, *self._of_experiments()}
         deltas = _surplus([release for release in everything if release.base], pinned, keep)
         pinned |= {release.base for release in everything if release not in deltas}
         surplus = deltas + _surplus([release for release in everything if not release.base], pinned, keep)
@@ -134,14 +136,17 @@ class Releases:
     def remove(self, release: Release, per_second: float = UNLINKED_PER_SECOND) -> None:
         """Unlinks a release's keys, at most `per_second`, and removes its registry entry.
 
-        Raises ReleaseError for the live release, and for the base of a delta.
+        Raises ReleaseError for the live release, one that an experiment serves, and the base of a delta;
+        InvalidExperimentError if the experiments can't be read.
         """
         if over := [other.name for other in self.all() if other.base == release.name]:
             raise ReleaseError(f"release {release.name} lies beneath {', '.join(over)}; retire those first")
         self.register(replace(release, state=STAGED))  # cut short, it must not be taken for complete
-        if self.live().release == release.name:
+        try:
+            self._require_unused(release.name)
+        except ValueError:
             self.register(release)
-            raise ReleaseError(f"release {release.name} is live")
+            raise
         self.client.unlink(self.keys.load(release.name))  # first, or a load of the same would skip what is gone
         names = list(self._names(release))
         for start in range(0, len(names), UNLINKED_AT_ONCE):
@@ -153,6 +158,16 @@ class Releases:
             if start + UNLINKED_AT_ONCE < len(names):
                 time.sleep(max(0.0, begun + len(some) / per_second - time.monotonic()))
         self.client.hdel(self.keys.releases, release.name)
+
+    def _require_unused(self, name: str) -> None:
+        if self.live().release == name:
+            raise ReleaseError(f"release {name} is live")
+        if name in self._of_experiments():
+            raise ReleaseError(f"release {name} is served by an experiment; `larder experiment list` says which")
+
+    def _of_experiments(self) -> set[str]:
+        """Returns the names of the releases that arms of experiments serve."""
+        return read_running(self.client.get(self.keys.experiments)).releases()
 
     def _names(self, release: Release) -> list[bytes]:
         buckets = [

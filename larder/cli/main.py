@@ -14,6 +14,7 @@ from larder.cli import (
     backtest_verb,
     bundle_verb,
     doctor_verb,
+    experiment_verbs,
     explain_verb,
     mask_verbs,
     plan_verb,
@@ -37,7 +38,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "lists": ("precompute", "precompute-cookies"),
     "evaluation": ("evaluate", "tune-lists", "backtest", "report"),
     "publishing": ("load-redis", "status", "verify", "repair-release", "rollback", "retire", "diff", "mask", "plan"),
-    "serving": ("serve", "explain"),
+    "serving": ("serve", "experiment", "explain"),
     "installation": ("doctor", "scrub", "bundle"),
 }
 
@@ -93,6 +94,7 @@ for _verbs in (
 ):
     app.add_typer(_verbs.verbs)
 app.add_typer(mask_verbs.verbs, name="mask")
+app.add_typer(experiment_verbs.verbs, name="experiment")
 app.add_typer(report_verbs.verbs, name="report")
 app.add_typer(recipe_verbs.verbs, name="recipe")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime, timezone
 from typing import Annotated
 
 import typer
@@ -11,9 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from larder.cli.connected_redis import connected
+from larder.cli.experiment_verbs import print_experiments
 from larder.cli.settings_option import SettingsFile
 from larder.jobs.runtime.printable_text import printable
 from larder.loaders.differences import difference, release_of
+from larder.loaders.experiment_store import ExperimentStore
 from larder.loaders.keys import COOKIES, KIND_NAMES, KINDS
 from larder.loaders.lease import Lease
 from larder.loaders.releases import Releases
@@ -21,6 +24,7 @@ from larder.loaders.server_errors import errors_explained
 from larder.loaders.servers import connect
 from larder.loaders.verification import verify as verify_release
 from larder.settings import Settings, load_settings
+from larder.settings.experiments_section import LIVE
 
 verbs = typer.Typer()
 LEASES_WAITED = 2  # so that a loader killed a moment ago holds nobody up for long
@@ -30,9 +34,17 @@ Named = typer.Argument(help="A release of `larder status`, or `live`, or `previo
 
 @verbs.command()
 def status(settings_file: SettingsFile = None) -> None:
-    """List the releases in Redis, and which one is live."""
-    with _releases(load_settings(settings_file)) as releases:
+    """List the releases and experiments in Redis."""
+    settings = load_settings(settings_file)
+    with _releases(settings) as releases:
         _print_status(releases)
+        if running := (found := ExperimentStore(releases.client, settings.redis.namespace).all()).running:
+            print()
+            print_experiments(found, datetime.now(timezone.utc))
+        for name, each in running.items():
+            for release in set(each.releases.values()) - {LIVE}:
+                for problem in releases.problems(release):
+                    print(f"experiment {name}: release {problem}; the live release answers in its place")
 
 
 @verbs.command("releases", hidden=True)

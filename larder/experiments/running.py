@@ -54,6 +54,11 @@ class RunningExperiment(BaseModel):
             raise ValueError(f"arms without settings or release: {', '.join(sorted(unknown))}")
         return self
 
+    def is_in_force(self, moment: datetime) -> bool:
+        """Is the moment within `from` and `until` of the settings?"""
+        begin, end = self.settings.from_, self.settings.until
+        return (begin is None or begin <= moment) and (end is None or moment < end)
+
     def layer(self, name: str) -> str:
         """Returns the layer; by default, the experiment's name."""
         return self.settings.layer or name

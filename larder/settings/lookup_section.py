@@ -93,6 +93,10 @@ class LookupSettings(Section):
     explain_callers: list[str] = Field(
         default_factory=list, description="The names of api_keys that may use `explain`; empty for every caller."
     )
+    arm_callers: list[str] = Field(
+        default_factory=list,
+        description="The names of api_keys that may choose an arm of an experiment with `arm`; empty for nobody.",
+    )
     metrics_callers: list[str] = Field(
         default_factory=list,
         description="The names of api_keys that may read /metrics; empty for everyone, even without a key.",
@@ -163,7 +167,7 @@ class LookupSettings(Section):
 
     @model_validator(mode="after")
     def callers_have_keys(self) -> LookupSettings:
-        for setting in ("explain_callers", "metrics_callers"):
+        for setting in ("explain_callers", "arm_callers", "metrics_callers"):
             if unknown := sorted(set(getattr(self, setting)) - set(self.api_keys)):
                 raise ValueError(f"{setting} names callers without a key in api_keys: {', '.join(unknown)}")
         return self

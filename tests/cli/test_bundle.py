@@ -36,7 +36,7 @@ def test_it_holds_what_tasks_import_under_one_name(tmp_path: Path) -> None:
         names = archive.namelist()
     assert {name.partition("/")[0] for name in names} == {"larder"}
     assert {name.split("/")[1] for name in names} - {"__init__.py", "py.typed"} == {
-        *("jobs", "kernels.py", "models", "loaders", "storage", "settings")
+        *("experiments", "jobs", "kernels.py", "models", "loaders", "storage", "settings")
     }
     assert {"larder/jobs/runtime/find_gpus.sh", "larder/jobs/runtime/log4j2.properties"} <= set(names)
     assert not [name for name in names if "__pycache__" in name]

@@ -10,6 +10,7 @@ from librt.strings import BytesWriter
 
 from larder.loaders.codec import MAX_ITEMS, CorruptRecordError
 from larder.loaders.keys import Keys, key64
+from larder.lookup.answer.exploration import compose_explored
 from larder.lookup.answer.reasons import (
     BREAKER_OPEN,
     CORRUPT_RECORD,
@@ -26,6 +27,7 @@ from larder.lookup.answer.reasons import (
 from larder.lookup.answer.routes import CATEGORY, GENERIC, PERSONAL, ROUTES, SIMILAR
 from larder.lookup.answer.routing import PickedItems, RouteOffer, RouteOutcomes, compose, round_robin
 from larder.lookup.answer.scenes import Step
+from larder.lookup.answer.treatment import Treatment
 from larder.lookup.http.query import RecommendationQuery
 from larder.lookup.json_text import encode_text
 from larder.lookup.operations.metrics import Metrics
@@ -62,14 +64,17 @@ LAST_CURSOR: Final = b"0"
 class PendingAnswer:
     """A query whose reads were sent to Redis. It keeps its release, even if another one goes live meanwhile.
 
-    `cookie_replies` begins with the products that the visitor has seen, if they are read, and then has the visitor's
-    list. `similar` has the cached records of the products; `product_replies` has the others, in order.
+    `treatment` is what experiments give to the request, or None if it takes part in nothing. `cookie_replies` begins
+    with the products that the visitor has seen, if they are read, and then has the visitor's list. `similar` has the
+    cached records of the products; `product_replies` has the others, in order.
     """
 
     def __init__(
         self,
         query: RecommendationQuery,
         release: ServedRelease,
+        request_id: bytes,
+        treatment: Treatment | None,
         cookie_replies: Sent,
         similar: list[Known | UnreadRecord],
         product_replies: Sent,
@@ -78,6 +83,8 @@ class PendingAnswer:
     ) -> None:
         self.query = query
         self.release = release
+        self.request_id = request_id
+        self.treatment = treatment
         self.cookie_replies = cookie_replies
         self.similar = similar
         self.product_replies = product_replies
@@ -112,7 +119,9 @@ class Answering:
         self.seen = SeenCommands(keys, settings.max_seen) if settings.seen else None
         self.breakers = {route: CircuitBreaker(settings.breaker_failures, settings.breaker_seconds) for route in ROUTES}
 
-    def ask(self, query: RecommendationQuery, release: ServedRelease) -> PendingAnswer:
+    def ask(
+        self, query: RecommendationQuery, release: ServedRelease, request_id: bytes, treatment: Treatment | None
+    ) -> PendingAnswer:
         """Sends the reads of all routes at once: a second round trip costs more than reading an unused record."""
         cookie_replies: Sent = NOT_ASKED
         product_replies: Sent = NOT_ASKED
@@ -146,7 +155,17 @@ class Answering:
                 for key in generic_keys:
                     release.write_context(out, key)
                 context_replies = self._send(GENERIC, steps, out.getvalue(), len(generic_keys), release)
-        return PendingAnswer(query, release, cookie_replies, similar, product_replies, context_replies, generic_keys)
+        return PendingAnswer(
+            query,
+            release,
+            request_id,
+            treatment,
+            cookie_replies,
+            similar,
+            product_replies,
+            context_replies,
+            generic_keys,
+        )
 
     def _send(self, route: str, steps: Mapping[str, Step], commands: bytes, count: int, release: ServedRelease) -> Sent:
         # What the visitor has seen does not depend on the release.
@@ -181,7 +200,14 @@ class Answering:
                 offers.append(similar_offer(pending, product_replies) if pending.similar else NO_SIMILAR)
             else:
                 offers.append(generic_offer(context_replies, release, query, pending.generic_keys))
-        picked, outcomes = compose(query.n, query.scene, offers, release.names, self._masks.names, excluded)
+        names, masked = release.names, self._masks.names
+        explorer = pending.treatment.explorer if pending.treatment is not None else None
+        if explorer is None:
+            picked, outcomes = compose(query.n, query.scene, offers, names, masked, excluded)
+        else:
+            picked, outcomes = compose_explored(
+                query.n, query.scene, offers, names, masked, excluded, explorer, pending.request_id
+            )
         self._metrics.answered(outcomes)
         return RoutedAnswer(picked, outcomes, seen)
 

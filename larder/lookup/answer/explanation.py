@@ -22,6 +22,7 @@ def explanation(pending: PendingAnswer, answer: RoutedAnswer, masks: MaskCache, 
                 records.append({"route": route, "id": text, "key": name.decode(), "field": field.hex()})
     return {
         "scene": query.scene.name,
+        "policy": (pending.treatment.policy or None) if pending.treatment is not None else None,
         "records": records,
         "generic_lists": len(release.generic),
         "snapshot": release.is_snapshot,

@@ -7,6 +7,7 @@ from typing import Final, final
 
 from larder.lookup.answer.routes import ROUTES
 from larder.settings import LookupSettings
+from larder.settings.lookup_section import SceneSettings
 
 DEFAULT: Final = "default"
 
@@ -41,9 +42,14 @@ def scenes_from(settings: LookupSettings) -> Mapping[str, Scene]:
     """Returns the scenes in the settings by name, and a `default` scene with all routes if they have none."""
     found = {DEFAULT: _scene(DEFAULT, settings, ROUTES, {}, False, None)}
     for name, scene in settings.scenes.items():
-        most = {str(route): count for route, count in scene.most.items()}
-        found[name] = _scene(name, settings, tuple(scene.routes), most, scene.blend, scene.n)
+        found[name] = scene_from(name, settings, scene)
     return found
+
+
+def scene_from(name: str, settings: LookupSettings, scene: SceneSettings) -> Scene:
+    """Returns one scene, within the limits of the settings."""
+    most = {str(route): count for route, count in scene.most.items()}
+    return _scene(name, settings, tuple(scene.routes), most, scene.blend, scene.n)
 
 
 def _scene(

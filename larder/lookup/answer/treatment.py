@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import final
 
 from larder.experiments.running import BETWEEN_NAMES
@@ -27,15 +27,15 @@ class Treatment:
     """The arms of a request, and what they change together. Objects are made once for each combination of arms.
 
     `experiment`, `arm`, `forced` and `policy` are what the journey log says: names of several experiments are joined by
-    commas, and `policy` is "" if nothing is drawn. `release` is the name of the release that answers, or LIVE. `scenes`
-    has the scenes that are not as in the settings. `as_json` is what the answer says.
+    commas, and `policy` is "" if nothing is drawn. `release` is the name of the release that answers, or LIVE; `scene`
+    stands in for that of the query. `as_json` is what the answer says.
     """
 
     def __init__(
         self,
         arms: Sequence[GivenArm],
         release: str = LIVE,
-        scenes: Mapping[str, Scene] | None = None,
+        scene: Scene | None = None,
         explorer: Explorer | None = None,
     ) -> None:
         self.experiment = BETWEEN_NAMES.join([each.experiment for each in arms])
@@ -43,7 +43,7 @@ class Treatment:
         self.forced = any([each.forced for each in arms])
         self.policy = explorer.label if explorer is not None else ""
         self.release = release
-        self.scenes = scenes
+        self.scene = scene
         self.explorer = explorer
         told = [
             {"experiment": each.experiment, "arm": each.arm, **({"forced": True} if each.forced else {})}

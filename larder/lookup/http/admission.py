@@ -47,6 +47,7 @@ class Admission:
         self._most_waiting = settings.max_waiting
         self._delay = delay
         self._explain_callers = settings.explain_callers
+        self._arm_callers = settings.arm_callers
         self._metrics_callers = settings.metrics_callers
         self._buckets: dict[str, TokenBucket | SharedTokenBucket] = {}
         for number, (name, _) in enumerate(self._keys if settings.key_rate else ()):
@@ -78,6 +79,11 @@ class Admission:
         """Raises BadRequestError if the caller may not ask for explanations."""
         if self._explain_callers and caller not in self._explain_callers:
             raise BadRequestError(403, "forbidden", "this key may not use explain; see lookup.explain_callers")
+
+    def check_arm(self, caller: str) -> None:
+        """Raises BadRequestError if the caller may not choose the arm of an experiment."""
+        if caller not in self._arm_callers:
+            raise BadRequestError(403, "forbidden", "this key may not use arm; see lookup.arm_callers")
 
     def check_metrics(self, given: str | None) -> None:
         """Raises BadRequestError if the key may not read metrics."""

@@ -17,7 +17,13 @@ from larder.lookup.answer.rendering import answer_json, error_json
 from larder.lookup.http.admission import HEADER
 from larder.lookup.http.http_errors import BadRequestError
 from larder.lookup.http.openapi import document
-from larder.lookup.http.query import parse_batch, parse_json_query, parse_query_string, query_limits
+from larder.lookup.http.query import (
+    RecommendationQuery,
+    parse_batch,
+    parse_json_query,
+    parse_query_string,
+    query_limits,
+)
 from larder.lookup.http.request import Request
 from larder.lookup.json_text import to_json
 from larder.lookup.operations.metrics import render
@@ -25,6 +31,7 @@ from larder.lookup.operations.worker import Worker
 from larder.lookup.redis.redis_connection import replies_to
 from larder.lookup.release.served_release import ServedRelease
 from larder.settings import Settings
+from larder.settings.experiments_section import LIVE
 
 if TYPE_CHECKING:
     from larder.lookup.operations.tracing import Trace
@@ -91,7 +98,7 @@ class Exchange:
 
     def _finish(self, asked: PendingAnswer) -> None:
         try:
-            body = self._app.answered(asked, self.request_id, self.request.arrived, self.trace)
+            body = self._app.answered(asked, self.request.arrived, self.trace)
         except Exception:
             self.fail()
         else:
@@ -131,6 +138,7 @@ class LookupApp:
         self.admission = self._worker.admission
         self.metrics = self._worker.metrics
         self._answering = self._worker.answering
+        self._experiments = self._worker.experiments
         self._journal = self._worker.journal
         self._tracing = self._worker.tracing
         self._batches: set[asyncio.Task[None]] = set()
@@ -184,18 +192,19 @@ class LookupApp:
         if path == BATCH:
             self._admitted(headers)
 
-    def answered(self, asked: PendingAnswer, request_id: bytes, arrived: float, trace: Trace | None) -> bytes:
+    def answered(self, asked: PendingAnswer, arrived: float, trace: Trace | None) -> bytes:
         """Returns the answer to a query whose replies have arrived."""
         answer = self._answering.answer(asked)
+        treatment = asked.treatment
         if trace is not None:
             trace.answered(asked, answer.outcomes)
         if self._journal is not None:
-            self._journal.note(asked.query, asked.release, request_id, answer.picked)
-        more = b""
+            self._journal.note(asked.query, asked.release, asked.request_id, answer.picked, treatment)
+        more = treatment.as_json if treatment is not None else b""
         if asked.query.explain:
             found = explanation(asked, answer, self._worker.masks, perf_counter() - arrived)
-            more = b',"explain":%b' % to_json(found)
-        return answer_json(asked.release, answer.picked, answer.outcomes, request_id, more)
+            more += b',"explain":%b' % to_json(found)
+        return answer_json(asked.release, answer.picked, answer.outcomes, asked.request_id, more)
 
     def _recommend(self, exchange: Exchange) -> None:
         request = exchange.request
@@ -203,13 +212,27 @@ class LookupApp:
         query = parse_query_string(request.query, self._limits_of_queries)
         if query.explain:
             self.admission.check_explain(caller)
+        if query.arm:
+            self.admission.check_arm(caller)
         self.admission.spend(caller, 1)
-        asked = self._answering.ask(query, self._release())
+        live = self._release()
         exchange.request_id = self._request_id(request.headers)
+        asked = self._ask(query, live, exchange.request_id)
         if exchange.trace is not None:
             exchange.trace.name(exchange.request_id)
             exchange.trace.asked(asked)
         exchange.wait_for(asked)
+
+    def _ask(self, query: RecommendationQuery, live: ServedRelease, request_id: bytes) -> PendingAnswer:
+        """Sends the reads of a query, as the experiments in force treat it. Raises BadRequestError."""
+        release, treatment = live, self._experiments.plan.treatment(query, request_id)
+        if treatment is not None:
+            if treatment.scene is not None:
+                query.put_into(treatment.scene)
+            if treatment.release != LIVE:
+                # Until the arm's release is loaded, the live one answers; the visitor is in the arm all the same.
+                release = self._worker.named.served(treatment.release) or live
+        return self._answering.ask(query, release, request_id, treatment)
 
     def _recommend_batch(self, exchange: Exchange) -> None:
         request = exchange.request
@@ -219,6 +242,8 @@ class LookupApp:
         requests = parse_batch(request.body, self._limits)
         if any([isinstance(each, dict) and each.get("explain") for each in requests]):
             self.admission.check_explain(caller)
+        if any([isinstance(each, dict) and each.get("arm") for each in requests]):
+            self.admission.check_arm(caller)
         self.admission.spend(caller, len(requests))
         release = self._release()
         exchange.request_id = self._request_id(request.headers)
@@ -242,34 +267,34 @@ class LookupApp:
         turn = Turn()
         while len(answers) < len(requests):
             number = len(answers)
-            for pending in await self._ask_some(requests[number:], release, exchange.trace, turn):
+            for pending in await self._ask_some(exchange, requests, number, release, turn):
                 if isinstance(pending, bytes):
                     answers.append(pending)
                     continue
                 for replies in pending.unfinished():
                     await replies_to(replies)
-                request_id = b"%b-%d" % (exchange.request_id, len(answers))
-                body = self.answered(pending, request_id, exchange.request.arrived, exchange.trace)
+                body = self.answered(pending, exchange.request.arrived, exchange.trace)
                 answers.append(b'{"answer":%b}' % body)
                 await turn.share()
         return b'{"responses":[%b]}' % b",".join(answers)
 
     async def _ask_some(
-        self, requests: list[Any], release: ServedRelease, trace: Trace | None, turn: Turn
+        self, exchange: Exchange, requests: list[Any], begin: int, release: ServedRelease, turn: Turn
     ) -> list[PendingAnswer | bytes]:
-        """Returns the first queries on their way, or their errors, until they have sent COMMANDS_AT_ONCE commands."""
+        """Returns queries on their way, or their errors, from `begin` on until they sent COMMANDS_AT_ONCE commands."""
         asked: list[PendingAnswer | bytes] = []
         commands = 0
-        for request in requests:
+        for number in range(begin, len(requests)):
             try:
-                pending = self._answering.ask(parse_json_query(request, self._limits_of_queries), release)
+                query = parse_json_query(requests[number], self._limits_of_queries)
+                pending = self._ask(query, release, b"%b-%d" % (exchange.request_id, number))
             except BadRequestError as error:
                 asked.append(error_json(error.code, error.message))
             else:
                 asked.append(pending)
                 commands += sum([replies.left for replies in pending.unfinished()])
-                if trace is not None:
-                    trace.asked(pending)
+                if exchange.trace is not None:
+                    exchange.trace.asked(pending)
             if commands >= COMMANDS_AT_ONCE:
                 break
             await turn.share()

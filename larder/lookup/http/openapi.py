@@ -95,6 +95,14 @@ def _recommendations(limits: LookupSettings) -> Json:
                 "schema": a_scene(limits),
             },
             {
+                "name": "arm",
+                "in": "query",
+                "required": False,
+                "description": "the arm to give instead of the assigned one, as EXPERIMENT:ARM; needs a key of "
+                "lookup.arm_callers",
+                "schema": an_id(),
+            },
+            {
                 "name": "explain",
                 "in": "query",
                 "required": False,

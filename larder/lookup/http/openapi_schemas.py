@@ -34,6 +34,7 @@ ERROR_CODES = (
     "request_timeout",
     "too_many_products",
     "unauthorised",
+    "unknown_arm",
     "unknown_parameter",
     "unknown_scene",
     "upgrade_with_body",
@@ -54,6 +55,7 @@ def schemas(limits: LookupSettings) -> Json:
             n={**an_n(limits), "type": ["integer", "null"]},
             exclude={"oneOf": [text, {"type": "array", "items": text}]},
             scene={**a_scene(limits), "enum": [None, *a_scene(limits)["enum"]]},
+            arm=text,
             explain={"type": ["boolean", "null"]},
         ),
         "Batch": closed(
@@ -98,11 +100,24 @@ def schemas(limits: LookupSettings) -> Json:
                 "maxItems": len(ROUTES),
                 "items": reference("Route"),
             },
+            experiments={
+                "type": "array",
+                "minItems": 1,
+                "items": reference("GivenArm"),
+                "description": "the arms that this request is in; missing if there are none",
+            },
             explain=reference("Explanation"),
+        ),
+        "GivenArm": closed(
+            ["experiment", "arm"],
+            experiment={"type": "string"},
+            arm={"type": "string"},
+            forced={"const": True, "description": "the caller named the arm"},
         ),
         "Explanation": closed(
             [],
             scene={"type": "string"},
+            policy={"type": ["string", "null"], "description": "how items were drawn; null if none was"},
             records={"type": "array", "items": _record()},
             generic_lists={"type": "integer", "description": "number of generic lists cached in the worker"},
             snapshot={"type": "boolean", "description": "true if the release is the snapshot on disk"},
@@ -123,7 +138,7 @@ def schemas(limits: LookupSettings) -> Json:
             error=closed(["code", "message"], code={"enum": list(ERROR_CODES)}, message={"type": "string"}),
         ),
         "Readiness": closed(
-            ["ready", "release", "age_seconds", "problem", "losses", "redis"],
+            ["ready", "release", "age_seconds", "problem", "losses", "experiments", "redis"],
             ready={"type": "boolean"},
             release={"type": ["string", "null"]},
             age_seconds={"type": ["integer", "null"]},
@@ -136,6 +151,16 @@ def schemas(limits: LookupSettings) -> Json:
                 "description": "number of missing records or keys of the live release, by part",
                 "additionalProperties": {"type": "integer"},
             },
+            experiments=closed(
+                ["in_force", "problem", "releases"],
+                in_force={"type": "array", "items": {"type": "string"}},
+                problem={"type": ["string", "null"], "description": "why the experiments in force may be outdated"},
+                releases={
+                    "type": "object",
+                    "description": "what is wrong with each release that an arm serves beside the live one, or null",
+                    "additionalProperties": {"type": ["string", "null"]},
+                },
+            ),
             redis=closed(["up", "problem"], up={"type": "boolean"}, problem={"type": ["string", "null"]}),
         ),
     }

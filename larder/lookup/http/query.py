@@ -13,8 +13,8 @@ from larder.settings import LookupSettings
 
 MAX_ID_BYTES: Final = 512
 LISTS: Final = ("product", "exclude")
-TEXTS: Final = ("cookie", "location", "device", "scene")
-PARAMETERS: Final = ("cookie", "product", "exclude", "location", "device", "n", "scene", "explain")
+TEXTS: Final = ("cookie", "location", "device", "scene", "arm")
+PARAMETERS: Final = ("cookie", "product", "exclude", "location", "device", "n", "scene", "arm", "explain")
 KNOWN: Final = ", ".join(PARAMETERS)
 
 
@@ -22,7 +22,8 @@ KNOWN: Final = ", ".join(PARAMETERS)
 class RecommendationQuery:
     """A request for `n` products for one visitor. Empty fields are unknown.
 
-    `products` are viewed or in the basket; `exclude` are products that must not be in the answer.
+    `products` are viewed or in the basket; `exclude` are products that must not be in the answer. `has_n` if the caller
+    gave `n`, instead of the scene. `arm` names the arm of an experiment that is to be given, as EXPERIMENT:ARM.
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class RecommendationQuery:
         location: str = "",
         device: str = "",
         explain: bool = False,
+        arm: str = "",
+        has_n: bool = False,
     ) -> None:
         self.scene = scene
         self.n = n
@@ -44,6 +47,14 @@ class RecommendationQuery:
         self.location = location
         self.device = device
         self.explain = explain
+        self.arm = arm
+        self.has_n = has_n
+
+    def put_into(self, scene: Scene) -> None:
+        """Makes this a request of another scene."""
+        self.scene = scene
+        if not self.has_n:
+            self.n = scene.n
 
 
 @final
@@ -82,7 +93,7 @@ def parse_query_string(query: str, rules: QueryLimits) -> RecommendationQuery:
     scene = _scene(given.get("scene"), rules)
     return _question(
         scene,
-        _n_from_text(given.get("n"), scene, rules.limits),
+        _n_from_text(given.get("n"), rules.limits),
         given,
         several,
         _flag(given.get("explain") or "0"),
@@ -103,7 +114,7 @@ def parse_json_query(asked: Any, rules: QueryLimits) -> RecommendationQuery:
     if explain is not None and not isinstance(explain, bool):
         raise BadRequestError(400, "invalid_type", "explain must be true or false")
     scene = _scene(given.get("scene"), rules)
-    n = _n_from_json(asked.get("n"), scene, rules.limits)
+    n = _n_from_json(asked.get("n"), rules.limits)
     return _question(scene, n, given, several, bool(explain), rules.limits)
 
 
@@ -126,17 +137,24 @@ def parse_batch(body: bytes, limits: LookupSettings) -> list[Any]:
 
 
 def _question(
-    scene: Scene, n: int, given: dict[str, str], several: dict[str, list[str]], explain: bool, limits: LookupSettings
+    scene: Scene,
+    n: int | None,
+    given: dict[str, str],
+    several: dict[str, list[str]],
+    explain: bool,
+    limits: LookupSettings,
 ) -> RecommendationQuery:
     return RecommendationQuery(
         scene,
-        n,
+        scene.n if n is None else n,
         _checked(given.get("cookie", ""), "cookie"),
         _ids(several["product"], "product", limits.max_products) if "product" in several else (),
         _ids(several["exclude"], "exclude", limits.max_exclude) if "exclude" in several else (),
         _checked(given.get("location", ""), "location"),
         _checked(given.get("device", ""), "device"),
         explain,
+        _checked(given.get("arm", ""), "arm"),
+        n is not None,
     )
 
 
@@ -198,17 +216,17 @@ def _undecodable(name: str) -> BadRequestError:
     )
 
 
-def _n_from_text(text: str | None, scene: Scene, limits: LookupSettings) -> int:
+def _n_from_text(text: str | None, limits: LookupSettings) -> int | None:
     if not text:
-        return scene.n
+        return None
     if len(text) > 9 or not (text.isascii() and text.isdigit()):
         raise _bad_n(limits)
     return _in_range(int(text), limits)
 
 
-def _n_from_json(value: Any, scene: Scene, limits: LookupSettings) -> int:
+def _n_from_json(value: Any, limits: LookupSettings) -> int | None:
     if value is None:
-        return scene.n
+        return None
     # In Python, True is an int.
     if type(value) is not int:
         raise _bad_n(limits)

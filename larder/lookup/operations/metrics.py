@@ -45,6 +45,12 @@ FAMILIES = {
     "larder_lookup_unknown_cookies": ("gauge", "Share of cookies without a list, in the last seconds."),
     "larder_lookup_masked_products": ("gauge", "Products that are masked for every visitor."),
     "larder_lookup_release_age_seconds": ("gauge", "Seconds since the last event hour of the release."),
+    "larder_lookup_experiments_sound": ("gauge", "1 while the experiments in Redis can be read."),
+    "larder_lookup_experiment_in_force": ("gauge", "1 for each experiment that is in force."),
+    "larder_lookup_experiment_release_loaded": (
+        "gauge",
+        "1 for each release of an arm that answers, 0 while the live one answers in its place.",
+    ),
     "larder_lookup_release_info": ("gauge", "1 for the release that is served."),
 }
 

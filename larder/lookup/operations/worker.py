@@ -14,6 +14,7 @@ from larder.loaders.keys import Keys
 from larder.loaders.redis_password import PasswordSource
 from larder.lookup.answer.answering import Answering
 from larder.lookup.answer.rendering import age_seconds
+from larder.lookup.experiments.experiment_table import ExperimentTable
 from larder.lookup.http.admission import Admission, LoopDelay
 from larder.lookup.operations.journal import Journal, journey_places
 from larder.lookup.operations.metrics import Metrics, Series, SharedCounters, label
@@ -23,8 +24,9 @@ from larder.lookup.redis.detected_link import DetectedLink
 from larder.lookup.redis.link import Link, RedisLink
 from larder.lookup.redis.redis_cluster import ClusterLink
 from larder.lookup.redis.redis_commands import command
-from larder.lookup.release.live_release import LiveRelease
+from larder.lookup.release.followed_release import FollowedRelease
 from larder.lookup.release.mask_cache import MaskCache
+from larder.lookup.release.named_releases import NamedReleases
 from larder.settings import LookupSettings, Settings
 
 if TYPE_CHECKING:
@@ -56,15 +58,14 @@ class Worker:
         self._background = link(address, BACKGROUND_SECONDS, "larder-lookup-release")
         snapshot = Path(limits.snapshot) if limits.snapshot else None
         self.metrics = Metrics()
-        self.live = LiveRelease(
+        sizes = limits.pointer_seconds, limits.generic_lists, limits.hot_products
+        self.live = FollowedRelease(self._background, keys, *sizes, snapshot, self.metrics.personal_lists)
+        self.named = NamedReleases(
             self._background,
-            keys,
+            lambda name: FollowedRelease(self._background, keys, *sizes, None, name=name),
             limits.pointer_seconds,
-            limits.generic_lists,
-            limits.hot_products,
-            snapshot,
-            self.metrics.personal_lists,
         )
+        self.experiments = ExperimentTable(self._background, keys, limits, self.named, snapshot)
         self.masks = MaskCache(self._background, keys, limits.mask_seconds, snapshot)
         self._delay = LoopDelay()
         self.admission = Admission(limits, self._delay, folder)
@@ -79,7 +80,7 @@ class Worker:
     def start(self, loop: asyncio.AbstractEventLoop, on_failure: Callable[[], object] = lambda: None) -> None:
         """Starts the background tasks, without waiting for Redis. Calls `on_failure` if one of them ends by itself."""
         runs: list[Coroutine[Any, Any, None]] = [self._lookups.run(), self._background.run(), self.live.follow()]
-        runs += [self.masks.follow(), self._delay.watch()]
+        runs += [self.masks.follow(), self.experiments.follow(), self.named.follow(), self._delay.watch()]
         if self.journal is not None:
             runs.append(self.journal.run())
         if self._shared is not None:
@@ -121,6 +122,11 @@ class Worker:
             "age_seconds": release and age_seconds(release),
             "problem": self.live.problem or None,
             "losses": self.live.losses,
+            "experiments": {
+                "in_force": list(self.experiments.in_force),
+                "problem": self.experiments.problem or None,
+                "releases": {name: each.problem or None for name, each in self.named.by_name.items()},
+            },
             "redis": {"up": self._lookups.up, "problem": self._lookups.problem or None},
         }
 
@@ -157,6 +163,11 @@ class Worker:
         }
         for route, breaker in self.answering.breakers.items():
             gauges[f'larder_lookup_breaker_open{{route="{route}"}}'] = float(breaker.open)
+        gauges["larder_lookup_experiments_sound"] = float(not self.experiments.problem)
+        for name in self.experiments.in_force:
+            gauges[f'larder_lookup_experiment_in_force{{experiment="{label(name)}"}}'] = 1
+        for name, named in self.named.by_name.items():
+            gauges[f'larder_lookup_experiment_release_loaded{{release="{label(name)}"}}'] = float(named.is_loaded)
         for part, count in self.live.losses.items():
             gauges[f'larder_lookup_release_losses{{part="{part}"}}'] = count
         release = self.live.current

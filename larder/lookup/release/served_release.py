@@ -62,8 +62,8 @@ class ServedRelease:
     may come again with other products. A snapshot has generic lists only. `chunk_digests` has the CRC-32 of each
     chunk of the dictionary.
 
-    LiveRelease sets `unreadable` and `trusts_absence` while the release is served. `unreadable` is the reason code why
-    its records must not be read, or "". Only while `trusts_absence`, a nil from Redis means that there is no record.
+    FollowedRelease sets `unreadable` and `trusts_absence` while the release is served. `unreadable` is the reason code
+    why its records must not be read, or "". Only while `trusts_absence`, a nil of Redis means that there is no record.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The last good generic lists and masks on disk, for a start while Redis is unavailable.
+"""The last good generic lists, masks and experiments on disk, for a start while Redis is unavailable.
 
 They are stored by product id, not by ordinal, so that they need no dictionary and no record format. Files are replaced
 atomically.
@@ -24,7 +24,7 @@ from larder.lookup.release.record_decoding import PackedList
 from larder.lookup.release.served_release import ReleaseMeta, ServedRelease
 
 FORMAT = 1
-LISTS, MASKS = "generic-lists.jsonl", "masks.json"
+LISTS, MASKS, EXPERIMENTS = "generic-lists.jsonl", "masks.json", "experiments.json"
 # The number of lists written before the event loop gets its turn.
 TURN = 20
 
@@ -120,6 +120,21 @@ def load_masks(folder: Path) -> frozenset[bytes]:
         return frozenset()
     except (OSError, ValueError, TypeError) as error:
         raise SnapshotError(f"{path} cannot be used: {error!r}; remove it") from None
+
+
+def save_experiments(raw: bytes, folder: Path) -> None:
+    """Writes the value of Redis' key of experiments. Raises OSError."""
+    unfinished = _unfinished(folder / EXPERIMENTS)
+    unfinished.write_bytes(raw)
+    unfinished.replace(folder / EXPERIMENTS)
+
+
+def load_experiments(folder: Path) -> bytes | None:
+    """Returns what `save_experiments` wrote; None if there is no file. Raises OSError."""
+    try:
+        return (folder / EXPERIMENTS).read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _unfinished(path: Path) -> Path:

@@ -37,7 +37,7 @@ def test_any_text_survives_a_query_and_a_body(
     products: list[str], cookie: str, location: str, device: str, n: int
 ) -> None:
     asked = {"product": products, "cookie": cookie, "location": location, "device": device, "n": n}
-    expected = RecommendationQuery(SCENE, n, cookie, tuple(products), (), location, device)
+    expected = RecommendationQuery(SCENE, n, cookie, tuple(products), (), location, device, has_n=True)
     assert vars(parse_query_string(urlencode(asked, doseq=True), RULES)) == vars(expected)
     assert vars(parse_json_query(json.loads(json.dumps(asked)), RULES)) == vars(expected)
 

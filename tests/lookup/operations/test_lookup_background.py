@@ -34,7 +34,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     ("module", "name", "method"),
     [
-        ("release.live_release", "LiveRelease", "follow"),
+        ("release.followed_release", "FollowedRelease", "follow"),
         ("release.mask_cache", "MaskCache", "follow"),
         ("http.connections", "Connections", "watch"),
     ],

@@ -1,4 +1,4 @@
-"""Follows the pointer to the live release, switches to a new one, and checks that the served one is still complete."""
+"""Follows the live release, or one by name: loads it, switches to a new one, and checks that it is still complete."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ class MissingReleaseError(UnreadableReleaseError):
         self.part = part
 
 
-class LiveRelease:
-    """`current` is the release to answer from, or None; `problem` is what is wrong with the live release, or "".
+class FollowedRelease:
+    """The release that the pointer names, or with `name` always the one of that name.
 
+    `current` is the release to answer from, or None; `problem` is what is wrong with the followed release, or "".
     `losses` has the number of missing records or keys of the served release, by part.
     """
 
@@ -58,19 +59,21 @@ class LiveRelease:
         cached_records: int,
         folder: Path | None,
         personal_lists: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        name: str = "",
     ) -> None:
         """`pause` is the seconds between looks; `bound` and `cached_records`: see load_release.
 
         `folder` is that of the snapshot. `personal_lists` returns the numbers of cookies so far, and of unknown ones.
         """
         self.current: ServedRelease | None = None
-        self.problem = "the live release has not been looked up yet"
         self.losses: dict[str, int] = {}
         self.loads = 0
         self.refusals = 0
         self.unknown_share = UnknownShare(personal_lists)
         self._link = link
         self._keys = keys
+        self._name = name
+        self.problem = f"{self._called} has not been looked up yet"
         self._pause = pause
         self._bound = bound
         self._cached_records = cached_records
@@ -84,31 +87,44 @@ class LiveRelease:
         self._forget_at = 0.0
 
     async def follow(self) -> None:
-        """Looks at the pointer and checks the release until cancelled."""
+        """Looks at the release until cancelled."""
         await self._link.first_attempt()
         while True:
-            try:
-                await self.look()
-                self._note("")
-            except ReadError as error:
-                self._doubt()
-                self._note(f"the live release cannot be looked up: {error}")
-            except MissingReleaseError as error:
-                await self._lose(error.part)
-                self._note(str(error))
-            except UnreadableReleaseError as error:
-                self._note(str(error))
-            except Exception as error:
-                self._doubt()
-                log.exception("looking up the live release failed")
-                self._note(repr(error))
-            if self.current is None:
-                self._restore()
-            await asyncio.sleep(self._pause if self._loaded else min(self._pause, SHORT_PAUSE))
+            await self.step()
+            await asyncio.sleep(self._pause if self.is_loaded else min(self._pause, SHORT_PAUSE))
+
+    @property
+    def is_loaded(self) -> bool:
+        """Is the followed release the one that is served?"""
+        return self._loaded is not None
+
+    async def step(self) -> None:
+        """Looks at the release once, and notes what is wrong with it. Raises nothing."""
+        try:
+            await self.look()
+            self._note("")
+        except ReadError as error:
+            self._doubt()
+            self._note(f"{self._called} cannot be looked up: {error}")
+        except MissingReleaseError as error:
+            await self._lose(error.part)
+            self._note(str(error))
+        except UnreadableReleaseError as error:
+            self._note(str(error))
+        except Exception as error:
+            self._doubt()
+            log.exception("looking up %s failed", self._called)
+            self._note(repr(error))
+        if self.current is None:
+            self._restore()
+
+    @property
+    def _called(self) -> str:
+        return f"release {self._name}" if self._name else "the live release"
 
     async def look(self) -> None:
-        """Loads the live release if it is another one, else checks it. Raises ReadError, UnreadableReleaseError."""
-        identity = await self._live()
+        """Loads the release if it is another one, else checks it. Raises ReadError, UnreadableReleaseError."""
+        identity = await self._wanted()
         if identity == self._loaded:
             await self._check()
             return
@@ -125,23 +141,29 @@ class LiveRelease:
         if refused is None or (await refused.check()).losses:
             raise UnreadableReleaseError(problem)
 
-    async def _live(self) -> Identity:
-        """Returns what identifies the live release: name, meta, and the pointer's field `generation` if it has one.
+    async def _wanted(self) -> Identity:
+        """Returns what identifies the release: name, meta, and the pointer's field `generation` if it has one.
 
         The name alone is not enough, because it may come again with other records.
         """
+        if self._name:
+            return self._name, await self._meta(self._name), None
         [flat] = await read(self._link, [command(b"HGETALL", self._keys.live)])
         pointer = dict(zip(flat[::2], flat[1::2], strict=True))
         name = pointer.get(b"release")
         if not name:
             raise MissingReleaseError(POINTER, f"no release is live yet: {self._keys.live.decode()} is not there")
         release = name.decode("utf-8", "replace")
+        return release, await self._meta(release), pointer.get(b"generation")
+
+    async def _meta(self, release: str) -> bytes:
         [raw] = await read(self._link, [command(b"GET", self._keys.meta(release))])
         if raw is None:
+            wanted = "wanted by an experiment" if self._name else "live"
             raise MissingReleaseError(
-                META, f"release {release} is live, but {self._keys.meta(release).decode()} is not there"
+                META, f"release {release} is {wanted}, but {self._keys.meta(release).decode()} is not there"
             )
-        return release, raw, pointer.get(b"generation")
+        return bytes(raw)
 
     async def _check(self) -> None:
         """Checks the served release. Raises ReadError, and UnreadableReleaseError if something is missing."""
@@ -239,8 +261,9 @@ class LiveRelease:
         gc.collect()
         gc.freeze()
         log.info(
-            "release %s is live: %d products, %d generic lists in process%s, loaded in %.2f s",
+            "release %s is %s: %d products, %d generic lists in process%s, loaded in %.2f s",
             name,
+            "served to an experiment's arms" if self._name else "live",
             len(release.names),
             len(release.generic),
             "" if release.generic.complete else " (the others are read when asked for)",

@@ -1,0 +1,1 @@
+"""Experiments in the endpoint: those in force, and what each request gets."""
