@@ -220,13 +220,17 @@ def _outcomes(
     scene: Scene, offers: Sequence[RouteOffer], reasons: Sequence[str], given: Sequence[int], is_full: bool
 ) -> RouteOutcomes:
     outcomes = NO_OUTCOMES
-    has_given = False
+    last = max([place for place in range(len(given)) if given[place]], default=-1)
     for place, offer in enumerate(offers):
         if given[place]:
-            status = FILLED if has_given and not scene.blend else USED
+            is_first = not any(given[:place])
+            status = USED if is_first or scene.blend else FILLED
             outcomes = outcomes.with_route(offer.route, status, offer.reason, offer.level)
-            has_given = True
-        elif offer.ranked is None or reasons[place]:
+        elif offer.ranked is None:
+            outcomes = outcomes.with_route(offer.route, SKIPPED, offer.reason, "")
+        elif is_full and not scene.blend and place > last:
+            outcomes = outcomes.with_route(offer.route, SKIPPED, NOT_NEEDED, "")
+        elif reasons[place]:
             outcomes = outcomes.with_route(offer.route, SKIPPED, reasons[place], "")
         else:
             outcomes = outcomes.with_route(offer.route, SKIPPED, NOT_NEEDED if is_full else NOTHING_NEW, "")
