@@ -8,7 +8,7 @@ from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from larder.experiments.running import read_running
+from larder.experiments.running import InvalidExperimentError, read_running
 from larder.loaders.completeness import Completeness, completeness
 from larder.loaders.keys import ALL_KINDS, Keys
 from larder.loaders.registered_release import STAGED, VERIFIED, Release, ReleaseError
@@ -144,7 +144,7 @@ class Releases:
         self.register(replace(release, state=STAGED))  # cut short, it must not be taken for complete
         try:
             self._require_unused(release.name)
-        except ValueError:
+        except (ReleaseError, InvalidExperimentError):
             self.register(release)
             raise
         self.client.unlink(self.keys.load(release.name))  # first, or a load of the same would skip what is gone

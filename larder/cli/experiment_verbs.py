@@ -85,21 +85,19 @@ def who(
 
 
 def print_experiments(experiments: RunningExperiments, now: datetime) -> None:
-    """Prints a row for each arm."""
+    """Prints a line for each experiment, and beneath it one for each arm."""
     if not experiments.running:
         print("no experiment runs")
-        return
-    table = Table("experiment", "state", "scenes", "unit", "arm", "share", "release", "explores", box=None)
     for name, each in experiments.running.items():
         scenes = ", ".join(each.settings.scenes) or "all"
+        print(printable(f"{name}: {state_of(each, now)}; unit: {each.settings.unit}; scenes: {scenes}"))
+        table = Table("arm", "share", "release", "explores", box=None)
         shares = shares_of(each.segments)
-        cells: tuple[str, ...] = (name, state_of(each, now), scenes, each.settings.unit)
         for arm, settings in each.settings.arms.items():
-            policy = settings.explore.policy if settings.explore is not None else ""
-            row = (*cells, arm, f"{shares.get(arm, 0.0):.2%}", each.releases[arm], policy)
+            policy = settings.explore.policy if settings.explore is not None else "no"
+            row = (arm, f"{shares.get(arm, 0.0):.2%}", each.releases[arm], policy)
             table.add_row(*(escape(printable(cell)) for cell in row))
-            cells = ("", "", "", "")
-    Console().print(table)
+        Console().print(table)
 
 
 def state_of(running: RunningExperiment, now: datetime) -> str:
