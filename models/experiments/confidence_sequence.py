@@ -25,9 +25,10 @@ class ConfidenceSequence:
     cookies, over the square of a cookie's standard deviation in means. It grows with cookies and with what each of them
     does. Being relative, it suits metrics per visitor, which grow while the experiment runs.
 
-    It is asymptotic: z-scores must be near normal. So it says nothing before there is FEWEST_INFORMATION, and
-    FEWEST_COOKIES in each arm. It holds for estimates that depend on their past as sums of independent parts do, or
-    more: cookies that come back are such.
+    It is asymptotic, as z-scores must be near normal. So it says nothing before there is FEWEST_INFORMATION; `compared`
+    also waits for FEWEST_COOKIES in each arm. An estimate must correlate with an earlier one by at least
+    sqrt(earlier information / later information). It is just that if all visits are independent, and more if cookies
+    come back (the bench experiment_statistics counts false alarms of both).
     """
 
     planned_information: float
