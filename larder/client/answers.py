@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -22,6 +22,7 @@ class Question:
     device: str = ""
     n: int | None = None
     scene: str = ""
+    arm: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Returns the question as JSON for a batch, without empty fields."""
@@ -33,6 +34,7 @@ class Question:
             "device": self.device,
             "n": self.n,
             "scene": self.scene,
+            "arm": self.arm,
         }
         return {name: value for name, value in named.items() if value not in ("", None, [])}
 
@@ -50,7 +52,8 @@ class Item:
 class Answer:
     """The products to show. Put `request_id` into the events that follow; it is empty for a fallback.
 
-    `problem` is why the items are the fallback, or "" if they are from the endpoint.
+    `problem` is why the items are the fallback, or "" if they are from the endpoint. `arms` has the arm of each experiment
+    that the request takes part in, by the experiment's name.
     """
 
     items: tuple[Item, ...]
@@ -58,12 +61,14 @@ class Answer:
     release: str = ""
     age_seconds: int = 0
     problem: str = ""
+    arms: Mapping[str, str] = field(default_factory=dict)
 
 
 def answer_from(body: Mapping[str, Any]) -> Answer:
     """Returns the answer in a JSON object. Raises KeyError, TypeError or ValueError if it is malformed."""
     items = tuple(Item(str(item["id"]), item["score"], str(item["route"])) for item in body["items"])
-    return Answer(items, str(body["request_id"]), str(body["release"]), int(body["age_seconds"]))
+    arms = {str(each["experiment"]): str(each["arm"]) for each in body.get("experiments", ())}
+    return Answer(items, str(body["request_id"]), str(body["release"]), int(body["age_seconds"]), arms=arms)
 
 
 def fallback_answer(question: Question, products: Sequence[str], problem: str) -> Answer:

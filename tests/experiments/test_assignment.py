@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
+from repository import ROOT
 
 from larder.experiments.assignment import (
     NOBODY,
@@ -95,3 +97,9 @@ def test_layers_are_independent() -> None:
         counts[int(one == "b"), int(other == "b")] += 1
     chi_square = ((counts - 10_000) ** 2 / 10_000).sum()
     assert chi_square < 16.27  # three degrees of freedom, one chance in a thousand
+
+
+def test_the_document_has_a_test_vector() -> None:
+    text = (ROOT / "docs" / "redis_format.md").read_text(encoding="utf-8")
+    [(salt, layer, cookie, number)] = re.findall(r"salt `(\w+)`, layer `(\w+)`, cookie `(\w+)` has number (\d+)", text)
+    assert assignment_number(salt, layer, cookie) == int(number)
