@@ -76,7 +76,7 @@ def routes(served: Iterable[pa.Table], clicks: pa.Table) -> list[RouteReport]:
     """Returns a sorted row for each release and route. `served` has the log's schema; `clicks` is from events_of_lists.
 
     The tables of `served` are read one by one. The clicks must fit into memory, and the sums of each cookie, release
-    and route: some 100 bytes each, and up to three times as much while they are merged.
+    and route: some 100 bytes each, and five times as much while they are merged.
     """
     sums = _sums_by_cookie(served, clicks)
     counts = (SHOWN, *CLICKS)
