@@ -52,8 +52,8 @@ class Item:
 class Answer:
     """The products to show. Put `request_id` into the events that follow; it is empty for a fallback.
 
-    `problem` is why the items are the fallback, or "" if they are from the endpoint. `arms` has the arm of each experiment
-    that the request takes part in, by the experiment's name.
+    `problem` is why the items are the fallback, or "" if they are from the endpoint. `arms` has the arm of each
+    experiment that the request takes part in, by the experiment's name.
     """
 
     items: tuple[Item, ...]
