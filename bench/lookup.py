@@ -4,6 +4,8 @@ Redis, wrk and the server share the machine. Ours is built and installed for the
 drives the servers one after the other over the same lists; the median round counts. The peers read one key per cookie
 and answer ten numbers; ours answers ten products, routed. Bare does what the peers do, in one process, with the
 endpoint's own HTTP and Redis connection. With own ids, no two requests are alike, as behind a proxy that numbers them.
+With four arms, an experiment gives each quarter of the cookies another arm, from three releases of these sizes; one of
+the arms explores three positions, and all is logged.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import Request, urlopen
@@ -25,7 +28,10 @@ from bench.lookup_release import DEVICES, LOCATIONS, cookie_id, product_id, writ
 from bench.lookup_servers import KEY, ROOT, bare, fastapi, floor, installed, ours, processor_seconds, resident_megabytes
 from bench.outcome import outcome
 from bench.wrk import Load, drive, find_wrk, write_requests
+from larder.experiments.running import RunningExperiments, started
 from larder.loaders.embedded import embedded_server
+from larder.loaders.keys import Keys
+from larder.settings import ExperimentSettings
 
 QUESTIONS = 20_000
 BATCHES = 200
@@ -44,8 +50,18 @@ spare = "another-key-0123456789"
 """
 HEADERS = {"X-API-Key": KEY}
 JOURNEY = 'journey = "journey"'
-TO_KAFKA = "ours, journey to Kafka"
-LOGGED, DROPPED, NO_COOKIE = ("ours", TO_KAFKA), "larder_lookup_journey_dropped_total", "no_cookie"
+TO_KAFKA, FOUR_ARMS = "ours, journey to Kafka", "ours, four arms"
+TESTED = "tested"  # the namespace with an experiment
+ARMS = {
+    "control": {"share": 0.25},
+    "second": {"share": 0.25, "release": "second"},
+    "third": {"share": 0.25, "release": "third"},
+    "explored": {
+        "share": 0.25,
+        "explore": {"policy": "plackett_luce", "temperature": 0.2, "positions": [3, 6, 9], "candidates": 20},
+    },
+}
+LOGGED, DROPPED, NO_COOKIE = ("ours", TO_KAFKA, FOUR_ARMS), "larder_lookup_journey_dropped_total", "no_cookie"
 
 
 class Measured(NamedTuple):
@@ -78,10 +94,12 @@ def main() -> None:
         build = installed(work)
         questions = write_questions(work, int(arguments.cookies), int(arguments.products))
         write_lookup_release(client, int(arguments.cookies), int(arguments.products))
+        write_experiment(client, int(arguments.cookies), int(arguments.products))
         served = {
             "ours": stack.enter_context(ours(work / "ours", url, settings, build)),
             "ours, no journey log": stack.enter_context(ours(work / "unlogged", url, unlogged, build)),
             "ours, not compiled": stack.enter_context(ours(work / "source", url, settings, ROOT)),
+            FOUR_ARMS: stack.enter_context(ours(work / "arms", url, settings, build, namespace=TESTED)),
             "bare": stack.enter_context(bare(port, build)),
             "floor": stack.enter_context(floor(port, workers)),
             "fastapi_redis_py": stack.enter_context(fastapi(port, workers)),
@@ -133,6 +151,17 @@ def write_questions(work: Path, cookies: int, products: int, seed: int = 0) -> d
         "batch": [("POST", f"{PATH}:batch", json.dumps({"requests": each})) for each in batches],
     }
     return {name: write_requests(work / f"{name}.txt", requests) for name, requests in cases.items()}
+
+
+def write_experiment(client: redis.Redis, cookies: int, products: int) -> None:
+    """Writes three releases into a namespace of their own, and an experiment with four arms."""
+    for number, release in enumerate(("third", "second", "live")):
+        write_lookup_release(client, cookies, products, number, TESTED, release)
+    wanted = ExperimentSettings.model_validate({"arms": ARMS})
+    running = started(
+        wanted, {name: arm.release for name, arm in wanted.arms.items()}, datetime(2026, 1, 1, tzinfo=timezone.utc)
+    )
+    client.set(Keys(TESTED).experiments, RunningExperiments(running={"arms": running}).model_dump_json(by_alias=True))
 
 
 def _visitor(draw: random.Random, cookies: int, products: int) -> dict[str, str]:

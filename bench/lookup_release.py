@@ -29,11 +29,15 @@ def product_id(number: int) -> str:
     return f"p{number:06d}"
 
 
-def write_lookup_release(client: redis.Redis, cookies: int, products: int, seed: int = 0) -> None:
+def write_lookup_release(
+    client: redis.Redis, cookies: int, products: int, seed: int = 0, space: str = "larder", release: str = RELEASE
+) -> None:
     """`cookies` lists of 30 products by Zipf's law, a similar list a product, and a generic one a location and device.
 
-    For the peers a key `rec:COOKIE` holds the 30 ordinals as unsigned 32-bit integers.
+    `space` is the namespace, in which the release is made live. For the peers a key `rec:COOKIE` holds the 30 ordinals
+    as unsigned 32-bit integers.
     """
+    names = Keys(space)
     client.config_set("hash-max-listpack-value", 512)
     random = np.random.default_rng(seed)
     contexts = [context_key64(*context) for context in product(["", *LOCATIONS], ["", *DEVICES])]
@@ -44,25 +48,27 @@ def write_lookup_release(client: redis.Redis, cookies: int, products: int, seed:
     }
     for kind, of_kind in keys.items():
         ordinals = _zipf(random, len(of_kind), products)
-        _write_lists(client, kind, of_kind, ordinals)
-        if kind == COOKIES:
+        _write_lists(client, names, release, kind, of_kind, ordinals)
+        if kind == COOKIES and release == RELEASE:
             _write_for_peers(client, ordinals)
     for number, chunk in enumerate(encode_dictionary([product_id(number) for number in range(products)])):
-        client.set(Keys("larder").dictionary(RELEASE, number), chunk)
+        client.set(names.dictionary(release, number), chunk)
     meta = {
-        "format": FORMAT, "release": RELEASE, "as_of": AS_OF, "products": products, "chunk": DICTIONARY_CHUNK,
+        "format": FORMAT, "release": release, "as_of": AS_OF, "products": products, "chunk": DICTIONARY_CHUNK,
         "scores": True, "records": {kind: len(of_kind) for kind, of_kind in keys.items()},
         "buckets": {kind: _buckets(len(of_kind)) for kind, of_kind in keys.items()},
     }  # fmt: skip
-    client.set(Keys("larder").meta(RELEASE), json.dumps(meta))
-    client.hset(Keys("larder").live, mapping={"release": RELEASE})
+    client.set(names.meta(release), json.dumps(meta))
+    client.hset(names.live, mapping={"release": release})
 
 
 def _buckets(records: int) -> int:
     return max(1, records // BUCKET_SIZE)
 
 
-def _write_lists(client: redis.Redis, kind: str, keys: Sequence[int], ordinals: np.ndarray) -> None:
+def _write_lists(
+    client: redis.Redis, names: Keys, release: str, kind: str, keys: Sequence[int], ordinals: np.ndarray
+) -> None:
     scores = np.tile(np.linspace(1, 0.1, ITEMS, dtype=np.float32), len(keys))
     offsets = np.arange(len(keys) + 1) * ITEMS
     data, ends = encode_lists(offsets, ordinals.reshape(-1), scores)
@@ -71,7 +77,7 @@ def _write_lists(client: redis.Redis, kind: str, keys: Sequence[int], ordinals: 
         pipeline = client.pipeline(transaction=False)
         for row in range(start, min(start + PIPELINED, len(keys))):
             bucket, field = bucket_and_field(keys[row], buckets)
-            pipeline.hset(Keys("larder").bucket(RELEASE, kind, bucket), field, whole[ends[row] : ends[row + 1]])
+            pipeline.hset(names.bucket(release, kind, bucket), field, whole[ends[row] : ends[row + 1]])
         pipeline.execute()
 
 

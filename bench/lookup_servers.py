@@ -31,13 +31,16 @@ def installed(work: Path, build: Path = ROOT, python: str = sys.executable) -> P
 
 @contextmanager
 def ours(
-    work: Path, redis_url: str, settings: str, folder: Path, python: str = sys.executable
+    work: Path, redis_url: str, settings: str, folder: Path, python: str = sys.executable, namespace: str = "larder"
 ) -> Iterator[tuple[str, int]]:
     """Starts `larder serve` of `folder` and returns its URL and process id; `settings` are further lines from
     `[lookup]` on."""
     work.mkdir()
     file = work / "larder.toml"
-    file.write_text(f'[redis]\nurl = "{redis_url}"\n[lookup]\nport = {(port := _free_port())}\n{settings}\n')
+    port = _free_port()
+    file.write_text(
+        f'[redis]\nurl = "{redis_url}"\nnamespace = "{namespace}"\n[lookup]\nport = {port}\n{settings}\n'
+    )
     command = [python, "-m", "larder", "serve", "--settings", str(file)]
     with _running(command, {}, f"http://127.0.0.1:{port}", "/health/ready", folder) as served:
         yield served
