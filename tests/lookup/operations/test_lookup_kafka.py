@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from kafka_broker import Broker
@@ -105,7 +106,9 @@ def test_what_was_served_arrives_as_it_was_and_in_order(
 
 
 def by_place(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: (row["request_id"], row["position"]))
+    """The rows in their order; scores as float32, as which JSON has them with fewer digits."""
+    with_scores = [{**row, "score": row["score"] and np.float32(row["score"])} for row in rows]
+    return sorted(with_scores, key=lambda row: (row["request_id"], row["position"]))
 
 
 def test_a_stop_sends_what_is_left(broker: Broker, redis_server: RedisServer, own_endpoint: MakeEndpoint) -> None:
