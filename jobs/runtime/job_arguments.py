@@ -31,17 +31,20 @@ PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pre
 class JobCommand:
     """A job's name, as in jobs/NAME.py, its stage, and the function whose signature defines its arguments.
 
+    `group` is the verb that its own verb stands below, if any: `larder GROUP VERB`.
+
     The function takes the parsed arguments and raises typer.BadParameter for values that do not fit together.
     """
 
     name: str
     stage: str
     check: Callable[..., None]
+    group: str = ""
 
     @property
     def verb(self) -> str:
-        """The job's name on the command line, such as `train-als`."""
-        return self.name.replace("_", "-")
+        """The job's name on the command line, such as `train-als`, without its group."""
+        return self.name.removeprefix(f"{self.group}_").replace("_", "-")
 
     @property
     def summary(self) -> str:
@@ -52,9 +55,9 @@ class JobCommand:
 COMMANDS: dict[str, JobCommand] = {}
 
 
-def _job(stage: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _job(stage: str, group: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
     def register(check: Callable[..., None]) -> Callable[..., None]:
-        COMMANDS[check.__name__] = JobCommand(check.__name__, stage, check)
+        COMMANDS[check.__name__] = JobCommand(check.__name__, stage, check, group)
         return check
 
     return register
@@ -247,6 +250,38 @@ def tune_lists(
     target: Any = to
     if target.is_local and not Path(target.path).parent.is_dir():
         raise typer.BadParameter(f"--to {target.uri}: there is no folder {Path(target.path).parent}", param_hint="--to")
+
+
+@_job("evaluation", group="report")
+def report_experiment(
+    name: Annotated[str, typer.Argument(help="An experiment, as in [experiments.NAME].")],
+    start: Start,
+    end: End,
+    within: Annotated[
+        int, typer.Option("--within", metavar="HOURS", min=1, help="Hours afterwards in which events still count.")
+    ] = 24,
+    before: Annotated[
+        int,
+        typer.Option(
+            "--before",
+            metavar="HOURS",
+            min=0,
+            help="Hours before the start that tell visitors apart, for narrower intervals; 0: none.",
+        ),
+    ] = 336,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            parser=_place,
+            metavar="FOLDER",
+            help="Where to write report.json and report.html (default: a folder beside the tables).",
+        ),
+    ] = None,
+    settings: SettingsFile = None,
+) -> None:
+    """Compare the arms of an experiment."""
+    _check_window(start, end)
 
 
 @_job("publishing")

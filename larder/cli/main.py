@@ -80,7 +80,8 @@ def _starts(command: JobCommand) -> Callable[[Namespace], None]:
 
 
 for _command in COMMANDS.values():
-    app.command(_command.verb, help=_command.summary)(callback(_command, _starts(_command)))
+    _group = {"": app, "report": report_verbs.verbs}[_command.group]
+    _group.command(_command.verb, help=_command.summary)(callback(_command, _starts(_command)))
 for _verbs in (
     backtest_verb,
     bundle_verb,

@@ -154,7 +154,7 @@ def _verbs(name: str, command: Any) -> Iterator[str]:
             yield from _verbs(f"{name} {verb}", inner)
         return
     context = command.make_context(name, [], resilient_parsing=True)
-    script = Path("jobs") / f"{command.name.replace('-', '_')}.py"
+    script = Path("jobs") / f"{name.removeprefix('larder ').replace('-', '_').replace(' ', '_')}.py"
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     also = f", or `spark-submit {script}`" if (DOCS.parent / script).exists() else ""
     records = [parameter.get_help_record(context) for parameter in command.get_params(context)]

@@ -11,6 +11,7 @@ from larder.settings.lists_section import ListsSettings
 from larder.settings.loading import SettingsError, load_settings
 from larder.settings.lookup_section import LookupSettings, SceneSettings
 from larder.settings.redis_section import RedisSettings
+from larder.settings.report_section import MetricSettings, ReportSettings
 from larder.settings.roll_up_section import RollUpSettings
 from larder.settings.s3_section import S3Settings
 from larder.settings.settings import Settings
@@ -31,7 +32,9 @@ __all__ = [
     "ExploreSettings",
     "ListsSettings",
     "LookupSettings",
+    "MetricSettings",
     "RedisSettings",
+    "ReportSettings",
     "RollUpSettings",
     "S3Settings",
     "SceneSettings",

@@ -13,6 +13,7 @@ from larder.settings.experiments_section import ExperimentSettings, Name
 from larder.settings.lists_section import ListsSettings
 from larder.settings.lookup_section import LookupSettings
 from larder.settings.redis_section import RedisSettings
+from larder.settings.report_section import ReportSettings
 from larder.settings.roll_up_section import RollUpSettings
 from larder.settings.s3_section import S3Settings
 from larder.settings.similar_section import SimilarSettings
@@ -52,4 +53,5 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     lookup: LookupSettings = LookupSettings()
     experiments: dict[Name, ExperimentSettings] = Field(default_factory=dict)
+    report: ReportSettings = ReportSettings()
     spark: SparkSettings = SparkSettings()

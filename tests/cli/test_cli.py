@@ -50,7 +50,7 @@ def test_every_verb_has_a_stage_and_a_job_its_own() -> None:
     staged = {verb: stage for stage, verbs in cli.STAGES.items() for verb in verbs}
     registered = {name for name, each in get_command(cli.app).commands.items() if not each.hidden}
     assert registered == staged.keys()
-    assert {each.verb: each.stage for each in COMMANDS.values()}.items() <= staged.items()
+    assert {each.group or each.verb: each.stage for each in COMMANDS.values()}.items() <= staged.items()
 
 
 def test_every_job_has_a_file_and_every_file_of_a_job_a_verb() -> None:
@@ -60,12 +60,12 @@ def test_every_job_has_a_file_and_every_file_of_a_job_a_verb() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_verb_and_its_job_have_the_same_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    verb = COMMANDS[name].verb
-    of_verb = CliRunner().invoke(cli.app, [verb, "--help"]).output
+    words = [word for word in (COMMANDS[name].group, COMMANDS[name].verb) if word]
+    of_verb = CliRunner().invoke(cli.app, [*words, "--help"]).output
     with pytest.raises(SystemExit):
         parse(name, ["--help"])
     of_job = capsys.readouterr().out
-    assert of_verb.replace(f"larder {verb}", f"{name}.py").split() == of_job.split()
+    assert of_verb.replace(f"larder {' '.join(words)}", f"{name}.py").split() == of_job.split()
 
 
 Run = Callable[..., tuple[object, str]]

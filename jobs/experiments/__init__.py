@@ -1,0 +1,1 @@
+"""The report of an experiment: what was served in each arm, and what followed."""
