@@ -67,7 +67,7 @@ def test_the_last_items_of_a_cold_temperature_still_have_a_probability() -> None
     of = explorer(policy="plackett_luce", temperature=0.001)
     pool = Pool(PickedItems(PERSONAL, [1, 2], [1.0, 0.01]), of)
     pool.remove(0)
-    assert drawn_place(pool, of, 0.5) == (0, 1.0)
+    assert drawn_place(pool, of, 0.5) == (1, 1.0)
 
 
 @given(st.integers(1, 30), offers, some_names, some_names, scenes, policies, st.binary(min_size=1, max_size=20))
