@@ -31,6 +31,8 @@ log = logging.getLogger("larder.lookup")
 class ExperimentTable:
     """`plan` says what a request gets; `problem` is why it may be outdated, or "". Run `follow` as a task.
 
+    `has_looked` after the first look, whatever it found.
+
     What is in force stays in force until Redis has another valid value. `larder experiment stop` writes one, so a
     value that is missing was lost, and ends nothing: every visitor keeps the arm.
     """
@@ -40,6 +42,7 @@ class ExperimentTable:
     ) -> None:
         """`folder` is that of the snapshot."""
         self.problem = ""
+        self.has_looked = False
         self.in_force: Mapping[str, RunningExperiment] = {}
         self._link = link
         self._key = keys.experiments
@@ -64,6 +67,7 @@ class ExperimentTable:
             if problem and problem != self.problem:
                 log.warning("%s", problem)
             self.problem = problem
+            self.has_looked = True
             await asyncio.sleep(self._limits.mask_seconds)
 
     async def look(self) -> None:

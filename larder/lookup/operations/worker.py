@@ -75,6 +75,7 @@ class Worker:
         self.tracing = _tracing(limits)
         self._shared = SharedCounters(folder) if folder else None
         self._seen_key = keys.seen(0)
+        self._knows_arms = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, loop: asyncio.AbstractEventLoop, on_failure: Callable[[], object] = lambda: None) -> None:
@@ -114,10 +115,15 @@ class Worker:
             self._shared.publish(self._counters())
 
     def readiness(self) -> dict[str, Any]:
-        """Returns the body of `/health/ready`. Without a generic list, visitors could be left without products."""
+        """Returns the body of `/health/ready`.
+
+        Without a generic list, visitors could be left without products; before the first look at the experiments and
+        their releases, without their arms.
+        """
         release = self.live.current
+        self._knows_arms = self._knows_arms or (self.experiments.has_looked and self.named.have_looked())
         return {
-            "ready": release is not None and len(release.generic) > 0,
+            "ready": release is not None and len(release.generic) > 0 and self._knows_arms,
             "release": release and release.name,
             "age_seconds": release and age_seconds(release),
             "problem": self.live.problem or None,

@@ -47,7 +47,8 @@ class FollowedRelease:
     """The release that the pointer names, or with `name` always the one of that name.
 
     `current` is the release to answer from, or None; `problem` is what is wrong with the followed release, or "".
-    `losses` has the number of missing records or keys of the served release, by part.
+    `losses` has the number of missing records or keys of the served release, by part. `has_looked` after the first
+    look, whatever it found.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class FollowedRelease:
         """
         self.current: ServedRelease | None = None
         self.losses: dict[str, int] = {}
+        self.has_looked = False
         self.loads = 0
         self.refusals = 0
         self.unknown_share = UnknownShare(personal_lists)
@@ -117,6 +119,7 @@ class FollowedRelease:
             self._note(repr(error))
         if self.current is None:
             self._restore()
+        self.has_looked = True
 
     @property
     def _called(self) -> str:

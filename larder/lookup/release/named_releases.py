@@ -31,6 +31,10 @@ class NamedReleases:
         followed = self.by_name.get(name)
         return followed.current if followed is not None else None
 
+    def have_looked(self) -> bool:
+        """Was each wanted release looked at once?"""
+        return all([each.has_looked for each in self.by_name.values()])
+
     async def follow(self) -> None:
         """Looks at each wanted release until cancelled."""
         await self._link.first_attempt()

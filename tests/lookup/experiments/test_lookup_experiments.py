@@ -246,3 +246,15 @@ def test_an_experiment_is_in_force_only_within_its_time(own_redis: MakeRedis, ow
         later=running(EQUAL, **{"from": future}),
     )
     wait_until(lambda: in_force(served) == ["now"])
+
+
+def test_an_endpoint_is_ready_only_with_the_releases_of_its_arms(
+    own_redis: MakeRedis, own_endpoint: MakeEndpoint
+) -> None:
+    server = own_redis()
+    publish_three(server.client())
+    put(server.client(), lists=running({"all": {"share": 1, "release": "r2"}}))
+    for _ in range(3):
+        served = own_endpoint(server.url)
+        wait_until(lambda served=served: served.readiness()["ready"])
+        assert served.ask("cookie=c1&n=1")["release"] == "r2"
