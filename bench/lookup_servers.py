@@ -38,9 +38,7 @@ def ours(
     work.mkdir()
     file = work / "larder.toml"
     port = _free_port()
-    file.write_text(
-        f'[redis]\nurl = "{redis_url}"\nnamespace = "{namespace}"\n[lookup]\nport = {port}\n{settings}\n'
-    )
+    file.write_text(f'[redis]\nurl = "{redis_url}"\nnamespace = "{namespace}"\n[lookup]\nport = {port}\n{settings}\n')
     command = [python, "-m", "larder", "serve", "--settings", str(file)]
     with _running(command, {}, f"http://127.0.0.1:{port}", "/health/ready", folder) as served:
         yield served
