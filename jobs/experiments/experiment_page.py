@@ -9,8 +9,14 @@ from typing import Any
 import matplotlib
 from jinja2 import Environment
 
-from larder.jobs.experiments.arm_moments import NONE
-from larder.jobs.experiments.experiment_summary import figure, ratio_line, relative_interval, rows_line, verdict
+from larder.jobs.experiments.experiment_summary import (
+    figure,
+    gap_lines,
+    ratio_line,
+    relative_interval,
+    rows_line,
+    verdict,
+)
 
 matplotlib.use("svg")
 from matplotlib import pyplot
@@ -35,7 +41,7 @@ impressions are not all logged.</p>
 <p>Answers from {{ r.start }} to {{ r.end }} UTC, and what followed within {{ r.within_hours }} hours.
 The control is {{ r.control }}. Rows of the log: {{ rows }}. Forced rows are those whose arm an operator named. Moved
 rows were served in another arm than the {{ r.unit }}'s first; {{ moved }} moved.
-{% if r.files_unreadable %}<b>Files that can't be read, and were left out: {{ r.files_unreadable }}.</b>{% endif %}</p>
+{% for line in gaps %}<b>{{ line }}.</b> {% endfor %}</p>
 <table><tr><th>arm</th><th>share</th><th>{{ r.unit }}s</th><th>requests</th><th>impressions</th></tr>
 {% for arm, row in r.arms.items() %}
 <tr><td>{{ arm }}</td><td>{{ "{:.2%}".format(row.share) }}</td><td>{{ "{:,}".format(row.units) }}</td>
@@ -60,7 +66,8 @@ rows were served in another arm than the {{ r.unit }}'s first; {{ moved }} moved
 holds however often one looks, and the experiment may be stopped on it: "better" and "worse" are said by it. It has not
 begun where it is empty.
 {% if r.before_hours %}The {{ r.before_hours }} hours before the start are used to tell arms from visitors (CUPED);
-"narrower by" is the share of variance that this took off.{% endif %}
+"narrower by" is the share of variance that this took off, and the difference is that of the two values without what the
+arms differed by before.{% endif %}
 The page shows this moment alone. For a course over time, write a report each day and keep them.</p>
 {% endif %}
 {% for name, metric in r.metrics.items() if metric.note %}<p>{{ name }}: {{ metric.note }}.</p>{% endfor %}
@@ -69,7 +76,7 @@ The page shows this moment alone. For a course over time, write a report each da
 <table><tr><th>segment</th><th>arm</th><th>metric</th><th>{{ r.unit }}s</th><th>relative</th><th>at one look</th>
 <th>p</th><th>false discovery rate</th></tr>
 {% for row in r.segments %}
-<tr><td>{{ row.dimension }} {{ row.segment or none }}</td><td>{{ row.treatment_arm }}</td><td>{{ row.metric }}</td>
+<tr><td>{{ row.dimension }} {{ row.segment or unnamed }}</td><td>{{ row.treatment_arm }}</td><td>{{ row.metric }}</td>
 <td>{{ "{:,}".format(row.units.values()|sum) }}</td><td>{{ figure(row.relative, "+.2%") }}</td>
 <td>{{ interval(row) }}</td><td>{{ figure(row.p_value, ".3g") }}</td>
 <td>{{ figure(row.false_discovery_rate, ".3g") }}</td></tr>
@@ -112,9 +119,10 @@ def experiment_page(results: Mapping[str, Any]) -> str:
         plots=plots,
         ratio=ratio_line(results),
         rows=rows_line(results),
+        gaps=gap_lines(results),
         moved=moved,
         looks={"at_one_look": "once", "at_every_look": "at any time"},
-        none=f"{NONE}(none)",
+        unnamed="(none)",
         figure=figure,
         interval=relative_interval,
         verdict=verdict,

@@ -19,7 +19,7 @@ def experiment_summary(results: Mapping[str, Any]) -> str:
         widths = [max(len(row[place]) for row in table) for place in range(len(HEADS))]
         lines += ["", *("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)]
         lines.append(f"(differences, and their {results['level']:.0%} intervals, relative to the control's value)")
-    return "\n".join([*lines, *notes])
+    return "\n".join([*lines, *notes, *gap_lines(results)])
 
 
 def ratio_line(results: Mapping[str, Any]) -> str:
@@ -36,6 +36,13 @@ def rows_line(results: Mapping[str, Any]) -> str:
     rows = results["rows"]
     others = ", ".join(f"{rows[name]:,} {name.replace('_', ' ')}" for name in rows if name != "read")
     return f"{rows['read']:,} read = {others}"
+
+
+def gap_lines(results: Mapping[str, Any]) -> list[str]:
+    """Returns a sentence for each kind of input that is missing."""
+    of_hours = {f"hours without a folder of {name}": count for name, count in results["hours_without"].items()}
+    missing = {"files that can't be read, and were left out": results["files_unreadable"], **of_hours}
+    return [f"{what}: {count:,}" for what, count in missing.items() if count]
 
 
 def verdict(comparison: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
