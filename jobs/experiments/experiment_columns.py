@@ -35,7 +35,7 @@ LOCATION = "location"
 DEVICE = "device"
 NO_ARM = ""  # of everybody before the start
 NEW, WARM = "new", "warm"
-BEFORE = "_before"  # ends the names of columns of the time before the start
+BEFORE = ":before"  # ends the names of columns of the time before the start; no metric has a colon in its name
 
 
 def value_column(metric: str) -> str:

@@ -17,12 +17,12 @@ METRICS = {
 }
 COLUMNS = ("unit", "arm", "since", "location", "device", "impressions", "requests", "moved",
            "sum_rate", "sum_revenue", "valued_revenue")  # fmt: skip
-BEFORE = ("sum_rate_before", "sum_revenue_before", "valued_revenue_before", "impressions_before", "requests_before")
+BEFORE = tuple(f"{name}:before" for name in ("sum_rate", "sum_revenue", "valued_revenue", "impressions", "requests"))
 DDL = ", ".join(f"{name} {'string' if name in ('arm', 'location', 'device') else 'long'}" for name in COLUMNS)
 
 
 def frame(spark: SparkSession, rows: list[tuple[Any, ...]], before: bool = False) -> DataFrame:
-    more = "".join(f", {name} long" for name in BEFORE) + ", visitor string" if before else ""
+    more = "".join(f", `{name}` long" for name in BEFORE) + ", visitor string" if before else ""
     return spark.createDataFrame(rows, DDL + more).repartition(3)
 
 

@@ -174,11 +174,11 @@ def test_a_value_that_no_event_has_is_said_to_be_missing(spark: SparkSession, tm
         arm = ARMS[number % 2]
         write_log(tmp_path, answer(f"c{number}", f"q{number}", ["p1"], arm=arm), name=arm + str(number))
     write_events(tmp_path, [{"cookie_id": "c1", "request_id": "q1", "event_type": "purchase", "price": None}])
-    profit = {"profit": MetricSettings(event_types=["purchase", "view"], value="profit")}
+    profit = {"net-profit": MetricSettings(event_types=["purchase", "view"], value="profit")}
     report = ReportSettings(metrics=profit, standard_metrics=False)
     found = report_of(spark, experiment_settings(tmp_path, report))
     note = "no purchase or view that counts here has a value in the column profit of the events"
-    assert (found["metrics"]["profit"]["note"], found["metrics"]["profit"]["arms"]) == (note, {})
+    assert (found["metrics"]["net-profit"]["note"], found["metrics"]["net-profit"]["arms"]) == (note, {})
     assert found["comparisons"] == []
     assert note in (tmp_path / "report" / "report.html").read_text()
 

@@ -167,7 +167,7 @@ def test_the_time_before_is_measured_as_the_experiment_is(spark: SparkSession) -
     }
     found = with_time_before(units, log, followed, metrics, START, within=24)
     columns = ("sum_click_through", "sum_all_purchases", "impressions", "requests")
-    assert rows_of(found, ("unit", "arm", *(f"{name}_before" for name in columns), "visitor")) == [
+    assert rows_of(found, ("unit", "arm", *(f"{name}:before" for name in columns), "visitor")) == [
         (1, "new", 1, 0, 3, 2, "warm"),
         (2, "control", 0, 1, 0, 0, "warm"),
         (3, "new", 0, 0, 0, 0, "new"),
