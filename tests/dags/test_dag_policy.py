@@ -23,6 +23,7 @@ DAGS, JOBS = ROOT / "dags", ROOT / "jobs"
 RUNBOOK = ("## When a run fails", "**It may be ignored**", "**It may not be ignored**")
 # Jobs that no DAG runs, with the reason.
 EXEMPT = {
+    "report_experiment": "people start and stop experiments, and look at them when they like",
     "search_vision": "people look at what was found before they train with it",
     "tune_lists": "weights are a file that people review",
 }
