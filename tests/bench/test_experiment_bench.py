@@ -61,6 +61,12 @@ def test_sums_by_duckdb_are_those_of_the_rows(folder: Path) -> None:
     assert found == {arm: [units[arm], str(clicks[arm]), str(impressions[arm])] for arm in ("control", "new")}
 
 
+def test_what_is_not_known_in_both_is_the_same() -> None:
+    sums = [[arm, "all", "all", "purchase", 10, "0", "10", "0", "0", "10"] for arm in ("control", "new")]
+    row = {"metric": "purchase", "control": 0.0, "treatment": 0.0, "difference": 0.0, "standard_error": None}
+    assert check_same({"comparisons": [row], "segments": []}, sums) == 1
+
+
 def test_a_wrong_sum_is_noticed() -> None:
     sums = [[arm, "all", "all", "purchase", 10, "5", "10", "5", "5", "10"] for arm in ("control", "new")]
     row = {"metric": "purchase", "control": 0.5, "treatment": 0.5, "difference": 0.0}
@@ -69,5 +75,7 @@ def test_a_wrong_sum_is_noticed() -> None:
     assert check_same({"comparisons": [row], "segments": []}, sums) == 1
     with pytest.raises(DifferentSumsError, match="treatment of"):
         check_same({"comparisons": [{**row, "treatment": 0.6}], "segments": []}, sums)
+    with pytest.raises(DifferentSumsError, match="standard_error of"):
+        check_same({"comparisons": [{**row, "standard_error": None}], "segments": []}, sums)
     with pytest.raises(DifferentSumsError, match="nothing"):
         check_same({"comparisons": [], "segments": []}, sums)
