@@ -111,10 +111,13 @@ def run_jobs(spark: SparkSession, settings_file: str, arguments: argparse.Namesp
 
 
 @contextmanager
-def endpoint(settings: Settings, arguments: argparse.Namespace, url: str) -> Iterator[str]:
-    """Starts the endpoint in a process of its own, waits until it is ready, and stops it at the end."""
+def endpoint(settings: Settings, arguments: argparse.Namespace, url: str, **variables: str) -> Iterator[str]:
+    """Starts the endpoint in a process of its own, waits until it is ready, and stops it at the end.
+
+    `variables` are settings for it alone, as environment variables.
+    """
     port = free_port(settings.lookup.host, settings.lookup.port if arguments.port is None else arguments.port)
-    environment = {**os.environ, "LARDER_REDIS__URL": url, "LARDER_LOOKUP__PORT": str(port)}
+    environment = {**os.environ, "LARDER_REDIS__URL": url, "LARDER_LOOKUP__PORT": str(port), **variables}
     command = [sys.executable, "-m", "larder", "serve", "--settings", str(arguments.settings)]
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
     address = f"http://{settings.lookup.host}:{port}"
